@@ -1,0 +1,28 @@
+"""adselect: write f once in plain NumPy, differentiate it with any backend chosen at the call.
+
+>>> import numpy as np, adselect as ad
+>>> ad.gradient(lambda x: np.sum(x**2), np.array([1.0, 2.0]))
+(array([2., 4.]),)
+"""
+
+from . import tape as _tape  # noqa: F401  (rules and operators of the built-in engine)
+from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
+from .array import Array
+from .errors import (
+    ADSelectError,
+    BackendNotInstalledError,
+    MissingRuleError,
+    NotScalarError,
+    PreparationMismatchError,
+    RuleError,
+    TracedValueError,
+    UnsupportedError,
+)
+from .operators.gradient import gradient, pullback, withgradient
+from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
+from .operators.jacobian import jacobian, withjacobian
+from .operators.pushforward import derivative, pushforward, second_derivative
+from .structure import Const, project_to
+from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
+
+__version__ = "0.1.0"

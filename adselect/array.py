@@ -1,0 +1,855 @@
+"""Array: a value that speaks NumPy's protocols and hands every operation to an engine.
+
+``Array`` knows nothing about derivatives. A subclass (an *engine*) implements ``_apply`` for any NumPy function; the
+built-in tape records, the framework faces translate to ``jnp``, ``torch`` or ``autograd.numpy``. Python operators,
+NumPy's functions, ufuncs, methods and attributes all arrive there. Writing in place (``y[i] = …``, ``y += …``) is
+functional underneath with NumPy's semantics on top: a view writes through to its base, and a base refreshes its views.
+"""
+
+from __future__ import annotations
+
+import operator
+import weakref
+from typing import Any, Callable
+
+import numpy as np
+
+from .errors import MissingRuleError, TracedValueError, UnsupportedError, user_line
+
+__all__ = ["Array", "absorb", "dispatch", "is_traced", "namespace"]
+
+# ufunc.reduce and friends are the named function with the same derivative.
+REDUCTIONS: dict[Any, Callable] = {
+    np.add: np.sum,
+    np.multiply: np.prod,
+    np.maximum: np.max,
+    np.minimum: np.min,
+    np.logical_and: np.all,
+    np.logical_or: np.any,
+}
+ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod}
+
+
+class Array:
+    """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
+
+    __slots__ = ("__weakref__", "_link", "_views", "value")
+    __array_priority__ = 1000.0
+
+    value: Any
+
+    # -- what an engine implements -------------------------------------------------------------------------------
+
+    @property
+    def level(self) -> int:
+        """Nesting level: among several Arrays the one with the highest level carries the operation out."""
+        return 0
+
+    def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
+        """Carry ``function(*args, **kwargs)`` out; args may hold Arrays, also inside lists and tuples."""
+        raise NotImplementedError
+
+    def _getitem(self, index: Any) -> Any:
+        """``self[index]`` without view bookkeeping; index holds no Arrays."""
+        raise NotImplementedError
+
+    def _setitem(self, index: Any, value: Any) -> Array:
+        """A new Array equal to self with ``[index]`` replaced by value; self stays as it is."""
+        raise NotImplementedError
+
+    def _rebind(self, other: Any) -> None:
+        """Become ``other`` (the handle keeps its identity): how writing in place is done."""
+        raise NotImplementedError
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the derivative this value belonged to is over: from then on it behaves as its plain value."""
+        return False
+
+    def _is_scalar(self) -> bool:
+        """Whether this stands for an immutable scalar rather than a 0-d array."""
+        return self.ndim == 0
+
+    # -- NumPy's protocols ---------------------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return ufunc_call(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return function_call(function, args, kwargs)
+
+    @property
+    def __array__(self) -> Callable:
+        # NumPy asks the instance: a scalar without __array__ becomes an element of an object array, which goes on
+        # working; an array must not be converted silently, so the hook exists and raises.
+        if self._closed:
+            return lambda dtype=None, copy=None: np.array(plain(self), dtype=dtype)
+        if self.ndim == 0:
+            raise AttributeError("__array__")
+        return self._refuse_conversion
+
+    def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise TracedValueError(
+            f"np.asarray or np.array was called on a traced array of shape {self.shape} at {user_line()}; the result "
+            "would be cut off from the derivative. A traced array is already an array: drop the call, or write "
+            "np.stack([…]) for a list of arrays, np.asarray(x, like=x), or wrap the function in adselect.lift."
+        )
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return namespace
+
+    # -- Python's conversions ------------------------------------------------------------------------------------
+
+    def __float__(self) -> float:
+        if self._closed:
+            return float(plain(self))
+        raise TracedValueError(_conversion_message("float", self))
+
+    def __complex__(self) -> complex:
+        if self._closed:
+            return complex(plain(self))
+        raise TracedValueError(_conversion_message("complex", self))
+
+    def __int__(self) -> int:
+        if self.dtype.kind in "iub":
+            return int(self.__index__())
+        if self._closed:
+            return int(plain(self))
+        raise TracedValueError(_conversion_message("int", self))
+
+    def __index__(self) -> int:
+        value = self.value
+        while isinstance(value, Array):
+            value = value.value
+        return operator.index(value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __hash__(self) -> int:
+        if self.ndim:
+            raise TypeError("unhashable type: traced array")
+        return hash(plain(self))
+
+    def __len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            raise TypeError("len() of unsized object")
+        return shape[0]
+
+    def __iter__(self) -> Any:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, item: Any) -> bool:
+        return bool(np.any(self == item))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({plain(self)!r})"
+
+    def __str__(self) -> str:
+        return str(plain(self))
+
+    def __format__(self, spec: str) -> str:
+        return format(plain(self), spec)
+
+    def __copy__(self) -> Any:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.copy()
+
+    def __reduce__(self) -> Any:
+        raise TracedValueError(
+            f"a traced value cannot be pickled ({user_line()}): it belongs to the derivative being computed in this "
+            "process. Differentiate inside the worker instead."
+        )
+
+    # -- attributes ----------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.value)
+
+    @property
+    def dtype(self) -> Any:
+        value = self.value
+        return value.dtype if hasattr(value, "dtype") else np.result_type(value)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        n = 1
+        for s in self.shape:
+            n *= s
+        return n
+
+    @property
+    def itemsize(self) -> int:
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.itemsize
+
+    @property
+    def device(self) -> str:
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """The array-API method: only the CPU exists on this face."""
+        if device != "cpu":
+            raise ValueError(f"unsupported device {device!r}; NumPy arrays live on 'cpu'")
+        return self
+
+    @property
+    def T(self) -> Any:
+        return self.transpose()
+
+    @property
+    def mT(self) -> Any:
+        return self.swapaxes(-1, -2)
+
+    @property
+    def real(self) -> Any:
+        return dispatch(np.real, (self,), {})
+
+    @property
+    def imag(self) -> Any:
+        return dispatch(np.imag, (self,), {})
+
+    @property
+    def flat(self) -> Any:
+        return iter(self.ravel())
+
+    # -- indexing and writing in place ---------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Any:
+        index = plain_index(index)
+        result = self._getitem(index)
+        if isinstance(result, Array) and not result._is_scalar() and is_basic(index):
+            link_view(self, result, index)
+        return result
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if self._is_scalar():
+            raise TypeError("a scalar does not support item assignment (NumPy scalars are immutable)")
+        index = plain_index(index)
+        self._write(self._setitem(index, absorb(value)))
+
+    def _write(self, new: Any) -> None:
+        """Replace the contents by ``new`` (same shape), through to the base and out to the other views."""
+        link = getattr(self, "_link", None)
+        if link is None:
+            self._rebind(new)
+            self._refresh_views()
+        elif len(link) == 2:
+            base, index = link
+            base[index] = new
+        else:
+            base, _, write = link
+            write(base, new)
+
+    def _refresh_views(self) -> None:
+        for reference in getattr(self, "_views", ()):
+            view = reference()
+            if view is not None:
+                link = view._link
+                view._rebind(self._getitem(link[1]) if len(link) == 2 else link[1](self))
+                view._refresh_views()
+
+    def _update(self, function: Callable, other: Any) -> Any:
+        """``self = function(self, other)`` in place, as NumPy's augmented assignment does."""
+        new = dispatch(function, (self, other), {})
+        if self._is_scalar():
+            return new
+        if new.shape != self.shape:
+            raise ValueError(
+                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape {new.shape}"
+            )
+        if new.dtype != self.dtype:
+            if not np.can_cast(new.dtype, self.dtype, "same_kind"):
+                raise TypeError(
+                    f"cannot write a {new.dtype} result into a {self.dtype} array in place ({user_line()}); "
+                    "write x = x + y instead of x += y"
+                )
+            new = new.astype(self.dtype)
+        self._write(new)
+        return self
+
+    # -- methods whose signature differs from the function's ------------------------------------------------------
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
+        if len(shape) == 1:
+            shape = shape[0]
+        shape = plain_index(shape)
+        if order == "A":
+            order = "C"
+        old = self.shape
+
+        def read(base: Any) -> Any:
+            return base._apply(np.reshape, (base, shape), {} if order == "C" else {"order": order})
+
+        def write(base: Any, new: Any) -> None:
+            base[...] = np.reshape(new, old, order=order)  # type: ignore[call-overload]
+
+        return self._view(read, write)
+
+    def ravel(self, order: str = "C") -> Any:
+        return self.reshape(-1, order="C" if order in "AK" else order)
+
+    def flatten(self, order: str = "C") -> Any:
+        return self.copy().reshape(-1, order=order)
+
+    def transpose(self, *axes: Any) -> Any:
+        if len(axes) == 1:
+            axes = axes[0]
+        order = None if axes is None or axes == () else tuple(a % self.ndim for a in plain_index(_as_tuple(axes)))
+        inverse = None if order is None else tuple(int(i) for i in np.argsort(order))
+
+        def read(base: Any) -> Any:
+            return base._apply(np.transpose, (base, order), {})
+
+        def write(base: Any, new: Any) -> None:
+            base[...] = np.transpose(new, inverse)
+
+        return self._view(read, write)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Any:
+        order = list(range(self.ndim))
+        order[axis1], order[axis2] = order[axis2], order[axis1]
+        return self.transpose(order)
+
+    def _view(self, read: Callable, write: Callable) -> Any:
+        result = read(self)
+        if isinstance(result, Array) and not self._is_scalar():
+            link_view(self, result, read, write)
+        return result
+
+    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+        return dispatch(np.astype, (self, np.dtype(dtype)), {})
+
+    def copy(self, order: str = "C") -> Any:
+        return dispatch(np.copy, (self,), {})
+
+    def item(self, *args: Any) -> Any:
+        """The element itself, still traced: a plain Python number would cut the derivative."""
+        if args:
+            index = args[0] if len(args) == 1 else args
+            flat = self.ravel() if not isinstance(index, tuple) else self
+            return flat[index]
+        if self.size != 1:
+            raise ValueError("can only convert an array of size 1 to a Python scalar")
+        return self.reshape(())[()]
+
+    def tolist(self) -> Any:
+        """Nested lists of traced scalars."""
+        return [row.tolist() for row in self] if self.ndim else self[()]
+
+    def fill(self, value: Any) -> None:
+        self[...] = value
+
+    def sort(self, axis: int = -1, kind: Any = None, order: Any = None) -> None:
+        self[...] = dispatch(np.sort, (self,), {"axis": axis})
+
+    def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
+        flat = self.reshape(-1)
+        flat[np.asarray(indices)] = values
+
+    def round(self, decimals: int = 0, out: Any = None) -> Any:
+        return dispatch(np.round, (self, decimals), {})
+
+    def clip(self, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
+        return dispatch(np.clip, (self, min, max), kwargs)
+
+    def conjugate(self) -> Any:
+        return dispatch(np.conjugate, (self,), {})
+
+    conj = conjugate
+
+    def view(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(f"x.view() reinterprets memory and has no derivative ({user_line()}); use x.astype(…)")
+
+    def resize(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnsupportedError(f"x.resize() changes the array in place ({user_line()}); use np.resize(x, shape)")
+
+    def tobytes(self, *args: Any, **kwargs: Any) -> bytes:
+        raise TracedValueError(f"x.tobytes() would cut the derivative ({user_line()})")
+
+
+def _conversion_message(kind: str, array: Array) -> str:
+    return (
+        f"{kind}() of a traced value of shape {array.shape} at {user_line()} would cut the derivative silently. It is "
+        f"called by {kind}(x), by math.* functions, and when a traced value is written into a plain ndarray "
+        "(A[i] = x). Write np.sin(x) instead of math.sin(x); drop float(x); instead of filling np.zeros(n) write "
+        "np.stack([…]), np.zeros(n, like=x) or np.zeros_like(x); or wrap the function in adselect.lift."
+    )
+
+
+# -- views -----------------------------------------------------------------------------------------------------------
+
+
+def link_view(base: Array, view: Array, *how: Any) -> None:
+    """Remember that view shows part of base: how is the index, or a (read, write) pair of functions."""
+    view._link = (base, *how)
+    views = getattr(base, "_views", None)
+    if views is None:
+        base._views = [weakref.ref(view)]
+        return
+    if len(views) >= 32 and (len(views) & (len(views) - 1)) == 0:  # powers of two: amortised pruning
+        views[:] = [r for r in views if r() is not None]
+    views.append(weakref.ref(view))
+
+
+def _as_tuple(value: Any) -> tuple:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
+def is_basic(index: Any) -> bool:
+    """Whether NumPy would return a view for this index."""
+    if type(index) is tuple:
+        return all(i is None or i is Ellipsis or isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool) for i in index)
+    return index is None or index is Ellipsis or (isinstance(index, (int, slice, np.integer)) and not isinstance(index, bool))
+
+
+def plain_index(index: Any) -> Any:
+    """The index with traced integers and booleans replaced by their values (an index carries no derivative)."""
+    kind = type(index)
+    if kind is int or kind is slice and not any(isinstance(s, Array) for s in (index.start, index.stop, index.step)):
+        return index
+    if kind is tuple:
+        return tuple([plain_index(i) for i in index])
+    if isinstance(index, Array):
+        if index.dtype.kind not in "iub":
+            raise IndexError(
+                f"a traced {index.dtype} value was used as an index at {user_line()}; indices must be integers or booleans"
+            )
+        return index._as_index()
+    if kind is slice:
+        return slice(*[plain_index(s) for s in (index.start, index.stop, index.step)])
+    if kind is list and any(isinstance(i, (Array, list)) for i in index):
+        return [plain_index(i) for i in index]
+    return index
+
+
+def _as_index(self: Array) -> Any:
+    """The integers or booleans behind a traced index."""
+    return plain(self)
+
+
+Array._as_index = _as_index  # type: ignore[attr-defined]
+
+
+# -- dispatch --------------------------------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """The NumPy (or framework) value under any number of levels; for printing and for indices only."""
+    while isinstance(value, Array):
+        value = value.value
+    return value
+
+
+def is_traced(value: Any) -> bool:
+    """Whether value is, or an object array or list that holds, a traced value.
+
+    >>> is_traced(1.0)
+    False
+    """
+    if isinstance(value, Array):
+        return True
+    if isinstance(value, np.ndarray):
+        return value.dtype == object and any(isinstance(v, Array) for v in value.flat)
+    if isinstance(value, (list, tuple)):
+        return any(is_traced(v) for v in value)
+    return False
+
+
+def absorb(value: Any) -> Any:
+    """Object arrays and lists of traced scalars become one Array (a stack); anything else is returned as it is."""
+    if isinstance(value, np.ndarray):
+        if value.dtype == object and any(isinstance(v, Array) for v in value.flat):
+            items = list(value.flat)
+            stacked = np.stack([v if isinstance(v, Array) else np.asarray(v, dtype=float if not isinstance(v, complex) else complex) for v in items])
+            return stacked.reshape(value.shape) if value.shape != stacked.shape else stacked
+        return value
+    if type(value) in (list, tuple) and is_traced(value):
+        return np.stack([absorb(v) for v in value])
+    return value
+
+
+def _top(args: Any, best: Array | None = None) -> Array | None:
+    """The Array of the highest level among args, looking into lists and tuples."""
+    for a in args:
+        if isinstance(a, Array):
+            if best is None or a.level > best.level:
+                best = a
+        elif type(a) in (list, tuple):
+            best = _top(a, best)
+        elif type(a) is np.ndarray and a.dtype == object:
+            best = _top(list(a.flat), best)
+    return best
+
+
+def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
+    """Hand the call to the engine of the highest-level Array among the arguments."""
+    top = _top(args)
+    if kwargs:
+        top = _top(kwargs.values(), top)
+    if top is None:
+        return function(*args, **kwargs)
+    return top._apply(function, args, kwargs)
+
+
+def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
+    """A ufunc, or one of its methods, on traced values."""
+    out = kwargs.pop("out", None)
+    if any(type(a) is np.ndarray and a.dtype == object for a in inputs):
+        inputs = tuple([absorb(a) for a in inputs])
+    if method == "__call__":
+        where = kwargs.pop("where", True)
+        if kwargs.get("dtype") is not None:
+            dtype = kwargs["dtype"]
+            inputs = tuple([a.astype(dtype) if isinstance(a, (Array, np.ndarray)) else a for a in inputs])
+        for name in ("dtype", "casting", "order", "subok"):
+            kwargs.pop(name, None)
+        result = dispatch(ufunc, inputs, kwargs)
+        if where is not True:
+            if out is None:
+                raise UnsupportedError(
+                    f"np.{ufunc.__name__}(…, where=mask) without out= leaves the other elements undefined "
+                    f"({user_line()}); write np.where(mask, np.{ufunc.__name__}(…), other)"
+                )
+            result = np.where(where, result, out[0])
+    elif method == "reduce":
+        result = dispatch(_reduction(REDUCTIONS, ufunc, method), inputs, _reduction_options(ufunc, kwargs))
+    elif method == "accumulate":
+        kwargs.setdefault("axis", 0)
+        result = dispatch(_reduction(ACCUMULATIONS, ufunc, method), inputs, kwargs)
+    elif method == "outer":
+        a, b = inputs
+        shape = np.shape(a) + (1,) * np.ndim(b)
+        result = dispatch(ufunc, (np.reshape(a, shape), b), kwargs)
+    elif method == "at":
+        return _ufunc_at(ufunc, inputs)
+    elif method == "reduceat":
+        result = _reduceat(ufunc, *inputs, **kwargs)
+    else:
+        raise MissingRuleError(f"np.{ufunc.__name__}.{method} has no derivative rule ({user_line()})")
+    if out is not None:
+        return _write_out(out, result, ufunc.__name__)
+    return result
+
+
+def _reduction(table: dict, ufunc: Any, method: str) -> Callable:
+    function = table.get(ufunc)
+    if function is None:
+        raise MissingRuleError(f"np.{ufunc.__name__}.{method} has no derivative rule ({user_line()})")
+    return function
+
+
+def _reduction_options(ufunc: Any, kwargs: dict) -> dict:
+    options = {"axis": 0}
+    for name, value in kwargs.items():
+        if value is not None and value is not np._NoValue or name == "axis":
+            options[name] = value
+    return options
+
+
+def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
+    target, indices, *rest = inputs
+    if not isinstance(target, Array):
+        _refuse_write(f"np.{ufunc.__name__}.at")
+    if ufunc not in (np.add, np.subtract):
+        target[indices] = dispatch(ufunc, (target[indices], *rest), {})
+        return
+    # Repeated indices accumulate: a sum of one scatter per occurrence, which is linear in the operand.
+    positions = np.arange(target.size).reshape(target.shape)[plain_index(indices)]
+    amount = np.broadcast_to(absorb(rest[0]), positions.shape)
+    flat = dispatch(np.bincount, (positions.ravel(),), {"weights": np.reshape(amount, -1), "minlength": target.size})
+    target._write(dispatch(ufunc, (target, np.reshape(flat, target.shape)), {}))
+
+
+def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, **kwargs: Any) -> Any:
+    function = _reduction(REDUCTIONS, ufunc, "reduceat")
+    n, pieces = array.shape[axis], []
+    indices = [int(i) for i in indices]
+    for i, start in enumerate(indices):
+        stop = indices[i + 1] if i + 1 < len(indices) else n
+        window = [slice(None)] * array.ndim
+        window[axis] = slice(start, stop if stop > start else start + 1)
+        pieces.append(function(array[tuple(window)], axis=axis))
+    return np.stack(pieces, axis=axis)
+
+
+def _refuse_write(what: str) -> None:
+    raise TracedValueError(
+        f"{what} would write a traced value into a plain ndarray at {user_line()}, which would cut the derivative. "
+        "Write y = y + x instead of y += x, or make y traced first: y = np.zeros_like(x), np.zeros(shape, like=x)."
+    )
+
+
+def _write_out(out: Any, result: Any, name: str) -> Any:
+    targets = out if type(out) is tuple else (out,)
+    results = result if type(result) is tuple else (result,)
+    for target, value in zip(targets, results, strict=False):
+        if target is None:
+            continue
+        if not isinstance(target, Array):
+            if is_traced(value):
+                _refuse_write(f"np.{name}(…, out=…)")
+            target[...] = value
+        else:
+            target[...] = value
+    return targets[0] if len(targets) == 1 else targets
+
+
+# Functions that return a view of their argument in NumPy: the method keeps the link to the base.
+_VIEW_FUNCTIONS: dict[Any, Callable] = {
+    np.reshape: lambda a, shape=None, order="C", **kw: a.reshape(shape, order=order),
+    np.ravel: lambda a, order="C": a.ravel(order),
+    np.transpose: lambda a, axes=None: a.transpose() if axes is None else a.transpose(axes),
+    np.swapaxes: lambda a, axis1, axis2: a.swapaxes(axis1, axis2),
+}
+
+
+def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
+    """A NumPy function (not a ufunc) on traced values."""
+    if function in _VIEW_FUNCTIONS and args and isinstance(args[0], Array):
+        return _VIEW_FUNCTIONS[function](*args, **kwargs)
+    if function in _WRITERS:
+        return _WRITERS[function](*args, **kwargs)
+    out = kwargs.pop("out", None) if "out" in kwargs else None
+    if "like" in kwargs:
+        kwargs = {k: v for k, v in kwargs.items() if k != "like"}
+    result = dispatch(function, args, kwargs)
+    if out is not None:
+        return _write_out(out, result, function.__name__)
+    return result
+
+
+def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    if not isinstance(dst, Array):
+        _refuse_write("np.copyto")
+    dst[...] = src if where is True else np.where(where, src, dst)
+
+
+def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    if not isinstance(a, Array):
+        _refuse_write("np.put")
+    a.put(ind, v, mode)
+
+
+def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
+    if not isinstance(a, Array):
+        _refuse_write("np.fill_diagonal")
+    n = min(a.shape)
+    index = (np.arange(n),) * a.ndim
+    a[index] = val
+
+
+def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None:
+    if not isinstance(arr, Array):
+        _refuse_write("np.put_along_axis")
+    positions = np.take_along_axis(np.arange(arr.size).reshape(arr.shape), plain_index(indices), axis)
+    arr.reshape(-1)[positions.ravel()] = np.reshape(np.broadcast_to(values, positions.shape), -1)
+
+
+def _place(arr: Any, mask: Any, vals: Any) -> None:
+    if not isinstance(arr, Array):
+        _refuse_write("np.place")
+    mask = np.asarray(plain_index(mask), bool)
+    n = int(mask.sum())
+    arr[mask] = np.resize(vals, n)
+
+
+def _putmask(a: Any, mask: Any, values: Any) -> None:
+    if not isinstance(a, Array):
+        _refuse_write("np.putmask")
+    mask = np.asarray(plain_index(mask), bool)
+    a[mask] = np.resize(values, a.shape)[mask]
+
+
+_WRITERS: dict[Any, Callable] = {
+    np.copyto: _copyto,
+    np.put: _put,
+    np.fill_diagonal: _fill_diagonal,
+    np.put_along_axis: _put_along_axis,
+    np.place: _place,
+    np.putmask: _putmask,
+}
+
+
+# -- operators and methods, generated ----------------------------------------------------------------------------------
+
+BINARY_OPERATORS = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "truediv": np.true_divide,
+    "floordiv": np.floor_divide,
+    "mod": np.remainder,
+    "pow": np.power,
+    "matmul": np.matmul,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "xor": np.bitwise_xor,
+    "lshift": np.left_shift,
+    "rshift": np.right_shift,
+}
+COMPARISONS = {
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+}
+UNARY_OPERATORS = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "invert": np.invert}
+
+# Methods with the signature of the function of the same name (self first).
+METHODS = (
+    "sum prod mean std var max min cumsum cumprod argmax argmin argsort argpartition all any take trace diagonal "
+    "dot repeat squeeze choose compress nonzero searchsorted"
+).split()
+
+# NumPy's loops over object arrays call the method of the element named like the ufunc.
+ELEMENT_METHODS = (
+    "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log log2 log10 log1p sqrt "
+    "cbrt square reciprocal rint floor ceil trunc sign fabs isnan isfinite isinf deg2rad rad2deg degrees radians "
+    "arctan2 hypot logaddexp logaddexp2 fmax fmin maximum minimum heaviside copysign spacing signbit logical_not "
+    "logical_and logical_or"
+).split()
+
+
+def _comparable(other: Any) -> bool:
+    return other is not None and not isinstance(other, (str, bytes, dict, set, type))
+
+
+def _install() -> None:
+    def binary(function: Any) -> Callable:
+        def forward(self: Array, other: Any) -> Any:
+            if isinstance(other, (Array, np.ndarray, np.generic, int, float, complex)):
+                return ufunc_call(function, "__call__", (self, other), {})
+            return _with_foreign(function, (self, other), other)
+
+        return forward
+
+    def reflected(function: Any) -> Callable:
+        def backward(self: Array, other: Any) -> Any:
+            if isinstance(other, (Array, np.ndarray, np.generic, int, float, complex)):
+                return ufunc_call(function, "__call__", (other, self), {})
+            return _with_foreign(function, (other, self), other)
+
+        return backward
+
+    def inplace(function: Any) -> Callable:
+        return lambda self, other: self._update(function, other)
+
+    def comparison(function: Any, otherwise: Any) -> Callable:
+        def compare(self: Array, other: Any) -> Any:
+            if not _comparable(other):
+                return otherwise
+            return ufunc_call(function, "__call__", (self, other), {})
+
+        return compare
+
+    def unary(function: Any) -> Callable:
+        return lambda self: dispatch(function, (self,), {})
+
+    def method(name: str) -> Callable:
+        function = getattr(np, name)
+
+        def call(self: Array, *args: Any, **kwargs: Any) -> Any:
+            return function_call(function, (self, *args), kwargs)
+
+        call.__name__ = name
+        return call
+
+    def element(function: Any) -> Callable:
+        return lambda self, *others: ufunc_call(function, "__call__", (self, *others), {})
+
+    for name, function in BINARY_OPERATORS.items():
+        setattr(Array, f"__{name}__", binary(function))
+        setattr(Array, f"__r{name}__", reflected(function))
+        setattr(Array, f"__i{name}__", inplace(function))
+    for name, function in COMPARISONS.items():
+        setattr(Array, f"__{name}__", comparison(function, {"eq": False, "ne": True}.get(name, NotImplemented)))
+    for name, function in UNARY_OPERATORS.items():
+        setattr(Array, f"__{name}__", unary(function))
+    for name in METHODS:
+        setattr(Array, name, method(name))
+    for name in ELEMENT_METHODS:
+        setattr(Array, name, element(getattr(np, name)))
+    Array.__divmod__ = lambda self, other: (self // other, self % other)  # type: ignore[attr-defined]
+    Array.__rdivmod__ = lambda self, other: (other // self, other % self)  # type: ignore[attr-defined]
+    Array.__round__ = lambda self, digits=0: np.round(self, digits or 0)  # type: ignore[attr-defined]
+    Array.__floor__ = lambda self: np.floor(self)  # type: ignore[attr-defined]
+    Array.__ceil__ = lambda self: np.ceil(self)  # type: ignore[attr-defined]
+    Array.__trunc__ = lambda self: np.trunc(self)  # type: ignore[attr-defined]
+
+
+def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
+    """An operator whose other side is no number and no array: a list, a Fraction, another library's object."""
+    if isinstance(other, (list, tuple)):
+        return ufunc_call(function, "__call__", tuple([_listed(o) for o in operands]), {})
+    from numbers import Number
+
+    if isinstance(other, Number):
+        return dispatch(function, operands, {})
+    return NotImplemented
+
+
+def _listed(operand: Any) -> Any:
+    if isinstance(operand, (list, tuple)):
+        operand = absorb(operand)
+        return operand if isinstance(operand, Array) else np.asarray(operand)
+    return operand
+
+
+_install()
+
+
+class _Namespace:
+    """NumPy as an array-API namespace whose constructors keep traced values traced.
+
+    >>> import numpy as np
+    >>> namespace.sin is np.sin
+    True
+    """
+
+    __name__ = "adselect.array.namespace"
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+    def __dir__(self) -> list[str]:
+        return dir(np)
+
+    def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
+        """``numpy.asarray`` that returns traced values, and lists of them, as traced arrays."""
+        obj = absorb(obj)
+        if isinstance(obj, Array):
+            if dtype is not None and np.dtype(dtype) != obj.dtype:
+                return obj.astype(dtype)
+            return obj.copy() if copy else obj
+        return np.asarray(obj, dtype=dtype, copy=copy)
+
+    array = asarray
+    asanyarray = asarray
+
+    def astype(self, x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+        return x.astype(dtype)
+
+    def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
+        if isinstance(fill_value, Array):
+            filled = np.broadcast_to(fill_value, shape)
+            return filled.astype(dtype) if dtype is not None else filled.copy()
+        return np.full(shape, fill_value, dtype=dtype)
+
+
+namespace = _Namespace()

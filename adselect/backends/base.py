@@ -1,0 +1,319 @@
+"""What a backend is, how an adtype finds its backend, and the NumPy face that the framework backends share.
+
+A backend sees only flat functions from arrays to arrays. It implements :meth:`Backend.pullback` or
+:meth:`Backend.pushforward`; everything else has a default built on those two.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any, Callable
+
+import numpy as np
+
+from ..adtypes import ADType
+from ..array import Array, is_traced
+from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
+from ..structure import to_numpy
+
+__all__ = ["Backend", "FrameworkArray", "backend_of", "installed", "register_backend"]
+
+# A flat function: lifted leaves -> (outputs to differentiate, auxiliary outputs), both lists of leaves.
+Call = Callable[[list], tuple[list, list]]
+
+
+class Backend:
+    """The object that implements a choice.
+
+    A *leaf* is a number, a NumPy array, the framework's own array, or an :class:`~adselect.array.Array` of an outer
+    derivative. ``call`` takes one lifted value per leaf (what the user's f shall see) and returns two lists: the
+    outputs to differentiate and the auxiliary outputs; entries may be Arrays, native arrays or plain values that do
+    not depend on any leaf. ``call`` must run exactly once per pullback or pushforward.
+    """
+
+    reverse: bool = True  # implements pullback natively
+    forward: bool = False  # implements pushforward natively
+    detects_independence: bool = True  # can tell "does not depend on" (None) from "zero slope" (0)
+
+    def __init__(self, adtype: ADType):
+        self.adtype = adtype
+
+    def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
+        """``(outputs, aux, back)``; ``back(y_bars)`` gives one cotangent per leaf, None where independent.
+
+        A seed may be None (zero). Outputs and aux come back as plain values (NumPy for NumPy, native for native).
+        """
+        raise NotImplementedError
+
+    def pushforward(self, call: Call, leaves: list, tangents: list) -> tuple[list, list, list]:
+        """``(outputs, output_tangents, aux)``; a tangent may be None (zero), also in the result (independent)."""
+        outputs, dots, aux = self.pushforwards(call, leaves, [tangents])
+        return outputs, dots[0], aux
+
+    def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
+        """Several tangents at one point: ``(outputs, [output_tangents per direction], aux)``, f evaluated once.
+
+        The default works for any backend with a pullback: the rows of the Jacobian, one pullback per output entry.
+        """
+        outputs, aux, back = self.pullback(call, leaves)
+        dots: list[list] = [[] for _ in directions]
+        for k, output in enumerate(outputs):
+            rows = _jacobian_rows(back, outputs, k)
+            for d, tangents in enumerate(directions):
+                dots[d].append(_contract(rows, tangents, output))
+        return outputs, dots, aux
+
+    def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
+        """``(outputs, [matrix ∂y[k]/∂x[i] per leaf])`` of a single output y, rows and columns flattened.
+
+        The default takes reverse mode row by row; for more rows than columns, or a complex result of real arguments, a
+        backend with forward mode of its own evaluates f again and goes column by column.
+        """
+        outputs, _, back = self.pullback(call, leaves)
+        y = outputs[0]
+        m = _size(y)
+        n = sum(_size(leaf) for leaf in leaves)
+        if self.forward and (m > n or _complex(y) and not any(_complex(leaf) for leaf in leaves)):
+            return self.matrix_by_columns(call, leaves)
+        return outputs, matrix_by_rows(back, y, leaves)
+
+    def matrix_by_columns(self, call: Call, leaves: list) -> tuple[list, list]:
+        """Like :meth:`linearized_matrix`, by one pushforward per column."""
+        directions = []
+        for i, leaf in enumerate(leaves):
+            for unit in units(leaf):
+                direction: list = [None] * len(leaves)
+                direction[i] = unit
+                directions.append(direction)
+        outputs, dots, _ = self.pushforwards(call, leaves, directions)
+        m, columns, blocks = _size(outputs[0]), iter(dots), []
+        for leaf in leaves:
+            block = [_flat_row(next(columns)[0], m) for _ in range(_size(leaf))]
+            blocks.append(np.stack(block, axis=1) if block else np.zeros((m, 0)))
+        return outputs, blocks
+
+
+def _size(x: Any) -> int:
+    return int(np.prod(tuple(x.shape))) if hasattr(x, "shape") else 1
+
+
+def _complex(x: Any) -> bool:
+    return "complex" in str(getattr(x, "dtype", type(x).__name__))
+
+
+def _flat_row(row: Any, n: int) -> Any:
+    """A row or column of a Jacobian as a vector; None (independent) is zeros."""
+    if row is None:
+        return np.zeros(n)
+    return row if isinstance(row, Array) and row.ndim == 1 else np.reshape(to_numpy(row), -1)
+
+
+def units(x: Any) -> list:
+    """The unit vectors of the space x lives in, shaped like x."""
+    shape = tuple(x.shape) if hasattr(x, "shape") else ()
+    name = str(getattr(x, "dtype", type(x).__name__))
+    dtype: Any = complex if "complex" in name else np.float32 if "float32" in name else float
+    if not shape:
+        return [np.dtype(dtype).type(1)]
+    eye = np.eye(_size(x), dtype=dtype)
+    return [eye[i].reshape(shape) for i in range(len(eye))]
+
+
+def matrix_by_rows(back: Callable, y: Any, leaves: list) -> list:
+    """The Jacobian of y per leaf, one pullback per row (two where a real argument gives a complex result)."""
+    rows: list[list] = [[] for _ in leaves]
+    for unit in units(y):
+        first = back([unit])
+        turned = back([1j * unit]) if _complex(y) and not all(_complex(leaf) for leaf in leaves) else None
+        for i, leaf in enumerate(leaves):
+            row = _flat_row(first[i], _size(leaf))
+            if _complex(leaf):
+                row = np.conj(row)
+            elif turned is not None:
+                row = row + 1j * _flat_row(turned[i], _size(leaf))
+            rows[i].append(row)
+    return [np.stack(r) if r else np.zeros((0, _size(leaf))) for r, leaf in zip(rows, leaves, strict=True)]
+
+
+def _jacobian_rows(back: Callable, outputs: list, k: int) -> list[list]:
+    """Cotangents of all leaves for each unit seed of output k (and for i times it where the output is complex)."""
+    shape = np.shape(outputs[k])
+    size = int(np.prod(shape))
+    complex_output = np.result_type(outputs[k]).kind == "c"
+    rows = []
+    for unit in (1.0, 1j) if complex_output else (1.0,):
+        for i in range(size):
+            seed = np.zeros(size, dtype=type(unit))
+            seed[i] = unit
+            seeds: list = [None] * len(outputs)
+            seeds[k] = seed.reshape(shape) if shape else seed[0]
+            rows.append(back(seeds))
+    return rows
+
+
+def _contract(rows: list[list], tangents: list, output: Any) -> Any:
+    """Σ over leaves of Re⟨row, tangent⟩, shaped like the output; None where the output depends on no leaf."""
+    entries, dependent = [], False
+    for row in rows:
+        total = 0.0
+        for x_bar, x_dot in zip(row, tangents, strict=True):
+            if x_bar is None or x_dot is None:
+                continue
+            dependent = True
+            product = np.conj(x_bar) * x_dot if np.result_type(x_bar, x_dot).kind == "c" else x_bar * x_dot
+            total = total + np.real(np.sum(product))
+        entries.append(total)
+    if not dependent:
+        return None
+    size, shape = int(np.prod(np.shape(output))), np.shape(output)
+    flat = np.stack(entries) if any(is_traced(e) for e in entries) else np.array(entries, dtype=float)
+    if np.result_type(output).kind == "c":
+        flat = flat[:size] + 1j * flat[size:]
+    return np.reshape(flat, shape) if shape else flat[0]
+
+
+# -- from choice to backend ------------------------------------------------------------------------------------------
+
+_CLASSES: dict[type, type[Backend]] = {}
+_INSTANCES: dict[ADType, Backend] = {}
+
+
+def register_backend(adtype: type[ADType], backend: type[Backend]) -> None:
+    """Say which Backend class implements an adtype class: how a third-party package plugs in its own.
+
+    >>> from adselect.backends.tape import TapeBackend
+    >>> from adselect import AutoTape
+    >>> register_backend(AutoTape, TapeBackend)
+    """
+    _CLASSES[adtype] = backend
+
+
+def installed(adtype: type[ADType] | ADType) -> bool:
+    """Whether the package behind an adtype can be imported; imports nothing."""
+    return not adtype.requires or importlib.util.find_spec(adtype.requires) is not None
+
+
+def backend_of(adtype: ADType) -> Backend:
+    """The backend that implements a choice; loads its framework on first use.
+
+    Raises BackendNotInstalledError with the line to type when the package is missing.
+    """
+    try:
+        return _INSTANCES[adtype]
+    except KeyError:
+        backend = _INSTANCES[adtype] = _load(adtype)
+        return backend
+    except TypeError:  # an unhashable option (a step array): not cached
+        return _load(adtype)
+
+
+def _load(adtype: ADType) -> Backend:
+    cls = _CLASSES.get(type(adtype))
+    if cls is None:
+        if not adtype.backend:
+            raise ADSelectTypeError(
+                f"{type(adtype).__name__} names no backend: set its class attribute backend = 'module:Class' or call "
+                "adselect.backends.base.register_backend"
+            )
+        if not installed(adtype):
+            raise BackendNotInstalledError(
+                f'{adtype!r} needs the package {adtype.requires!r}, which is not installed. '
+                f'Type: pip install "adselect[{adtype.extra}]"'
+            )
+        module, _, name = adtype.backend.partition(":")
+        cls = _CLASSES[type(adtype)] = getattr(importlib.import_module(module), name)
+    return cls(adtype)
+
+
+# -- the NumPy face over a framework's array ---------------------------------------------------------------------------
+
+UNKNOWN = -1  # a dependency mask that includes every leaf: a value whose history we did not see
+
+
+class FrameworkArray(Array):
+    """The NumPy face over a framework's own array; ``deps`` is the bit mask of the leaves it depends on.
+
+    A subclass per framework gives ``_target`` (NumPy function → the framework's implementation over native values),
+    ``_native`` and ``_wrap``. The mask makes "does not depend on" mean the same on every framework.
+    """
+
+    __slots__ = ("deps", "integer")
+
+    framework = ""
+
+    def __init__(self, value: Any, deps: int = UNKNOWN, integer: int | None = None):
+        self.value, self.deps, self.integer = value, deps, integer
+
+    @classmethod
+    def _target(cls, function: Any) -> Callable | None:
+        """The implementation of a NumPy function over native values, or None."""
+        raise NotImplementedError
+
+    @classmethod
+    def _native(cls, value: Any) -> Any:
+        """A plain operand (number, ndarray, list) in the form the framework's functions take."""
+        return value
+
+    @classmethod
+    def _is_native(cls, value: Any) -> bool:
+        """Whether a result is the framework's array and is to be wrapped."""
+        raise NotImplementedError
+
+    def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        cls = type(self)
+        target = cls._target(function)
+        if target is None:
+            implementation = COMPOSITES.get(function)
+            if implementation is not None:
+                return implementation(*args, **kwargs)
+            raise MissingRuleError(
+                f"np.{getattr(function, '__name__', function)} has no {cls.framework} translation ({user_line()}). "
+                "Write it with functions that have one, or define it as an adselect primitive with a rule."
+            )
+        if kwargs:
+            args, kwargs = positional(function, args, kwargs)
+        mask = [0]
+        args = tuple([cls._unwrap(a, mask) for a in args])
+        if kwargs:
+            kwargs = {k: cls._unwrap_option(v, mask) for k, v in kwargs.items()}
+        return cls._wrap(target(*args, **kwargs), 0 if function in NO_DERIVATIVE else mask[0])
+
+    @classmethod
+    def _unwrap(cls, value: Any, mask: list) -> Any:
+        if isinstance(value, cls):
+            mask[0] |= value.deps
+            return value.value
+        if type(value) in (list, tuple):
+            items = [cls._unwrap(v, mask) for v in value]
+            return items if type(value) is list else tuple(items)
+        if type(value) is np.ndarray and value.dtype == object and is_traced(value):
+            return cls._unwrap(np.stack([cls._stackable(v) for v in value.flat]).reshape(value.shape), mask)
+        return cls._native(value)
+
+    @staticmethod
+    def _stackable(value: Any) -> Any:
+        return value if isinstance(value, Array) else np.asarray(value)
+
+    @classmethod
+    def _unwrap_option(cls, value: Any, mask: list) -> Any:
+        """A keyword argument: axes and the like stay as they are."""
+        return cls._unwrap(value, mask) if isinstance(value, (Array, np.ndarray)) else value
+
+    @classmethod
+    def _wrap(cls, value: Any, deps: int) -> Any:
+        if cls._is_native(value):
+            return cls(value, deps)
+        if isinstance(value, (tuple, list)):
+            items = [cls._wrap(v, deps) for v in value]
+            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        return value
+
+    def __index__(self) -> int:
+        if self.integer is not None:
+            return self.integer
+        return super().__index__()
+
+    def _rebind(self, other: Any) -> None:
+        self.value, self.deps, self.integer = other.value, other.deps, None

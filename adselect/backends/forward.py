@@ -1,0 +1,124 @@
+"""AutoForward: the built-in engine in forward mode, several tangents at a time."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+
+from ..adtypes import ADType
+from ..array import Array, absorb
+from ..structure import leaf_dtype
+from ..tape.forward import DualArray, Pass, chunks
+from .base import Backend, Call
+
+__all__ = ["ForwardBackend", "push_forward"]
+
+
+def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: int | None) -> tuple[list, list[list], list]:
+    """``(outputs, [output tangents per direction], aux)``: one evaluation of f per chunk of directions."""
+    from .tape import enter
+
+    values = [enter(leaf) for leaf in leaves]
+    outputs: list = []
+    aux: list = []
+    dots: list[list] = []
+    for group in chunks(directions, chunk_size):
+        one_pass = Pass(len(group))
+        try:
+            lifted = [one_pass.leaf(v, [d[i] for d in group]) for i, v in enumerate(values)]
+            results, extras = call(lifted)
+            results = [absorb(r) if type(r) is np.ndarray and r.dtype == object else r for r in results]
+        finally:
+            one_pass.close()
+        for k in range(len(group)):
+            dots.append([_tangent(r, one_pass, k) for r in results])
+        outputs, aux = [_leave(r, one_pass) for r in results], [_leave(a, one_pass) for a in extras]
+    return outputs, dots, aux
+
+
+def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
+    if type(result) is DualArray and result.trace is one_pass:
+        tangent = result.tangents[k]
+        if tangent is not None and np.shape(tangent) != result.shape:
+            tangent = np.broadcast_to(tangent, result.shape).copy()
+        return tangent
+    return None
+
+
+def _leave(value: Any, one_pass: Pass) -> Any:
+    if type(value) is DualArray and value.trace is one_pass:
+        return value.value
+    if type(value) is np.ndarray and value.dtype == object:
+        return _leave(absorb(value), one_pass)
+    return value
+
+
+class ForwardBackend(Backend):
+    """Forward mode; a pullback is assembled from one pushforward per entry of the leaves."""
+
+    reverse = False
+    forward = True
+
+    def __init__(self, adtype: ADType):
+        super().__init__(adtype)
+        self.chunk_size = getattr(adtype, "chunk_size", None) or 64
+
+    def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
+        return push_forward(call, leaves, directions, self.chunk_size)
+
+    def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
+        return pullback_by_directions(self.pushforwards, call, leaves)
+
+
+def pullback_by_directions(pushforwards: Callable, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
+    """A pullback from pushforwards along every coordinate (and i times it for complex leaves)."""
+    directions, place = [], []
+    for i, leaf in enumerate(leaves):
+        dtype = leaf_dtype(leaf)
+        shape = tuple(np.shape(leaf)) if not hasattr(leaf, "shape") else tuple(leaf.shape)
+        size = int(np.prod(shape))
+        for unit in (1.0, 1j) if dtype is not None and dtype.kind == "c" else (1.0,):
+            for j in range(size):
+                basis = np.zeros(size, dtype=np.result_type(unit, dtype if dtype is not None and dtype.kind in "fc" else float))
+                basis[j] = unit
+                direction: list = [None] * len(leaves)
+                direction[i] = basis.reshape(shape) if shape else basis[0]
+                directions.append(direction)
+                place.append((i, j, unit))
+    if not directions:
+        outputs, aux = call([])
+        return outputs, aux, lambda y_bars: []
+    outputs, dots, aux = pushforwards(call, leaves, directions)
+
+    def back(y_bars: list) -> list:
+        entries: list[list] = [[] for _ in leaves]
+        dependent = [False] * len(leaves)
+        for (i, _, unit), tangents in zip(place, dots, strict=True):
+            total: Any = 0.0
+            for y_bar, y_dot in zip(y_bars, tangents, strict=True):
+                if y_bar is None or y_dot is None:
+                    continue
+                dependent[i] = True
+                product = np.conj(y_bar) * y_dot if _any_complex(y_bar, y_dot) else y_bar * y_dot
+                total = total + np.real(np.sum(product))
+            entries[i].append(total * unit)
+        return [_assemble(e, leaf) if seen else None for e, leaf, seen in zip(entries, leaves, dependent, strict=True)]
+
+    return outputs, aux, back
+
+
+def _any_complex(*values: Any) -> bool:
+    return any(np.iscomplexobj(v) for v in values)
+
+
+def _assemble(entries: list, leaf: Any) -> Any:
+    """The cotangent of a leaf from its entries (real parts first, then imaginary ones)."""
+    shape = tuple(leaf.shape) if hasattr(leaf, "shape") else np.shape(leaf)
+    size = int(np.prod(shape))
+    if len(entries) == 2 * size and size:
+        entries = [a + b for a, b in zip(entries[:size], entries[size:], strict=True)]
+    if not shape:
+        return entries[0]
+    flat = np.stack(entries) if any(isinstance(e, Array) for e in entries) else np.array(entries)
+    return np.reshape(flat, shape)

@@ -1,0 +1,381 @@
+"""The JAX backend: f is run once under ``jax.vjp`` or ``jax.linearize``, with NumPy arguments behind the NumPy face.
+
+Unprepared calls run eagerly, so Python branches on values work; the same flat call may be wrapped in ``jax.jit``.
+JAX's 64-bit mode is entered (for this thread, never globally) around everything that touches a 64-bit value. JAX's
+complex convention is the conjugate of ours: ``pullback(y_bar) = conj(vjp(conj(y_bar)))``.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import nullcontext
+from fractions import Fraction
+from numbers import Number
+from typing import Any, Callable, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from ..adtypes import ADType
+from ..array import Array
+from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
+from .base import UNKNOWN, Backend, Call
+from .jax_array import NO_VALUE, JaxArray, under_jit
+from .jax_zeros import dependencies, evaluate_strongly
+
+__all__ = ["FlatCall", "JaxArray", "JaxBackend"]
+
+
+class _Nesting(threading.local):
+    """Dependency bits taken by the calls under way on this thread: an inner call must not reuse an outer one's."""
+
+    bits = 0
+
+
+_nesting = _Nesting()
+
+
+class _Output(NamedTuple):
+    """What one output of f was: ``kind`` is "face", "native" or "plain"; ``value`` only for plain ones."""
+
+    kind: str
+    deps: int
+    value: Any
+
+
+class FlatCall:
+    """The user's call as JAX sees it: native arrays in, native arrays out.
+
+    ``values`` are the leaves as native arrays; calling the object runs f on any native arrays in their place, tracers
+    of ``jax.jit`` included, and notes in ``outputs`` and ``aux`` what f returned.
+    """
+
+    def __init__(self, call: Call, leaves: list, face: str):
+        self.call, self.face = call, face
+        self.kinds = ["array" if isinstance(x, Array) else "native" if isinstance(x, jax.Array) else "numpy" for x in leaves]
+        self.wide = any(k != "native" and (face == "numpy" or _is_wide(x)) for k, x in zip(self.kinds, leaves, strict=True))
+        self.integers = [_integers(x) for x in leaves]
+        self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
+        self.offset = _nesting.bits
+        # Inside another derivative results stay Arrays; with native arguments they stay native.
+        self.nested = "array" in self.kinds or (self.offset > 0 and face == "numpy")
+        self.face_used = face == "numpy" and any(k != "native" for k in self.kinds)
+        with self.precision():
+            self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
+        self.outputs: list[_Output] = []
+        self.aux: list[_Output] = []
+
+    def precision(self) -> Any:
+        """64-bit mode where a leaf needs it; native arrays keep the precision the user chose."""
+        return jax.enable_x64(True) if self.wide else nullcontext()
+
+    def __call__(self, *values: Any) -> tuple[list, list]:
+        offset = self.offset
+        lifted = [
+            v if k == "native" or self.face == "native" else JaxArray(v, 1 << (offset + i), self.integers[i])
+            for i, (v, k) in enumerate(zip(values, self.kinds, strict=True))
+        ]
+        before, _nesting.bits = _nesting.bits, offset + len(values)
+        try:
+            outputs, aux = self.call(lifted)
+        finally:
+            _nesting.bits = before
+        self.outputs, outputs = _described(outputs)
+        self.aux, aux = _described(aux)
+        return outputs, aux
+
+    # -- dependencies --------------------------------------------------------------------------------------------
+
+    def masks(self, detect: Callable[[], list[int]]) -> list[int]:
+        """For each native output the mask of the leaves it depends on; ``detect`` is asked where f's face was left."""
+        outputs = [o for o in self.outputs if o.kind != "plain"]
+        everything = (1 << len(self.kinds)) - 1
+        if all(o.deps >= 0 for o in outputs):
+            return [o.deps >> self.offset & everything for o in outputs]
+        detected = detect()
+        return [
+            (o.deps >> self.offset & everything) if o.deps >= 0 else mask
+            for o, mask in zip(outputs, detected, strict=True)
+        ]
+
+    def _outer(self, deps: int) -> int:
+        """The mask, in the bits of the enclosing calls, of a value that depends on ``deps`` here."""
+        if deps < 0:
+            return UNKNOWN
+        mask = deps & ((1 << self.offset) - 1)
+        for i, outer in enumerate(self.outer_deps):
+            if deps >> (self.offset + i) & 1:
+                mask |= outer
+        return mask
+
+    # -- native results back to what the caller gave ---------------------------------------------------------------
+
+    def lowered(self, outputs: list[_Output], natives: list) -> list:
+        """Outputs as plain values: NumPy for NumPy, native for native, and still traced inside another derivative."""
+        remaining = iter(natives)
+        return [o.value if o.kind == "plain" else self._lower(o.kind, next(remaining), self._outer(o.deps)) for o in outputs]
+
+    def _lower(self, kind: str, value: Any, deps: int) -> Any:
+        if isinstance(value, Tracer):
+            if "array" in self.kinds or (kind == "face" and self.nested):
+                return JaxArray(value, deps)
+            return value
+        if kind == "native" and "native" in self.kinds:
+            return value
+        return _numpy(value)
+
+    def lowered_bar(self, i: int, x_bar: Any, nested: bool) -> Any:
+        """The cotangent of leaf i as the caller gave the leaf."""
+        if self.kinds[i] == "native":
+            return x_bar
+        if isinstance(x_bar, Tracer):
+            return JaxArray(x_bar, UNKNOWN) if self.nested or nested else x_bar
+        return _numpy(x_bar)
+
+    def is_suspicious(self, results: list) -> bool:
+        """Whether a derivative must be evaluated with strong zeros: it is not finite, or nobody can look yet.
+
+        Native arguments keep JAX's own convention.
+        """
+        if not self.face_used:
+            return False
+        return any(isinstance(r, Tracer) or not np.isfinite(r).all() for r in results if r.dtype != jax.dtypes.float0)
+
+
+class JaxBackend(Backend):
+    """Reverse and forward mode by JAX.
+
+    Independence is read off the face's dependency masks; where f left the face (``jax.numpy`` calls, native
+    arguments) it is read off the linear program JAX has made, with dead code removed.
+    """
+
+    reverse = True
+    forward = True
+
+    def __init__(self, adtype: ADType):
+        super().__init__(adtype)
+        self.face = getattr(adtype, "face", "numpy")
+        if self.face not in ("numpy", "native"):
+            raise ADSelectValueError(f"face={self.face!r}: write face='numpy' or face='native'")
+
+    def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
+        """``(outputs, aux, back)``, as in :meth:`Backend.pullback`."""
+        flat = FlatCall(call, leaves, self.face)
+        with flat.precision():
+            natives, vjp, aux = jax.vjp(flat, *flat.values, has_aux=True)
+            outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
+        described, avals = list(flat.outputs), [(y.shape, y.dtype) for y in natives]
+        used: list[int] = []
+
+        def program(seeds: list) -> Any:
+            return jax.make_jaxpr(lambda *s: vjp(_with_float0(list(s), avals)))(*seeds)
+
+        def leaf_mask() -> int:
+            """Which leaves some output depends on."""
+            if not used:
+                seeds = [jnp.zeros(shape, dtype) for shape, dtype in avals]
+                masks = flat.masks(lambda: _transposed(dependencies(program(seeds)), len(seeds)))
+                total = 0
+                for mask in masks:
+                    total |= mask
+                used.append(total)
+            return used[0]
+
+        def back(y_bars: list) -> list:
+            nested = any(isinstance(s, Array) for s in y_bars)
+            with flat.precision():
+                mask = leaf_mask()
+                if not mask:
+                    return [None] * len(flat.kinds)
+                given = [s for s, o in zip(y_bars, described, strict=True) if o.kind != "plain"]
+                seeds = [_seed(s, *aval) for s, aval in zip(given, avals, strict=True)]
+                x_bars = list(vjp(_with_float0(seeds, avals)))
+                wanted = [x_bar for i, x_bar in enumerate(x_bars) if mask >> i & 1]
+                if flat.is_suspicious(wanted):
+                    x_bars = evaluate_strongly(program(seeds), seeds)
+                return [
+                    flat.lowered_bar(i, _conj(x_bar), nested) if mask >> i & 1 else None for i, x_bar in enumerate(x_bars)
+                ]
+
+        return outputs, aux, back
+
+    def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
+        """``(outputs, [output_tangents per direction], aux)``; several directions go through one vmap."""
+        flat = FlatCall(call, leaves, self.face)
+        with flat.precision():
+            natives, linear, aux = jax.linearize(flat, *flat.values, has_aux=True)
+            outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
+            tangents = [[_seed(t, v.shape, v.dtype) for t, v in zip(d, flat.values, strict=True)] for d in directions]
+            if not tangents:
+                return outputs, [], aux
+            nested = any(isinstance(t, Array) for d in directions for t in d)
+
+            def program(at: list) -> Any:
+                return jax.make_jaxpr(linear)(*at)
+
+            masks = flat.masks(lambda: dependencies(program(tangents[0])))
+            if len(tangents) == 1:
+                y_dots = [linear(*tangents[0])]
+            else:
+                stacked = jax.vmap(linear)(*[jnp.stack(column) for column in zip(*tangents, strict=True)])
+                y_dots = [[y_dot[d] for y_dot in stacked] for d in range(len(tangents))]
+            if flat.is_suspicious([y_dot for row in y_dots for y_dot in row]):
+                strong = program(tangents[0])
+                y_dots = [evaluate_strongly(strong, at) for at in tangents]
+            provided = [sum(1 << i for i, t in enumerate(d) if t is not None) for d in directions]
+            dots = []
+            for row, given in zip(y_dots, provided, strict=True):
+                remaining = iter(zip(row, masks, strict=True))
+                dots.append([None if o.kind == "plain" else _dot(flat, o, *next(remaining), given, nested) for o in flat.outputs])
+        return outputs, dots, aux
+
+    def explain(self, exception: BaseException) -> str | None:
+        """A sentence to add to an exception that came out of f, or None when there is nothing to say."""
+        if isinstance(exception, UnsupportedError):
+            return None
+        if isinstance(exception, jax.errors.TracerArrayConversionError):
+            return (
+                "A NumPy function, or np.asarray, was called on a jax array that is being differentiated. jax.numpy "
+                "results stay jax arrays: go on with jax.numpy there, or use NumPy functions on the argument itself."
+            )
+        if isinstance(exception, NO_VALUE):
+            return under_jit("A Python branch, size or index")
+        if self.face == "numpy" and _mentions_face(exception):
+            return (
+                "f's NumPy arguments arrive as arrays that speak NumPy's protocols, and this JAX function takes only "
+                'jax arrays. Choose AutoJax(face="native") to hand f jax arrays (results still come back as NumPy), or '
+                "write jnp.asarray(x) first."
+            )
+        return None
+
+
+def _mentions_face(exception: BaseException) -> bool:
+    text = str(exception)
+    if "JaxArray" in text or "__jax_array__" in text:
+        return True
+    # jax.nn and the like use operators and attributes that only jax arrays have.
+    return isinstance(exception, (TypeError, AttributeError)) and any(
+        frame.startswith("jax.") for frame in _frames(exception)
+    )
+
+
+def _frames(exception: BaseException) -> list[str]:
+    """Names of the modules the exception passed through."""
+    names, trace = [], exception.__traceback__
+    while trace is not None:
+        names.append(trace.tb_frame.f_globals.get("__name__") or "")
+        trace = trace.tb_next
+    return names
+
+
+# -- one value at a time -----------------------------------------------------------------------------------------------
+
+
+def _native_value(leaf: Any, kind: str) -> Any:
+    if kind == "array":
+        if not isinstance(leaf, JaxArray):
+            raise UnsupportedError(
+                f"AutoJax was called at {user_line()} on a {type(leaf).__name__}, a traced value of another backend. "
+                "Derivatives of different frameworks do not nest this way: use the same choice inside and outside, or "
+                "SecondOrder(outer, inner)."
+            )
+        leaf = leaf.value
+    if isinstance(leaf, jax.Array):
+        return leaf.astype(float) if leaf.dtype.kind in "iub" else leaf
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        dtype = leaf.dtype
+        if dtype.kind in "iub":
+            dtype = np.dtype(float)
+        if dtype.kind not in "fc" or dtype.itemsize > (16 if dtype.kind == "c" else 8):
+            raise ADSelectTypeError(f"JAX has no arrays of dtype {dtype}; convert the argument, as in x.astype(float)")
+        # A copy: JAX may read the buffer later than the caller writes into it again.
+        return jnp.asarray(np.array(leaf, dtype=dtype.newbyteorder("="), order="C"))
+    if isinstance(leaf, (int, Fraction)):
+        leaf = float(leaf)
+    if isinstance(leaf, (float, complex)):
+        return jnp.asarray(leaf)  # weak, as Python numbers are in NumPy: float32 arrays stay float32
+    if isinstance(leaf, Number):
+        return jnp.asarray(float(leaf))  # type: ignore[arg-type]
+    raise ADSelectTypeError(f"AutoJax cannot differentiate with respect to a {type(leaf).__name__}")
+
+
+def _integers(leaf: Any) -> Any:
+    """The integers behind a leaf that counts as float in arithmetic and still works as an index."""
+    if isinstance(leaf, JaxArray):
+        return leaf.integer
+    if isinstance(leaf, (int, np.integer)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub"):
+        return leaf
+    return None
+
+
+def _is_wide(leaf: Any) -> bool:
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is None or dtype.kind in "iub" or dtype.itemsize >= (16 if dtype.kind == "c" else 8)
+
+
+def _described(outputs: list) -> tuple[list[_Output], list]:
+    """What each output is, and the native arrays among them."""
+    described, natives = [], []
+    for value in outputs:
+        if isinstance(value, JaxArray):
+            described.append(_Output("face", value.deps, None))
+            natives.append(value.value)
+        elif isinstance(value, Array):
+            raise UnsupportedError(
+                f"f returned a {type(value).__name__}, a traced value of another backend that it captured; pass that value "
+                "to the inner function as an argument"
+            )
+        elif isinstance(value, jax.Array):
+            described.append(_Output("native", UNKNOWN, None))
+            natives.append(value)
+        else:
+            described.append(_Output("plain", 0, value))
+    return described, natives
+
+
+def _numpy(value: Any) -> Any:
+    """A concrete jax array as NumPy: writable, and a scalar where NumPy has scalars."""
+    array = np.array(value)
+    return array if array.ndim else array[()]
+
+
+def _conj(value: Any) -> Any:
+    return jnp.conj(value) if value.dtype.kind == "c" else value
+
+
+def _seed(seed: Any, shape: tuple, dtype: Any) -> Any:
+    """A cotangent or tangent as a native array of the given shape and dtype; conjugated where complex."""
+    if dtype.kind not in "fcV":  # V: bfloat16 and friends
+        return jnp.zeros(shape, dtype)
+    if seed is None:
+        return jnp.zeros(shape, dtype)
+    seed = seed.value if isinstance(seed, JaxArray) else seed
+    seed = jnp.asarray(seed.copy() if isinstance(seed, np.ndarray) else seed)
+    if seed.shape != tuple(shape):
+        raise ADSelectValueError(f"a seed of shape {seed.shape} does not fit a value of shape {tuple(shape)}")
+    if seed.dtype.kind == "c" and dtype.kind != "c":
+        seed = seed.real
+    return _conj(seed.astype(dtype))
+
+
+def _with_float0(seeds: list, avals: list) -> list:
+    """Seeds as jax.vjp wants them: integer outputs take the empty type float0."""
+    return [
+        s if dtype.kind in "fcV" else np.zeros(shape, jax.dtypes.float0) for s, (shape, dtype) in zip(seeds, avals, strict=True)
+    ]
+
+
+def _transposed(masks: list[int], count: int) -> list[int]:
+    """From "outputs each leaf receives from" to "leaves each output depends on"."""
+    return [sum(1 << i for i, mask in enumerate(masks) if mask >> k & 1) for k in range(count)]
+
+
+def _dot(flat: FlatCall, output: _Output, y_dot: Any, mask: int, provided: int, nested: bool) -> Any:
+    """The tangent of one output as the caller gave the leaves; None where it depends on no tangent."""
+    if not mask & provided or y_dot.dtype == jax.dtypes.float0:
+        return None
+    if isinstance(y_dot, Tracer):
+        return JaxArray(y_dot, UNKNOWN) if nested or "array" in flat.kinds or (output.kind == "face" and flat.nested) else y_dot
+    return y_dot if output.kind == "native" and "native" in flat.kinds else _numpy(y_dot)

@@ -1,0 +1,314 @@
+"""JaxArray: the NumPy face over a jax array or tracer.
+
+Operators on numbers and on other JaxArrays go straight to the native operator; everything else goes through NumPy's
+protocols to the translation table. 64-bit values need JAX's x64 mode, which is a setting of the thread: the backend
+enters it around f, and an operation that runs elsewhere (a thread that f started) enters it itself.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from ..array import Array
+from ..errors import UnsupportedError, user_line
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE
+from .base import UNKNOWN, FrameworkArray
+from .jax_table import TABLE, concrete, special_function
+
+__all__ = ["NO_VALUE", "JaxArray", "under_jit"]
+
+_CONFIG = jax.config
+
+# What JAX raises when it is asked for a value that is not there yet.
+NO_VALUE = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
+
+
+def under_jit(what: str) -> str:
+    """The sentence for something that needs a value while JAX compiles."""
+    return (
+        f"{what} needs the value of a traced array at {user_line()}, and there is none while JAX compiles or batches "
+        "(a prepared call, jax.jit, jax.vmap, lax control flow). Write np.where(condition, a, b) instead of a Python "
+        "branch and keep shapes fixed; or call the operator unprepared and outside jax.jit (for a prepared call: "
+        "AutoJax(jit=False)), where f runs eagerly."
+    )
+
+
+class JaxArray(FrameworkArray):
+    """A traced value of the JAX backend. Behaves like the ``numpy.ndarray`` (or scalar) it stands for.
+
+    A pytree with one leaf, so ``jax.jit``, ``jax.vmap`` and ``lax`` control flow inside f take it; ``jax.numpy``
+    functions take it as the jax array it holds. ``integer`` keeps the ints of an integer argument, which counts as a
+    float in arithmetic and still works as an index or a size.
+    """
+
+    __slots__ = ()
+
+    framework = "JAX"
+
+    # -- translation ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def _target(cls, function: Any) -> Callable | None:
+        target = TABLE.get(function)
+        if target is None:
+            target = special_function(function)
+            if target is not None:
+                TABLE[function] = target
+        return target
+
+    def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        if not _CONFIG.jax_enable_x64:
+            with jax.enable_x64(True):
+                return self._apply(function, args, kwargs)
+        try:
+            if function in NO_DERIVATIVE and function not in COMPOSITES and self._target(function) is None:
+                return function(*[_known(a) for a in args], **{k: _known(v) for k, v in kwargs.items()})
+            return super()._apply(function, args, kwargs)
+        except NO_VALUE as error:
+            raise UnsupportedError(under_jit(f"np.{getattr(function, '__name__', function)}")) from error
+
+    @classmethod
+    def _native(cls, value: Any) -> Any:
+        if type(value) is np.ndarray:
+            return value.copy()  # JAX may read the buffer later, and f may have written into it by then
+        if isinstance(value, Array):
+            raise UnsupportedError(
+                f"a {type(value).__name__} of another backend met a JAX value at {user_line()}; derivatives of different "
+                "frameworks cannot be nested by capturing: pass the value as an argument of the inner function"
+            )
+        return value
+
+    @classmethod
+    def _unwrap(cls, value: Any, mask: list) -> Any:
+        if isinstance(value, Tracer):
+            mask[0] = UNKNOWN
+            return value
+        return super()._unwrap(value, mask)
+
+    @classmethod
+    def _is_native(cls, value: Any) -> bool:
+        return isinstance(value, jax.Array)
+
+    @classmethod
+    def _wrap(cls, value: Any, deps: int) -> Any:
+        if isinstance(value, jax.Array):
+            return cls(value, deps if value.dtype.kind in "fc" else 0)
+        return super()._wrap(value, deps)
+
+    def __jax_array__(self) -> Any:
+        return self.value
+
+    # -- values --------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.value.shape
+
+    def __bool__(self) -> bool:
+        try:
+            return bool(self.value)
+        except NO_VALUE as error:
+            raise UnsupportedError(under_jit("if, while, and, or, not, min() or sorted()")) from error
+
+    def __index__(self) -> int:
+        if self.integer is not None:
+            return operator.index(self.integer)
+        try:
+            return operator.index(self.value)
+        except NO_VALUE as error:
+            raise UnsupportedError(under_jit("An integer used as a size, a range or a Python index")) from error
+
+    def __int__(self) -> int:
+        return int(self.integer) if self.integer is not None else super().__int__()
+
+    def __hash__(self) -> int:
+        if self.value.shape:
+            raise TypeError("unhashable type: traced array")
+        return hash(_known(self).item())
+
+    def _as_index(self) -> Any:
+        if self.integer is not None:
+            return self.integer
+        known = concrete(self.value)
+        if known is None:
+            if self.value.dtype.kind == "b":
+                raise UnsupportedError(under_jit("A boolean mask used as an index"))
+            return self.value
+        return known if known.ndim else known[()]
+
+    def __repr__(self) -> str:
+        return f"JaxArray({self._shown()!r})"
+
+    def __str__(self) -> str:
+        return str(self._shown())
+
+    def __format__(self, spec: str) -> str:
+        return format(self._shown(), spec)
+
+    def _shown(self) -> Any:
+        known = concrete(self.value)
+        return self.value if known is None else known if known.ndim else known[()]
+
+    # -- indexing ------------------------------------------------------------------------------------------------
+
+    def _getitem(self, index: Any) -> Any:
+        if not _CONFIG.jax_enable_x64:
+            with jax.enable_x64(True):
+                return self._getitem(index)
+        value = self.value
+        index = _array_index(index)
+        if _holds_native(index):
+            # JAX would clamp an index out of bounds; a NaN cannot be mistaken for an element.
+            fill = np.nan if value.dtype.kind in "fc" else None
+            return JaxArray(value.at[index].get(mode="fill", fill_value=fill), self.deps)
+        _check_bounds(value.shape, index)
+        integer = self.integer
+        return JaxArray(value[index], self.deps, None if integer is None else integer[index])
+
+    def _setitem(self, index: Any, value: Any) -> Any:
+        if not _CONFIG.jax_enable_x64:
+            with jax.enable_x64(True):
+                return self._setitem(index, value)
+        old = self.value
+        mask = [0]
+        new = jnp.asarray(self._unwrap(value, mask))
+        if new.dtype.kind == "c" and old.dtype.kind != "c":
+            raise TypeError(f"cannot write a complex value into a {old.dtype} array ({user_line()}); make it complex first")
+        new = new.astype(old.dtype)
+        index = _array_index(index)
+        if _is_everything(index):
+            return JaxArray(jnp.broadcast_to(_without_leading_ones(new, old.ndim), old.shape), mask[0])
+        if not _holds_native(index):
+            shape = _check_bounds(old.shape, index)
+            new = _without_leading_ones(new, len(shape))
+        return JaxArray(old.at[index].set(new), self.deps | mask[0])
+
+
+jax.tree_util.register_pytree_node(
+    JaxArray,
+    lambda array: ((array.value,), None),
+    # The mask is not part of the structure: it would make equal types differ and go stale in jax.jit's cache.
+    lambda _, children: JaxArray(children[0], UNKNOWN),
+)
+
+
+def _known(value: Any) -> Any:
+    """The NumPy value behind a face array; other values as they are."""
+    if isinstance(value, JaxArray):
+        known = concrete(value.value)
+        if known is None:
+            raise UnsupportedError(under_jit("This call"))
+        return known if known.ndim else known[()]
+    if type(value) in (list, tuple):
+        return type(value)(_known(v) for v in value)
+    return value
+
+
+def _array_index(index: Any) -> Any:
+    """Lists become integer or boolean arrays: JAX does not take lists."""
+    if type(index) is list:
+        index = [i.value if isinstance(i, JaxArray) else i for i in index]
+        array = jnp.stack([jnp.asarray(i) for i in index]) if any(isinstance(i, jax.Array) for i in index) else np.asarray(index)
+        return array if array.size else array.astype(np.intp)
+    if type(index) is tuple:
+        return tuple([_array_index(i) for i in index])
+    return index
+
+
+def _holds_native(index: Any) -> bool:
+    return any(isinstance(i, jax.Array) for i in index) if type(index) is tuple else isinstance(index, jax.Array)
+
+
+def _check_bounds(shape: tuple, index: Any) -> tuple:
+    """NumPy's own verdict on the index (JAX clamps what is out of bounds); the shape of the result."""
+    return np.broadcast_to(_NOTHING, shape)[index].shape
+
+
+_NOTHING = np.empty((), bool)
+
+
+def _is_everything(index: Any) -> bool:
+    if type(index) is tuple:
+        return all(i is Ellipsis or i == slice(None) for i in index if not isinstance(i, np.ndarray)) and not any(
+            isinstance(i, (np.ndarray, jax.Array)) for i in index
+        )
+    return index is Ellipsis or (type(index) is slice and index == slice(None))
+
+
+def _without_leading_ones(value: Any, ndim: int) -> Any:
+    extra = value.ndim - ndim
+    return value.reshape(value.shape[extra:]) if extra > 0 and set(value.shape[:extra]) == {1} else value
+
+
+# -- operators -----------------------------------------------------------------------------------------------------------
+
+_NUMBERS = (float, int, complex)
+
+
+def _install() -> None:
+    def binary(name: str, operate: Callable, reflected: bool, keeps_integers: bool, derivative: bool) -> Callable:
+        through_numpy = getattr(Array, name)
+
+        def call(self: JaxArray, other: Any) -> Any:
+            kind, value, deps = type(other), self.value, self.deps
+            if kind is JaxArray:
+                right, deps = other.value, deps | other.deps
+                if right.dtype != value.dtype:
+                    return through_numpy(self, other)
+            elif kind in _NUMBERS:
+                right = other
+            else:
+                return through_numpy(self, other)
+            if not _CONFIG.jax_enable_x64:
+                return through_numpy(self, other)
+            result = JaxArray(operate(right, value) if reflected else operate(value, right), deps if derivative else 0)
+            if keeps_integers and self.integer is not None:
+                integer = other.integer if kind is JaxArray else other if kind is int else None
+                if integer is not None:
+                    result.integer = operate(integer, self.integer) if reflected else operate(self.integer, integer)
+            return result
+
+        return call
+
+    power = TABLE[np.power]
+    for name, operate in {
+        "add": operator.add,
+        "sub": operator.sub,
+        "mul": operator.mul,
+        "truediv": operator.truediv,
+        "floordiv": operator.floordiv,
+        "mod": operator.mod,
+        "pow": lambda x, y: power(x, y) if isinstance(x, jax.Array) or isinstance(y, jax.Array) else x**y,
+        "matmul": operator.matmul,
+    }.items():
+        for reflected in (False, True):
+            full = f"__{'r' if reflected else ''}{name}__"
+            keeps = name in ("add", "sub", "mul", "floordiv", "mod")
+            setattr(JaxArray, full, binary(full, operate, reflected, keeps, True))
+    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
+        full = f"__{name}__"
+        setattr(JaxArray, full, binary(full, getattr(operator, name), False, False, False))
+
+
+    def negative(self: JaxArray) -> Any:
+        result = self._apply(np.negative, (self,), {})
+        if self.integer is not None:
+            result.integer = -self.integer
+        return result
+
+    JaxArray.__neg__ = negative  # type: ignore[attr-defined]
+
+
+_install()
+

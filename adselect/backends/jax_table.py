@@ -1,0 +1,544 @@
+"""NumPy's functions in terms of ``jax.numpy``: the translation table of the JAX face.
+
+Most names mean the same in both libraries and are rows of a list. The rest is written out below: where ``jnp`` lacks
+an option, promotes integers differently, or has another slope at a kink. Kinks are placed with ``where`` on the
+argument as well as on the result, which holds in forward and reverse mode and at every order.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Callable
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.special
+import numpy as np
+from jax import lax
+from jax.extend.core import concrete_or_error
+
+__all__ = ["TABLE", "concrete", "special_function"]
+
+TABLE: dict[Any, Callable] = {}
+
+
+# -- functions of the same name and meaning ----------------------------------------------------------------------------
+
+# Operands promote among each other: JAX keeps float32 beside an int64 array, NumPy goes to float64.
+PROMOTING = """
+    add subtract multiply divide floor_divide remainder fmod divmod negative positive exp exp2 expm1 log log2 log10
+    log1p sqrt cbrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh deg2rad
+    rad2deg degrees radians maximum minimum logaddexp logaddexp2 copysign nextafter heaviside floor ceil trunc rint
+    sign signbit isnan isinf isfinite logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor
+    invert left_shift right_shift equal not_equal less less_equal greater greater_equal conjugate modf frexp ldexp
+    spacing gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron cross tensordot convolve correlate interp
+    isclose allclose array_equal array_equiv append polyval polyadd polysub polymul polyder polyint isin
+    linalg.solve linalg.outer linalg.cross linalg.matmul linalg.tensordot linalg.vecdot
+"""
+SAME = """
+    sum prod max min amax amin mean var any all argmax argmin nansum nanprod nanmax nanmin nanmean nanvar nanargmax
+    nanargmin nancumsum nancumprod nanmedian nanquantile nanpercentile cumsum cumprod cumulative_sum cumulative_prod
+    count_nonzero ptp average cov corrcoef round around fix real imag nan_to_num real_if_close sinc i0 unwrap
+    reshape ravel transpose permute_dims swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
+    tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace vander diff ediff1d gradient
+    trapezoid choose compress extract insert delete resize trim_zeros ix_
+    split array_split hsplit vsplit dsplit unstack linspace logspace geomspace searchsorted digitize nonzero argwhere
+    flatnonzero take_along_axis unravel_index lexsort
+    shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf
+    linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.eig linalg.eigvals
+    linalg.svd linalg.svdvals linalg.qr linalg.pinv linalg.matrix_power linalg.matrix_rank linalg.lstsq
+    linalg.trace linalg.diagonal linalg.matrix_transpose linalg.tensorinv linalg.tensorsolve linalg.multi_dot
+    fft.fft fft.ifft fft.rfft fft.irfft fft.fft2 fft.ifft2 fft.rfft2 fft.irfft2 fft.fftn fft.ifftn fft.rfftn
+    fft.irfftn fft.hfft fft.ihfft fft.fftshift fft.ifftshift
+"""
+# The first argument is a list of arrays, which promote among each other.
+OF_LISTS = "concatenate stack vstack hstack dstack column_stack block"
+
+# scipy.special ufuncs, found by name once scipy is loaded.
+SPECIAL = frozenset(
+    """
+    bernoulli beta betainc betaln dawsn digamma entr erf erfc erfcx erfinv exp1 expi expit expn fresnel gamma gammainc
+    gammaincc gammaln gammasgn hyp1f1 hyp2f1 i0 i0e i1 i1e kl_div log_ndtr loggamma logit ndtr ndtri owens_t poch
+    rel_entr sici spence wofz xlog1py xlogy zeta boxcox boxcox1p
+    """.split()
+)
+
+_INTEGERS = frozenset("iu")
+
+
+def _like_numpy(operands: Any) -> Any:
+    """Operands with integer arrays cast to the float type NumPy would compute in."""
+    dtypes = {a.dtype for a in operands if hasattr(a, "dtype") and not getattr(a, "weak_type", False)}
+    if len(dtypes) < 2 or not any(d.kind in _INTEGERS for d in dtypes):
+        return operands
+    target = np.result_type(*dtypes)
+    if target.kind not in "fc":
+        return operands
+    real = np.empty(0, target).real.dtype
+    return [
+        a.astype(real) if hasattr(a, "dtype") and a.dtype.kind in _INTEGERS and not getattr(a, "weak_type", False) else a
+        for a in operands
+    ]
+
+
+def _promoting(function: Callable) -> Callable:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args = [jnp.asarray(a) if type(a) in (list, tuple) else a for a in args]  # type: ignore[assignment]
+        return function(*_like_numpy(args), **kwargs)
+
+    return call
+
+
+def _of_list(function: Callable) -> Callable:
+    def call(arrays: Any, *args: Any, casting: Any = None, **kwargs: Any) -> Any:
+        if isinstance(arrays, (list, tuple)):
+            arrays = list(_like_numpy([a if hasattr(a, "dtype") or isinstance(a, list) else jnp.asarray(a) for a in arrays]))
+        return function(arrays, *args, **kwargs)
+
+    return call
+
+
+def _find(module: Any, dotted: str) -> Any:
+    for part in dotted.split("."):
+        module = getattr(module, part, None)
+    return module
+
+
+def _install_names() -> None:
+    for names, prepare in ((PROMOTING, _promoting), (SAME, None), (OF_LISTS, _of_list)):
+        for name in names.split():
+            function, target = _find(np, name), _find(jnp, name)
+            # A name that this NumPy does not have yet is not a row.
+            if function is not None and target is not None:
+                TABLE[function] = prepare(target) if prepare else target
+
+
+_install_names()
+
+
+def special_function(function: Any) -> Callable | None:
+    """``jax.scipy.special``'s function for a ufunc of ``scipy.special``; None for anything else."""
+    scipy = sys.modules.get("scipy.special")
+    name = getattr(function, "__name__", "")
+    if scipy is None or name not in SPECIAL or getattr(scipy, name, None) is not function:
+        return None
+    return _promoting(getattr(jax.scipy.special, name))
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """The NumPy value behind a native array, also one being differentiated; None while JAX compiles or batches."""
+    try:
+        return concrete_or_error(np.asarray, value)
+    except jax.errors.JAXTypeError:
+        return None
+
+
+# -- the rest ------------------------------------------------------------------------------------------------------------
+
+
+def translation(*functions: Any) -> Callable:
+    """Decorator: the implementation of NumPy functions (those this NumPy has) over native arrays."""
+
+    def register(implementation: Callable) -> Callable:
+        for function in functions:
+            if function is not None:
+                TABLE[function] = implementation
+        return implementation
+
+    return register
+
+
+def _is_complex(x: Any) -> bool:
+    return jnp.iscomplexobj(x)
+
+
+def _safe(function: Callable, bad: Any, x: Any, there: Any = 0) -> Any:
+    """function(x) with the constant ``there``, and slope 0, where bad."""
+    y = function(jnp.where(bad, 1, x))
+    return jnp.where(bad, jnp.asarray(there, y.dtype), y)
+
+
+@translation(np.absolute)
+def _absolute(x: Any) -> Any:
+    x = jnp.asarray(x)
+    if x.dtype.kind == "f":
+        return x * jnp.sign(x)  # the slope is sign(x), which is 0 at 0
+    return _safe(jnp.abs, x == 0, x) if x.dtype.kind == "c" else jnp.abs(x)
+
+
+TABLE[np.fabs] = _absolute
+
+
+def _root(x: Any) -> Any:
+    """The square root of a sum of squares: slope 0 at 0."""
+    return _safe(jnp.sqrt, x == 0, x)
+
+
+@translation(np.power)
+def _power(x: Any, y: Any) -> Any:
+    if isinstance(y, (int, float)) and not isinstance(y, (bool, np.generic)):
+        return _power_of_number(x, y)
+    x, y = _like_numpy((x, y))
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    if y.dtype.kind not in "fc":
+        return jnp.power(x, y)
+    # 0**0 is 1 with slope 0 in both arguments.
+    return jnp.power(jnp.where((x == 0) & (y == 0), jnp.ones((), x.dtype), x), y)
+
+
+def _power_of_number(x: Any, y: Any) -> Any:
+    if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+        return jnp.power(x, y)
+    if y == 0:
+        return jnp.ones_like(x)  # slope 0, also at 0
+    if y == 0.5:
+        return jnp.sqrt(x)
+    return jnp.power(x, int(y)) if y in (-1, 1, 2, 3) or isinstance(y, int) else jnp.power(x, y)
+
+
+@translation(np.float_power)
+def _float_power(x: Any, y: Any) -> Any:
+    wide = np.result_type(np.float64, *[a.dtype for a in (x, y) if hasattr(a, "dtype")])
+    return _power(jnp.asarray(x).astype(wide), jnp.asarray(y).astype(wide))
+
+
+@translation(np.fmax)
+def _fmax(x: Any, y: Any) -> Any:
+    x, y = _like_numpy((x, y))
+    return jnp.where(jnp.isnan(x), y, jnp.where(jnp.isnan(y), x, jnp.maximum(x, y)))
+
+
+@translation(np.fmin)
+def _fmin(x: Any, y: Any) -> Any:
+    x, y = _like_numpy((x, y))
+    return jnp.where(jnp.isnan(x), y, jnp.where(jnp.isnan(y), x, jnp.minimum(x, y)))
+
+
+@translation(np.hypot)
+def _hypot(x: Any, y: Any) -> Any:
+    x, y = _like_numpy((x, y))
+    origin = (x == 0) & (y == 0)
+    return _safe(lambda x: jnp.hypot(x, y), origin, x)
+
+
+@translation(np.arctan2)
+def _arctan2(y: Any, x: Any) -> Any:
+    y, x = _like_numpy((y, x))
+    origin = (x == 0) & (y == 0)
+    return _safe(lambda x: jnp.arctan2(y, x), origin, x, jnp.arctan2(lax.stop_gradient(y), lax.stop_gradient(x)))
+
+
+@translation(np.angle)
+def _angle(z: Any, deg: bool = False) -> Any:
+    z = jnp.asarray(z)
+    angle = _arctan2(z.imag, z.real) if _is_complex(z) else jnp.where(z < 0, np.pi, 0 * z)
+    return jnp.rad2deg(angle) if deg else angle
+
+
+_MISSING = object()
+
+
+@translation(np.clip)
+def _clip(a: Any, a_min: Any = _MISSING, a_max: Any = _MISSING, *, min: Any = None, max: Any = None) -> Any:
+    low = min if a_min is _MISSING else a_min
+    high = max if a_max is _MISSING else a_max
+    a, *bounds = _like_numpy([a] + [b for b in (low, high) if b is not None])
+    low = bounds.pop(0) if low is not None else None
+    high = bounds.pop(0) if high is not None else None
+    # Slope 1 at a bound: only beyond it does the bound take over. A bound that is NaN wins, as in NumPy.
+    if low is not None:
+        a = jnp.where((a < low) | (low != low), low, a)
+    if high is not None:
+        a = jnp.where((a > high) | (high != high), high, a)
+    return a
+
+
+@translation(np.where)
+def _where(condition: Any, *choices: Any) -> Any:
+    if not choices:
+        return jnp.nonzero(condition)
+    choices = [jnp.asarray(c) if type(c) in (list, tuple) else c for c in choices]  # type: ignore[assignment]
+    return jnp.where(jnp.asarray(condition), *_like_numpy(choices))
+
+
+@translation(np.select)
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    return jnp.select([jnp.asarray(c) for c in condlist], [jnp.asarray(c) for c in choicelist], default)
+
+
+@translation(np.std, np.nanstd)
+def _std(a: Any, *args: Any, **kwargs: Any) -> Any:
+    return _root(jnp.var(a, *args, **kwargs))
+
+
+TABLE[np.nanstd] = lambda a, *args, **kwargs: _root(jnp.nanvar(a, *args, **kwargs))
+
+
+# -- order statistics: equal elements share the slope --------------------------------------------------------------------
+
+
+def _to_last(a: Any, axis: Any) -> tuple[Any, tuple]:
+    """a with the axes to be reduced joined into the last one, and the shape of the result under keepdims."""
+    a = jnp.asarray(a)
+    if not jnp.issubdtype(a.dtype, jnp.inexact):
+        a = a.astype(float)
+    axes = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
+    axes = tuple(k % a.ndim for k in axes)
+    rest = [k for k in range(a.ndim) if k not in axes]
+    kept = tuple(1 if k in axes else n for k, n in enumerate(a.shape))
+    return jnp.transpose(a, (*rest, *axes)).reshape(*[a.shape[k] for k in rest], -1), kept
+
+
+def _ranked(a: Any, ranks: Any) -> Any:
+    """The elements of the given ranks along the last axis: the mean of all elements equal to each."""
+    ordered = jnp.sort(lax.stop_gradient(a), axis=-1)
+    chosen = jnp.take(ordered, ranks, axis=-1, mode="clip")
+    equal = a[..., None, :] == chosen[..., None]
+    return jnp.sum(jnp.where(equal, a[..., None, :], 0), -1) / jnp.sum(equal, -1).astype(a.dtype)
+
+
+def _lower(h: Any, n: int) -> tuple[Any, Any]:
+    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, max(n - 2, 0))
+    return low.astype(int), h - low
+
+
+_QUANTILES: dict[str, Callable] = {
+    "linear": _lower,
+    "lower": lambda h, n: (jnp.floor(lax.stop_gradient(h)).astype(int), 0 * h),
+    "higher": lambda h, n: (jnp.ceil(lax.stop_gradient(h)).astype(int), 0 * h),
+    "nearest": lambda h, n: (jnp.round(lax.stop_gradient(h)).astype(int), 0 * h),
+    "midpoint": lambda h, n: (lambda low, t: (low, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)))(*_lower(h, n)),
+}
+
+
+@translation(np.quantile)
+def _quantile(
+    a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
+) -> Any:
+    if method not in _QUANTILES or kwargs.get("weights") is not None:
+        return jnp.quantile(a, q, axis=axis, method=method, keepdims=keepdims, **kwargs)
+    a, kept = _to_last(a, axis)
+    q = jnp.asarray(q, None if hasattr(q, "dtype") else a.dtype)
+    n = a.shape[-1]
+    low, t = _QUANTILES[method](q.reshape(-1) * (n - 1), n)
+    below, above = _ranked(a, low), _ranked(a, jnp.minimum(low + 1, n - 1))
+    # An infinite neighbour of weight zero must not make a NaN.
+    y = jnp.where(t == 0, below, jnp.where(t == 1, above, below + (above - below) * t))
+    y = jnp.where(jnp.any(jnp.isnan(a), -1, keepdims=True), jnp.nan, y)
+    y = jnp.moveaxis(y, -1, 0)
+    return y.reshape(q.shape + (kept if keepdims else y.shape[1:]))
+
+
+@translation(np.percentile)
+def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
+    q = q / 100 if hasattr(q, "dtype") else np.true_divide(q, 100)
+    return _quantile(a, q if np.ndim(q) or not isinstance(q, np.generic) else float(q), *args, **kwargs)
+
+
+@translation(np.median)
+def _median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
+
+
+# -- norms ---------------------------------------------------------------------------------------------------------------
+
+
+@translation(np.linalg.norm)
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    x = jnp.asarray(x)
+    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
+    if axis is None:
+        if ord is None:
+            return _root(jnp.sum(_squared(x), keepdims=keepdims))
+        axis = tuple(range(x.ndim))
+    axis = (axis,) if np.ndim(axis) == 0 else tuple(axis)
+    if len(axis) == 1:
+        return _vector_norm(x, 2 if ord is None else ord, axis[0], keepdims)
+    if len(axis) == 2:
+        return _matrix_norm(x, "fro" if ord is None else ord, axis, keepdims)
+    raise ValueError("Improper number of dimensions to norm.")
+
+
+def _squared(x: Any) -> Any:
+    return x.real * x.real + x.imag * x.imag if _is_complex(x) else x * x
+
+
+def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
+    if isinstance(ord, str):
+        raise ValueError(f"Invalid norm order '{ord}' for vectors")
+    options = {"axis": axis, "keepdims": keepdims}
+    if ord == 2:
+        return _root(jnp.sum(_squared(x), **options))
+    if ord == np.inf:
+        return jnp.max(_absolute(x), **options)
+    if ord == -np.inf:
+        return jnp.min(_absolute(x), **options)
+    if ord == 0:
+        return jnp.sum((x != 0).astype(_squared(x).dtype), **options)
+    if ord == 1:
+        return jnp.sum(_absolute(x), **options)
+    total = jnp.sum(_power_of_number(_absolute(x), ord), **options)
+    return _safe(lambda t: _power_of_number(t, 1 / ord), total == 0, total) if ord > 0 else _power_of_number(total, 1 / ord)
+
+
+def _matrix_norm(x: Any, ord: Any, axis: tuple, keepdims: bool) -> Any:
+    rows, columns = (k % x.ndim for k in axis)
+    if rows == columns:
+        raise ValueError("Duplicate axes given.")
+    if ord == "fro":
+        return _root(jnp.sum(_squared(x), axis=(rows, columns), keepdims=keepdims))
+    if ord in ("nuc", 2, -2):
+        values = jnp.linalg.svd(jnp.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
+        y = jnp.sum(values, -1) if ord == "nuc" else jnp.max(values, -1) if ord == 2 else jnp.min(values, -1)
+    elif ord in (1, -1, np.inf, -np.inf):
+        inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
+        totals = jnp.sum(_absolute(x), axis=inner, keepdims=True)
+        y = (jnp.max if ord > 0 else jnp.min)(totals, axis=outer, keepdims=True)
+        y = jnp.squeeze(y, (rows, columns))
+    else:
+        raise ValueError("Invalid norm order for matrices.")
+    return jnp.expand_dims(y, tuple(sorted((rows, columns)))) if keepdims else y
+
+
+@translation(getattr(np.linalg, "vector_norm", None))
+def _array_api_vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    x = jnp.asarray(x)
+    axis = tuple(range(x.ndim)) if axis is None else (axis,) if np.ndim(axis) == 0 else tuple(axis)
+    axis = tuple(k % x.ndim for k in axis)
+    return _vector_norm(x, ord, axis, keepdims)
+
+
+@translation(getattr(np.linalg, "matrix_norm", None))
+def _array_api_matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
+    return _matrix_norm(jnp.asarray(x), ord, (-2, -1), keepdims)
+
+
+@translation(np.linalg.cond)
+def _cond(x: Any, p: Any = None) -> Any:
+    x = jnp.asarray(x)
+    if p in (None, 2, -2):
+        values = jnp.linalg.svd(x, compute_uv=False)
+        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+    return _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(x), p, (-2, -1), False)
+
+
+# -- linear algebra that NumPy refuses and JAX answers with NaN ----------------------------------------------------------
+
+
+def _or_error(function: Any, message: str) -> None:
+    target = TABLE[function]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        y = target(*args, **kwargs)
+        value = concrete(y)
+        if value is not None and not np.isfinite(value).all():
+            inputs = [concrete(a) for a in args]
+            if all(a is None or a.dtype.kind not in "fc" or np.isfinite(a).all() for a in inputs):
+                raise np.linalg.LinAlgError(message)
+        return y
+
+    TABLE[function] = call
+
+
+_or_error(np.linalg.solve, "Singular matrix")
+_or_error(np.linalg.inv, "Singular matrix")
+_or_error(np.linalg.cholesky, "Matrix is not positive definite")
+
+
+# -- signatures ----------------------------------------------------------------------------------------------------------
+
+
+def _shaped_like(target: Callable) -> Callable:
+    def call(a: Any, *args: Any, order: Any = "K", subok: bool = True, **kwargs: Any) -> Any:
+        return target(a, *args, **kwargs)
+
+    return call
+
+
+for _name in ("zeros_like", "ones_like", "empty_like", "full_like"):
+    TABLE[getattr(np, _name)] = _shaped_like(getattr(jnp, _name))
+
+
+@translation(np.copy)
+def _copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
+    return a  # jax arrays do not change
+
+
+@translation(getattr(np, "astype", None))
+def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    dtype = np.dtype(dtype)
+    return x.real.astype(dtype) if _is_complex(x) and dtype.kind not in "cb" else x.astype(dtype)
+
+
+@translation(np.sort, np.partition)
+def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
+    return jnp.sort(a, axis)
+
+
+TABLE[np.partition] = lambda a, kth, axis=-1, kind=None, order=None: jnp.sort(a, axis)
+TABLE[np.argpartition] = lambda a, kth, axis=-1, kind=None, order=None: jnp.argsort(a, axis)
+TABLE[np.argsort] = lambda a, axis=-1, kind=None, order=None, *, stable=None: jnp.argsort(a, axis)
+TABLE[np.meshgrid] = lambda *xi, copy=True, sparse=False, indexing="xy": tuple(
+    jnp.meshgrid(*xi, sparse=sparse, indexing=indexing)
+)
+TABLE[np.broadcast_arrays] = lambda *args, subok=False: tuple(jnp.broadcast_arrays(*args))
+TABLE[np.broadcast_to] = lambda array, shape, subok=False: jnp.broadcast_to(array, shape)
+TABLE[np.result_type] = lambda *args: np.result_type(*[_weak_or_dtype(a) for a in args])
+TABLE[np.tril_indices_from] = lambda arr, k=0: np.tril_indices(*_rectangle(arr, k))
+TABLE[np.triu_indices_from] = lambda arr, k=0: np.triu_indices(*_rectangle(arr, k))
+TABLE[np.einsum] = lambda *operands, optimize="auto", **kwargs: jnp.einsum(
+    *operands[: isinstance(operands[0], str)], *_like_numpy(operands[isinstance(operands[0], str) :]), **kwargs
+)
+
+
+def _rectangle(a: Any, k: int) -> tuple:
+    rows, columns = jnp.shape(a)
+    return rows, k, columns
+
+
+def _weak_or_dtype(a: Any) -> Any:
+    if getattr(a, "weak_type", False):
+        return {"i": 0, "f": 0.0, "c": 0j, "b": False}[a.dtype.kind]
+    return a.dtype if hasattr(a, "dtype") else a
+
+
+def _at_least(n: int) -> Callable:
+    target = getattr(jnp, f"atleast_{n}d")
+
+    def call(*arrays: Any) -> Any:
+        results = tuple(target(a) for a in arrays)
+        return results[0] if len(results) == 1 else results
+
+    return call
+
+
+for _n, _function in ((1, np.atleast_1d), (2, np.atleast_2d), (3, np.atleast_3d)):
+    TABLE[_function] = _at_least(_n)
+
+
+@translation(np.take)
+def _take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
+    if mode != "raise":
+        return jnp.take(a, jnp.asarray(indices), axis, mode=mode)
+    n = jnp.size(a) if axis is None else jnp.shape(a)[axis]
+    known = concrete(indices)
+    if known is None:  # while JAX compiles: an index out of bounds becomes NaN
+        return jnp.take(a, indices, axis, mode="fill")
+    known = known.astype(np.intp, casting="same_kind") if known.size else known.astype(np.intp)
+    if known.size and (known.min() < -n or known.max() >= n):
+        bad = known[(known < -n) | (known >= n)].flat[0]
+        raise IndexError(f"index {bad} is out of bounds for axis {0 if axis is None else axis} with size {n}")
+    return jnp.take(a, known % n if known.size else known, axis)
+
+
+@translation(np.bincount)
+def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    known = concrete(x)
+    if known is None:
+        return jnp.bincount(x, weights, minlength)
+    length = max(minlength, int(known.max()) + 1 if known.size else 0)
+    if weights is not None:
+        weights = jnp.asarray(weights)
+        if weights.dtype != np.float64:
+            weights = weights.astype(np.float64)
+    return jnp.bincount(known, weights, length=length)

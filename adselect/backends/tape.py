@@ -1,0 +1,106 @@
+"""AutoTape: the built-in engine in reverse mode."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Any, Callable
+
+import numpy as np
+
+from ..array import Array, absorb
+from ..structure import framework_of, is_native, to_numpy
+from ..tape.reverse import pull_back
+from ..tape.trace import TapeArray, Trace
+from .base import Backend, Call
+from .forward import push_forward
+
+__all__ = ["TapeBackend", "enter"]
+
+
+def enter(leaf: Any) -> Any:
+    """The value the engine computes with for a leaf.
+
+    Python floats become NumPy scalars, so that 1/0 and (-1)**0.5 mean what they mean in NumPy. A tracer of another
+    framework is put behind its NumPy face: the engine then runs on top of it.
+    """
+    kind = type(leaf)
+    if kind is float:
+        return np.float64(leaf)
+    if kind is np.ndarray or kind is int or isinstance(leaf, (Array, np.generic, Fraction)):
+        return leaf if kind is not np.ndarray or leaf.dtype.isnative else leaf.astype(leaf.dtype.newbyteorder("="))
+    if kind is complex:
+        return np.complex128(leaf)
+    if is_native(leaf):
+        return _face_of(leaf)
+    return leaf
+
+
+def _face_of(leaf: Any) -> Any:
+    """A native array as NumPy where it is concrete, behind the framework's face where it is traced."""
+    framework = framework_of(leaf)
+    if framework == "jax":
+        import jax
+
+        if isinstance(leaf, jax.core.Tracer):
+            from .jax_ import JaxArray
+
+            return JaxArray(leaf)
+        return np.asarray(leaf)
+    if framework == "torch":
+        import torch
+
+        if leaf.requires_grad and torch.is_grad_enabled() or torch._C._functorch.is_functorch_wrapped_tensor(leaf):
+            from .torch_ import TorchArray
+
+            return TorchArray(leaf)
+        return to_numpy(leaf)
+    if framework == "autograd":
+        from .autograd_ import AutogradArray
+
+        return AutogradArray(leaf)
+    return leaf
+
+
+class TapeBackend(Backend):
+    """Reverse mode by an eager tape; forward mode and Hessian columns by dual arrays over it."""
+
+    reverse = True
+    forward = True
+
+    def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
+        trace = Trace()
+        values = [enter(leaf) for leaf in leaves]
+        try:
+            outputs, aux = call([trace.leaf(v) for v in values])
+            outputs = [_absorbed(o) for o in outputs]
+        finally:
+            trace.close()
+        n = trace.next_place()
+        places = [o.place if type(o) is TapeArray and o.trace is trace else -1 for o in outputs]
+        plain_outputs = [_leave(o, trace) for o in outputs]
+        records, n_leaves = trace.records, len(values)
+
+        def back(y_bars: list, last: bool = False) -> list:
+            seeds: dict[int, Any] = {}
+            for place, y_bar in zip(places, y_bars, strict=True):
+                if place >= 0 and y_bar is not None:
+                    seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
+            return pull_back(records, n, n_leaves, seeds, values, consume=last)
+
+        return plain_outputs, [_leave(a, trace) for a in aux], back
+
+    def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
+        return push_forward(call, leaves, directions, None)
+
+
+def _absorbed(output: Any) -> Any:
+    return absorb(output) if type(output) is np.ndarray and output.dtype == object else output
+
+
+def _leave(value: Any, trace: Trace) -> Any:
+    """An output without this trace."""
+    if type(value) is TapeArray and value.trace is trace:
+        return value.value
+    if type(value) is np.ndarray and value.dtype == object:
+        return _leave(absorb(value), trace)
+    return value

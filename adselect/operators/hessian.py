@@ -1,0 +1,211 @@
+"""hessian and its relatives: second derivatives, forward over reverse unless asked otherwise."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+from ..array import Array, is_traced
+from ..errors import ADSelectTypeError
+from ..structure import Const, flatten, is_leaf, is_native, project
+from .calling import resolve, settle_captured, shape_result
+from .gradient import leaf_gradients
+from .pushforward import tangent_leaves
+
+__all__ = ["WithHessian", "diaghessian", "hessian", "hessian_reverse", "hvp", "withhessian"]
+
+
+class WithHessian(NamedTuple):
+    """``(val, grad, hess)``: value, gradient and Hessian of f."""
+
+    val: Any
+    grad: Any
+    hess: Any
+
+
+def _one_leaf(operator: str, args: tuple) -> tuple[list, Any]:
+    if len(args) != 1 or not is_leaf(args[0]):
+        got = ", ".join(type(a).__name__ for a in args) or "nothing"
+        raise ADSelectTypeError(
+            f"{operator} takes one argument, a number or an array, got {got}. For several arguments use diaghessian or "
+            "join them into one vector; for structured arguments use hvp."
+        )
+    return flatten(args)
+
+
+def _basis(leaf: Any) -> list:
+    """The unit tangents of a leaf."""
+    shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
+    n = int(np.prod(shape))
+    dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind == "f" else float
+    if not shape:
+        return [np.dtype(dtype).type(1)]
+    eye = np.eye(n, dtype=dtype)
+    return [eye[i].reshape(shape) for i in range(n)]
+
+
+def hessian(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+    """``hessian(f, [adtype,] x)``: the matrix ``H[i, j] = ∂²f/∂x[i]∂x[j]`` of a real-valued f; a number for scalar x.
+
+    Arrays of higher dimension are flattened row by row. Forward mode over reverse mode where the backend has both.
+    Raises ADSelectTypeError for several or structured arguments, NotScalarError when f is not real-valued. Cost: n
+    pushforwards of the gradient, all of them over one evaluation of f on the built-in engine (in chunks of 64).
+
+    >>> import numpy as np
+    >>> hessian(lambda x: x[0] * x[1] ** 2, np.array([1.0, 3.0]))
+    array([[0., 6.],
+           [6., 2.]])
+    """
+    return withhessian(f, *args, **kwargs).hess
+
+
+def withhessian(f: Callable, /, *args: Any, **kwargs: Any) -> WithHessian:
+    """``withhessian(f, [adtype,] x)``: ``(val, grad, hess)`` from the same evaluations of f.
+
+    Conventions, errors and cost as for :func:`hessian`; grad is shaped like x.
+
+    >>> withhessian(lambda x: x**3, 2.0)
+    WithHessian(val=8.0, grad=12.0, hess=12.0)
+    """
+    backend, args = resolve("hessian", f, args)
+    leaves, skeleton = _one_leaf("hessian", args)
+    second = getattr(backend, "second_difference", None)
+    if second is not None and not isinstance(leaves[0], Array):
+        value, grad, matrix = second(f, leaves[0], kwargs)
+        return WithHessian(value, project(grad, leaves[0]), _square(matrix, leaves[0]))
+
+    def call(lifted: list) -> tuple[list, list]:
+        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian")
+        return [g for g in grads if g is not None], [value]
+
+    outputs, dots, aux = backend.pushforwards(call, leaves, [[e] for e in _basis(leaves[0])])
+    settle_captured(f)
+    leaf = leaves[0]
+    shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
+    n = int(np.prod(shape))
+    grad = project(outputs[0] if outputs else np.zeros(shape), leaf)
+    columns = [_flat(d[0] if d else None, n) for d in dots]
+    return WithHessian(aux[0], grad, _square(_matrix(columns), leaf))
+
+
+def _flat(column: Any, n: int) -> Any:
+    if column is None:
+        return np.zeros(n)
+    return column.reshape(-1) if hasattr(column, "reshape") else np.reshape(column, -1)
+
+
+def _matrix(columns: list) -> Any:
+    if columns and is_native(columns[0]):
+        return _native_stack(columns)
+    if any(is_traced(c) for c in columns):
+        return np.stack(columns, axis=1)
+    return np.stack(columns, axis=1) if columns else np.zeros((0, 0))
+
+
+def _native_stack(columns: list) -> Any:
+    from ..structure import framework_of
+
+    if framework_of(columns[0]) == "torch":
+        import torch
+
+        return torch.stack([c if isinstance(c, torch.Tensor) else torch.as_tensor(c) for c in columns], dim=1)
+    import jax.numpy as jnp
+
+    return jnp.stack(columns, axis=1)
+
+
+def _square(matrix: Any, leaf: Any) -> Any:
+    """The Hessian in the form that fits x: a number for a scalar x."""
+    if hasattr(leaf, "shape") and (tuple(leaf.shape) != () or isinstance(leaf, np.ndarray)):
+        if isinstance(leaf, np.ndarray) and leaf.shape == ():
+            return np.reshape(matrix, (1, 1))[0, 0]
+        if isinstance(leaf, np.ndarray) and not is_traced(matrix):
+            return np.asarray(matrix, dtype=leaf.dtype if leaf.dtype.kind == "f" else float)
+        return matrix
+    entry = matrix[0, 0]
+    return project(entry, leaf) if not is_native(leaf) else entry
+
+
+def hessian_reverse(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+    """``hessian_reverse(f, [adtype,] x)``: the same as :func:`hessian`, by reverse mode over reverse mode.
+
+    Slower, and a different way through the rules: the two check each other. Raises as hessian does. Cost: one
+    evaluation of f and n pullbacks of the gradient.
+
+    >>> import numpy as np
+    >>> hessian_reverse(lambda x: np.sum(x**3), np.array([1.0, 2.0]))
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+    """
+    backend, args = resolve("hessian_reverse", f, args)
+    leaves, skeleton = _one_leaf("hessian_reverse", args)
+
+    def call(lifted: list) -> tuple[list, list]:
+        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian_reverse")
+        return [g for g in grads if g is not None], [value]
+
+    outputs, _, back = backend.pullback(call, leaves)
+    settle_captured(f)
+    n = int(np.prod(tuple(leaves[0].shape))) if hasattr(leaves[0], "shape") else 1
+    rows = [back([e])[0] if outputs else None for e in _basis(leaves[0])]
+    return _square(_matrix([_flat(r, n) for r in rows]), leaves[0])
+
+
+def diaghessian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
+    """``diaghessian(f, [adtype,] *args)``: for each argument the array ``h[i] = ∂²f/∂x[i]²``, shaped like it.
+
+    None for an argument that is neither number nor array. Raises NotScalarError when f is not real-valued. Cost: n
+    pushforwards of the gradient.
+
+    >>> diaghessian(lambda a, b: a**2 * b**3, 2.0, 3.0)
+    (54.0, 72.0)
+    """
+    backend, args = resolve("diaghessian", f, args)
+    results: list = []
+    for i, x in enumerate(args):
+        if isinstance(x, Const) or not is_leaf(x):
+            results.append(None)
+            continue
+
+        def partial(t: Any, _i: int = i) -> Any:
+            return f(*[t if k == _i else a.value if isinstance(a, Const) else a for k, a in enumerate(args)], **kwargs)
+
+        full = withhessian(partial, backend.adtype, x).hess
+        if not hasattr(x, "shape") or tuple(x.shape) == ():
+            results.append(full)
+        else:
+            diagonal = full.diagonal() if hasattr(full, "diagonal") else np.diagonal(full)
+            results.append(diagonal.reshape(tuple(x.shape)) + 0.0)
+    return tuple(results)
+
+
+def hvp(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+    """``hvp(f, [adtype,] x, v)``: the Hessian-vector product ``H v``, structured like x.
+
+    x may have any structure; v has the same. Raises ADSelectTypeError for a wrong number of arguments,
+    ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient.
+
+    >>> import numpy as np
+    >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    backend, args = resolve("hvp", f, args)
+    if len(args) != 2:
+        raise ADSelectTypeError(f"hvp takes x and v, got {len(args)} arguments: write hvp(f, adtype, x, v)")
+    x, v = args
+    leaves, skeleton = flatten((x,))
+    direction = tangent_leaves((x,), (v,), leaves, skeleton)
+    where: list = []
+
+    def call(lifted: list) -> tuple[list, list]:
+        _, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hvp")
+        where[:] = [i for i, g in enumerate(grads) if g is not None]
+        return [grads[i] for i in where], []
+
+    outputs, dots, _ = backend.pushforwards(call, leaves, [direction])
+    settle_captured(f)
+    products: list = [None] * len(leaves)
+    for i, tangent, output in zip(where, dots[0], outputs, strict=True):
+        products[i] = output * 0 if tangent is None else tangent
+    return shape_result("hvp", products, leaves, skeleton, args, "none", None)[0]

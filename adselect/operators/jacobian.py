@@ -1,0 +1,111 @@
+"""jacobian, withjacobian: all derivatives of all entries."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+from ..array import Array, is_traced
+from ..errors import ADSelectTypeError
+from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
+from .calling import call_user, resolve, settle_captured
+
+__all__ = ["WithJacobian", "jacobian", "withjacobian"]
+
+
+class WithJacobian(NamedTuple):
+    """``(val, grad)``: the value of f and its Jacobians, one per argument."""
+
+    val: Any
+    grad: Any
+
+
+def jacobian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
+    """``jacobian(f, [adtype,] *args)``: a tuple of matrices ``J[k, i] = ∂y[k]/∂x[i]``, one per argument.
+
+    Arrays of higher dimension are flattened row by row; a scalar y has one row, a scalar x gives a vector; an argument
+    that is neither number nor array gives None. Forward or reverse mode is chosen from the sizes. For complex
+    arguments f is taken to be holomorphic.
+
+    Raises ADSelectTypeError when f does not return a number or an array. Cost: one evaluation of f and min(m, n)
+    pushforwards or pullbacks on the built-in engine.
+
+    >>> import numpy as np
+    >>> jacobian(lambda x, s: s * x**2, np.array([1.0, 2.0]), 3.0)
+    (array([[ 6.,  0.],
+           [ 0., 12.]]), array([1., 4.]))
+    """
+    return withjacobian(f, *args, **kwargs).grad
+
+
+def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
+    """``withjacobian(f, [adtype,] *args)``: ``(val, grad)``, the value of f and the tuple of its Jacobians.
+
+    Conventions, errors and cost as for :func:`jacobian`; the value comes from the same evaluation of f.
+
+    >>> import numpy as np
+    >>> withjacobian(np.cumsum, np.array([1.0, 2.0])).val
+    array([1., 3.])
+    """
+    backend, args = resolve("jacobian", f, args)
+    places = [not isinstance(a, Const) and is_leaf(a) for a in args]
+    fixed = tuple([a if numeric else a if isinstance(a, Const) else Const(a) for a, numeric in zip(args, places, strict=True)])
+    leaves, skeleton = flatten(fixed)
+
+    def call(lifted: list) -> tuple[list, list]:
+        from ..array import absorb
+
+        y = absorb(call_user(f, skeleton.rebuild(lifted), kwargs, backend))
+        if not is_leaf(y) and not isinstance(y, Array):
+            raise ADSelectTypeError(
+                f"jacobian needs a number or an array from f, got {type(y).__name__}; use pullback for structured results"
+            )
+        return [y], []
+
+    outputs, matrix = backend.linearized_matrix(call, leaves)
+    settle_captured(f)
+    columns = iter([_shaped(block, leaf) for block, leaf in zip(matrix, leaves, strict=True)])
+    return WithJacobian(outputs[0], tuple([next(columns) if numeric else None for numeric in places]))
+
+
+def _shaped(block: Any, leaf: Any) -> Any:
+    """(m, n) for an array argument, (m,) for a scalar; in the argument's precision and kind."""
+    scalar = not hasattr(leaf, "shape") or (tuple(leaf.shape) == () and not isinstance(leaf, np.ndarray) and not is_native(leaf) and not isinstance(leaf, Array))
+    if isinstance(leaf, Array) and leaf.ndim == 0 and leaf._is_scalar():
+        scalar = True
+    block = block[:, 0] if scalar else block
+    if is_traced(block):
+        return block
+    if is_native(leaf):
+        from ..structure import framework_of
+
+        return _to_native(block, leaf, framework_of(leaf))
+    block = np.asarray(to_numpy(block))
+    dtype = leaf_dtype(leaf)
+    if dtype is not None and dtype == np.float32 and block.dtype == np.float64:
+        block = block.astype(np.float32)
+    return block
+
+
+def _to_native(block: Any, leaf: Any, framework: str) -> Any:
+    if framework_is(block, framework):
+        return block
+    if framework == "torch":
+        import torch
+
+        return torch.from_numpy(np.array(block)).to(device=leaf.device)
+    if framework == "jax":
+        import jax
+        import jax.numpy as jnp
+
+        with jax.enable_x64(True):
+            return jnp.asarray(np.asarray(block)).astype(leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else float)
+    return block
+
+
+def framework_is(value: Any, framework: str) -> bool:
+    """Whether value is that framework's own array."""
+    from ..structure import framework_of
+
+    return framework_of(value) == framework

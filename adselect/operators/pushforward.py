@@ -1,0 +1,182 @@
+"""pushforward, derivative, second_derivative: derivatives along a direction."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable
+
+import numpy as np
+
+from ..array import Array, is_traced
+from ..errors import ADSelectTypeError, ADSelectValueError
+from ..structure import Const, flatten, is_leaf, is_native, project
+from .calling import call_user, flatten_output, resolve, settle_captured, take_adtype
+
+__all__ = ["derivative", "pushforward", "second_derivative"]
+
+
+def pushforward(f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+    """``pushforward(f, [adtype,] args, tangents)``: ``(y, y_dot)`` with ``y_dot = (∂y/∂args) tangents``.
+
+    args and tangents are tuples with one entry per argument, the tangents structured like the arguments (None: zero).
+    y_dot has the structure of y.
+
+    Raises ADSelectValueError when a tangent does not fit its argument. Cost: one evaluation of f with tangents; a
+    backend with reverse mode only needs one pullback per entry of y.
+
+    >>> import numpy as np
+    >>> pushforward(lambda x, a: a * x**2, (np.array([1.0, 2.0]), 3.0), (np.array([1.0, 0.0]), 0.0))
+    (array([ 3., 12.]), array([6., 0.]))
+    """
+    backend, rest = resolve("pushforward", f, args)
+    if len(rest) != 2:
+        raise ADSelectTypeError(
+            f"pushforward takes the arguments and their tangents as two tuples, got {len(rest)} values: write "
+            "pushforward(f, adtype, (x,), (x_dot,))"
+        )
+    primals, tangents = [tuple(v) if isinstance(v, (tuple, list)) else (v,) for v in rest]
+    if len(primals) != len(tangents):
+        raise ADSelectValueError(f"pushforward got {len(primals)} arguments and {len(tangents)} tangents")
+    leaves, skeleton = flatten(primals)
+    directions = tangent_leaves(primals, tangents, leaves, skeleton)
+    outputs, dots, structure = push(backend, f, leaves, skeleton, [directions], kwargs)
+    y = structure.rebuild(list(outputs))[0]
+    return y, structure.result([_zero_if_none(d, o) for d, o in zip(dots[0], outputs, strict=True)])[0]
+
+
+def push(backend: Any, f: Callable, leaves: list, skeleton: Any, directions: list, kwargs: dict) -> tuple[list, list, Any]:
+    """``(output leaves, [their tangents per direction], output skeleton)``."""
+    shape: list = []
+
+    def call(lifted: list) -> tuple[list, list]:
+        y_leaves, structure = flatten_output(call_user(f, skeleton.rebuild(lifted), kwargs, backend))
+        shape.append(structure)
+        return y_leaves, []
+
+    outputs, dots, _ = backend.pushforwards(call, leaves, directions)
+    settle_captured(f)
+    return outputs, dots, shape[-1]
+
+
+def tangent_leaves(primals: tuple, tangents: tuple, leaves: list, skeleton: Any) -> list:
+    """One tangent per leaf from tangents structured like the arguments."""
+    collected: list = [None] * len(leaves)
+    template = skeleton.rebuild(list(range(len(leaves))))
+    for primal, sub, tangent in zip(primals, template, tangents, strict=True):
+        if not isinstance(primal, Const):
+            _collect(sub, primal, tangent, collected, leaves, skeleton.paths)
+    return collected
+
+
+def _collect(template: Any, primal: Any, tangent: Any, collected: list, leaves: list, paths: list) -> None:
+    if tangent is None:
+        return
+    if type(template) is int and is_leaf(primal):
+        leaf = leaves[template]
+        shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
+        if not isinstance(tangent, Array) and not is_native(tangent):
+            kind = np.result_type(leaf).kind if not is_native(leaf) else "f"
+            tangent = np.asarray(tangent, dtype=None if np.iscomplexobj(tangent) or kind == "c" else float)
+            if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc":
+                if tangent.dtype.kind == "c" and leaf.dtype.kind != "c":
+                    raise ADSelectValueError(f"the tangent of {paths[template]} is complex, the argument is real")
+                tangent = tangent.astype(leaf.dtype)
+        if tuple(tangent.shape) != shape:
+            raise ADSelectValueError(
+                f"the tangent of {paths[template]} has shape {tuple(tangent.shape)}, the argument has shape {shape}"
+            )
+        collected[template] = tangent if shape or not isinstance(tangent, np.ndarray) else tangent[()]
+    elif isinstance(template, dict):
+        for key, sub in template.items():
+            _collect(sub, primal[key], tangent.get(key) if isinstance(tangent, dict) else tangent[key], collected, leaves, paths)
+    elif isinstance(template, (tuple, list)):
+        if len(tangent) != len(template):
+            raise ADSelectValueError(f"a tangent has {len(tangent)} entries, its argument has {len(template)}")
+        for sub, p, t in zip(template, primal, tangent, strict=True):
+            _collect(sub, p, t, collected, leaves, paths)
+    elif hasattr(template, "__dict__"):
+        for key, sub in vars(template).items():
+            _collect(sub, getattr(primal, key), getattr(tangent, key, None), collected, leaves, paths)
+
+
+def _zero_if_none(tangent: Any, output: Any) -> Any:
+    if tangent is not None:
+        return tangent
+    if is_native(output):
+        return output * 0
+    zeros = np.zeros(np.shape(output), dtype=np.result_type(output) if np.result_type(output).kind in "fc" else float)
+    return zeros if zeros.shape else float(zeros)
+
+
+def derivative(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+    """``derivative(f, [adtype,] x)``: df/dx at a scalar x, shaped like f(x). ``derivative(f)`` is the function f′.
+
+    For complex x the derivative of a holomorphic f. Raises ADSelectTypeError when x is not a scalar. Cost: one
+    pushforward.
+
+    >>> import numpy as np
+    >>> derivative(lambda t: np.array([t**2, t**3]), 2.0)
+    array([ 4., 12.])
+    >>> derivative(derivative(np.sin))(0.5) == -np.sin(0.5)
+    np.True_
+    """
+    return _along_scalar("derivative", f, args, kwargs, derivative, _derivative_at)
+
+
+def _along_scalar(operator: str, f: Callable, args: tuple, kwargs: dict, again: Callable, at: Callable) -> Any:
+    adtype, rest = take_adtype(operator, args)
+    if not rest:
+        call = functools.partial(again, f, adtype, **kwargs)
+        return call
+    if len(rest) != 1:
+        raise ADSelectTypeError(f"{operator} takes one scalar argument, got {len(rest)}; use gradient for several")
+    x = rest[0]
+    shape = tuple(x.shape) if hasattr(x, "shape") else ()
+    if not is_leaf(x) or shape != ():
+        raise ADSelectTypeError(
+            f"{operator} needs a scalar x, got {type(x).__name__}{f' of shape {shape}' if shape else ''}; use gradient or "
+            "jacobian for arrays"
+        )
+    backend, _ = resolve(operator, f, (adtype,))
+    return at(backend, f, x, kwargs)
+
+
+def _derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> Any:
+    leaves, skeleton = flatten((x,))
+    one = 1.0 + 0j if np.iscomplexobj(x) and not is_native(x) else _one_like(x)
+    outputs, dots, structure = push(backend, f, leaves, skeleton, [[one]], kwargs)
+    tangents = [_as_scalar(_zero_if_none(d, o), x) for d, o in zip(dots[0], outputs, strict=True)]
+    return structure.result(tangents)[0]
+
+
+def _one_like(x: Any) -> Any:
+    if isinstance(x, np.generic) and x.dtype.kind == "f":
+        return x.dtype.type(1)
+    return 1.0
+
+
+def _as_scalar(tangent: Any, x: Any) -> Any:
+    """A Python number for a Python number."""
+    if isinstance(tangent, np.ndarray) and tangent.shape == () and not is_traced(tangent):
+        tangent = tangent[()]
+    if type(x) in (float, int) and isinstance(tangent, np.floating):
+        return project(tangent, x)
+    return tangent
+
+
+def second_derivative(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+    """``second_derivative(f, [adtype,] x)``: d²f/dx² at a scalar x, shaped like f(x).
+
+    Raises ADSelectTypeError when x is not a scalar. Cost: one pushforward of a pushforward.
+
+    >>> second_derivative(lambda t: t**3, 2.0)
+    12.0
+    """
+    return _along_scalar("second_derivative", f, args, kwargs, second_derivative, _second_derivative_at)
+
+
+def _second_derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> Any:
+    second = getattr(backend, "second_derivative", None)
+    if second is not None:
+        return second(f, x, kwargs)
+    return _derivative_at(backend, lambda t: _derivative_at(backend, f, t, kwargs), x, {})

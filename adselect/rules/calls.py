@@ -1,0 +1,56 @@
+"""NumPy functions whose signature hides their arguments: where, clip, full_like, select, piecewise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..array import Array, dispatch
+from .elementwise import clipped, select
+from .registry import composite
+
+
+@composite(np.where)
+def _where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+    if x is None and y is None:
+        return dispatch(np.nonzero, (condition,), {})
+    condition = condition != 0 if isinstance(condition, Array) else condition
+    return dispatch(select, (condition, x, y), {})
+
+
+@composite(np.clip)
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None, **options: Any) -> Any:
+    low = a_min if a_min is not None and a_min is not np._NoValue else min
+    high = a_max if a_max is not None and a_max is not np._NoValue else max
+    low = -np.inf if low is None or low is np._NoValue else low
+    high = np.inf if high is None or high is np._NoValue else high
+    return dispatch(clipped, (a, low, high), {})
+
+
+@composite(np.full_like)
+def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **k: Any) -> Any:
+    target = np.shape(a) if shape is None else shape
+    if not isinstance(fill_value, Array):
+        return np.full(target, fill_value, dtype or a.dtype)
+    return np.broadcast_to(fill_value, target).astype(dtype or a.dtype)
+
+
+@composite(np.select)
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    result = default
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        result = np.where(condition, choice, result)
+    return result
+
+
+@composite(np.piecewise)
+def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
+    if isinstance(condlist, (bool, np.bool_, np.ndarray, Array)) and np.ndim(condlist) <= np.ndim(x):
+        condlist = [condlist]
+    funclist = list(funclist)
+    default = funclist.pop() if len(funclist) == len(condlist) + 1 else 0.0
+    result = default(x, *args, **kw) if callable(default) else default
+    for condition, function in zip(condlist, funclist, strict=True):
+        result = np.where(condition, function(x, *args, **kw) if callable(function) else function, result)
+    return result

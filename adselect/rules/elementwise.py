@@ -1,0 +1,268 @@
+"""Rules of broadcasting functions: one product form ``g · ∂y/∂x`` per argument, serving both modes.
+
+At a kink the form gives a valid subgradient, finite where a finite one exists: ties share equally, ``abs`` has slope
+0 at 0, a clipped value keeps slope 1 at its bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .registry import composite, define, elementwise, no_derivative
+
+LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
+
+
+def _safe(d: Any) -> Any:
+    """d with 1 in place of 0, for a quotient whose zero case is decided elsewhere."""
+    return np.where(np.equal(d, 0), 1.0, d)
+
+
+def _power_base(g: Any, y: Any, a: Any, p: Any) -> Any:
+    if isinstance(p, (int, float)):
+        if p == 2:
+            return g * (2 * a)
+        if p == 1:
+            return g * 1.0
+        if p == 0:
+            return g * 0.0
+        if p == 0.5:
+            return g * (0.5 / y)
+        if p == 3:
+            return g * (3 * a * a)
+        return g * (p * a ** (p - 1.0 if p < 1 else p - 1))
+    flat = np.equal(p, 0)
+    return np.where(flat, 0.0, g * p * np.power(a, np.where(flat, 1.0, p - 1.0)))
+
+
+def _power_exponent(g: Any, y: Any, a: Any, p: Any) -> Any:
+    zero = np.equal(a, 0)
+    return np.where(zero, 0.0, g * y * np.log(np.where(zero, 1.0, a)))
+
+
+def _share(a: Any, b: Any, greater: Any) -> Any:
+    """1 where a is chosen, 1/2 where both are equal."""
+    return np.where(np.equal(a, b), 0.5, greater(a, b))
+
+
+def _flat(g: Any, y: Any, *args: Any) -> Any:
+    """Slope zero: a dependence without a derivative."""
+    return 0.0
+
+
+def _of_two(y: Any, mine: Any, other: Any, greater: Any) -> Any:
+    """Share of an argument in fmax/fmin: all of it where the other is NaN."""
+    return np.where(np.isnan(other), np.where(np.isnan(mine), 0.5, 1.0), _share(mine, other, greater))
+
+
+def _hypot(g: Any, y: Any, mine: Any) -> Any:
+    return g * np.where(np.equal(y, 0), 0.0, mine / _safe(y))
+
+
+def _arctan2(g: Any, a: Any, b: Any, numerator: Any) -> Any:
+    r = np.hypot(a, b)
+    return g * np.where(np.equal(r, 0), 0.0, numerator / _safe(r) / _safe(r))
+
+
+def _logaddexp(g: Any, y: Any, mine: Any, base: Any) -> Any:
+    # Where both are the same infinity the weights are the limit of equal arguments.
+    stuck = np.isinf(y) & np.equal(mine, y)
+    return g * np.where(stuck, 0.5, base(np.where(stuck, 0.0, mine - np.where(stuck, 0.0, y))))
+
+
+def _signs(a: Any, b: Any) -> Any:
+    return np.where(np.equal(np.signbit(a), np.signbit(b)), 1.0, -1.0)
+
+
+# function, forms per argument
+elementwise(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
+elementwise(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
+elementwise(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
+elementwise(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * (y / b), singular=True)
+elementwise(np.power, _power_base, _power_exponent, singular=True)
+elementwise(np.float_power, _power_base, _power_exponent, singular=True)
+elementwise(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor(a / b))
+elementwise(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
+elementwise(np.negative, lambda g, y, x: -g)
+elementwise(np.positive, lambda g, y, x: g)
+elementwise(np.square, lambda g, y, x: g * (2 * x))
+elementwise(np.sqrt, lambda g, y, x: g * (0.5 / y), singular=True)
+elementwise(np.cbrt, lambda g, y, x: g / (3 * y * y), singular=True)
+elementwise(np.reciprocal, lambda g, y, x: -g * (y * y), singular=True)
+elementwise(np.exp, lambda g, y, x: g * y)
+elementwise(np.exp2, lambda g, y, x: g * (y * LOG2))
+elementwise(np.expm1, lambda g, y, x: g * (y + 1))
+elementwise(np.log, lambda g, y, x: g / x, singular=True)
+elementwise(np.log2, lambda g, y, x: g / (x * LOG2), singular=True)
+elementwise(np.log10, lambda g, y, x: g / (x * LOG10), singular=True)
+elementwise(np.log1p, lambda g, y, x: g / (1.0 + x), singular=True)
+elementwise(np.sin, lambda g, y, x: g * np.cos(x))
+elementwise(np.cos, lambda g, y, x: -g * np.sin(x))
+elementwise(np.tan, lambda g, y, x: g * (1 + y * y))
+elementwise(np.arcsin, lambda g, y, x: g / np.sqrt((1.0 - x) * (1.0 + x)), singular=True)
+elementwise(np.arccos, lambda g, y, x: -g / np.sqrt((1.0 - x) * (1.0 + x)), singular=True)
+elementwise(np.arctan, lambda g, y, x: g / (1.0 + x * x))
+elementwise(np.sinh, lambda g, y, x: g * np.cosh(x))
+elementwise(np.cosh, lambda g, y, x: g * np.sinh(x))
+elementwise(np.tanh, lambda g, y, x: g * (1 - y * y))
+elementwise(np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1.0))
+elementwise(np.arccosh, lambda g, y, x: g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)), singular=True)
+elementwise(np.arctanh, lambda g, y, x: g / ((1.0 - x) * (1.0 + x)), singular=True)
+elementwise(np.deg2rad, lambda g, y, x: g * RADIAN)
+elementwise(np.radians, lambda g, y, x: g * RADIAN)
+elementwise(np.rad2deg, lambda g, y, x: g * DEGREE)
+elementwise(np.degrees, lambda g, y, x: g * DEGREE)
+elementwise(np.hypot, lambda g, y, a, b: _hypot(g, y, a), lambda g, y, a, b: _hypot(g, y, b))
+elementwise(np.arctan2, lambda g, y, a, b: _arctan2(g, a, b, b), lambda g, y, a, b: _arctan2(g, a, b, -a))
+elementwise(
+    np.logaddexp, lambda g, y, a, b: _logaddexp(g, y, a, np.exp), lambda g, y, a, b: _logaddexp(g, y, b, np.exp)
+)
+elementwise(
+    np.logaddexp2, lambda g, y, a, b: _logaddexp(g, y, a, np.exp2), lambda g, y, a, b: _logaddexp(g, y, b, np.exp2)
+)
+elementwise(
+    np.maximum,
+    lambda g, y, a, b: g * _share(a, b, np.greater),
+    lambda g, y, a, b: g * _share(b, a, np.greater),
+)
+elementwise(
+    np.minimum,
+    lambda g, y, a, b: g * _share(a, b, np.less),
+    lambda g, y, a, b: g * _share(b, a, np.less),
+)
+elementwise(
+    np.fmax,
+    lambda g, y, a, b: g * _of_two(y, a, b, np.greater),
+    lambda g, y, a, b: g * _of_two(y, b, a, np.greater),
+)
+elementwise(
+    np.fmin,
+    lambda g, y, a, b: g * _of_two(y, a, b, np.less),
+    lambda g, y, a, b: g * _of_two(y, b, a, np.less),
+)
+elementwise(np.copysign, lambda g, y, a, b: g * _signs(a, b), _flat)
+elementwise(np.floor, _flat)
+elementwise(np.ceil, _flat)
+elementwise(np.trunc, _flat)
+elementwise(np.rint, _flat)
+elementwise(np.sign, _flat)
+elementwise(np.floor_divide, _flat, _flat)
+elementwise(np.heaviside, _flat, _flat)
+elementwise(np.round, _flat, None)
+elementwise(np.fix, _flat)
+
+
+def _abs_form(g: Any, y: Any, x: Any) -> Any:
+    """d|x| for a tangent g: Re(conj(x) g)/|x|, 0 at 0."""
+    if _complex(x):
+        return np.real(np.conj(x) * g) * np.where(np.equal(y, 0), 0.0, 1 / _safe(y))
+    return g * np.sign(x)
+
+
+def _abs_vjp(g: Any, y: Any, x: Any) -> Any:
+    if _complex(x):
+        return (np.real(g) * np.where(np.equal(y, 0), 0.0, 1 / _safe(y))) * x
+    return g * np.sign(x)
+
+
+def _complex(x: Any) -> bool:
+    return np.iscomplexobj(x)
+
+
+define(np.absolute, (_abs_vjp,), (_abs_form,), lazy=True)
+define(np.fabs, (lambda g, y, x: g * np.sign(x),), (lambda d, y, x: d * np.sign(x),), lazy=True)
+define(np.real, (lambda g, y, x: np.real(g),), (lambda d, y, x: np.real(d),), lazy=True)
+define(
+    np.imag,
+    (lambda g, y, x: 1j * np.real(g) if _complex(x) else 0.0,),
+    (lambda d, y, x: np.imag(d) if _complex(x) else np.zeros(np.shape(x)),),
+    lazy=True,
+)
+define(np.conjugate, (lambda g, y, x: np.conjugate(g),), (lambda d, y, x: np.conjugate(d),), lazy=True)
+
+
+@composite(np.angle)
+def _angle(z: Any, deg: bool = False) -> Any:
+    angle = np.arctan2(np.imag(z), np.real(z)) if _complex(z) else np.arctan2(z * 0.0, z)
+    return np.degrees(angle) if deg else angle
+
+
+def select(condition: Any, a: Any, b: Any) -> Any:
+    """``np.where`` with three arguments."""
+    return np.where(condition, a, b)
+
+
+elementwise(
+    select,
+    None,
+    lambda g, y, c, a, b: np.where(c, g, 0.0),
+    lambda g, y, c, a, b: np.where(c, 0.0, g),
+    call=np.where,
+)
+
+
+def clipped(x: Any, low: Any, high: Any) -> Any:
+    """``np.clip`` between two given bounds."""
+    return np.clip(x, low, high)
+
+
+elementwise(
+    clipped,
+    lambda g, y, x, low, high: g * ((x >= low) & (x <= high)),
+    lambda g, y, x, low, high: g * ((x < low) & (low <= high)),
+    lambda g, y, x, low, high: g * ((x > high) | (low > high)),
+    call=np.clip,
+)
+
+
+def sinc_value(x: Any) -> Any:
+    """``np.sinc``."""
+    return np.sinc(x)
+
+
+def _sinc_slope(g: Any, y: Any, x: Any) -> Any:
+    # Near 0 the quotient cancels; the series is exact to rounding there and differentiable to any order used.
+    u = np.pi * x
+    small = np.less(np.abs(u), 1e-2)
+    u2 = u * u
+    series = np.pi * u * (-1 / 3 + u2 * (1 / 30 + u2 * (-1 / 840 + u2 * (1 / 45360))))
+    w = np.where(small, 1.0, x)
+    return g * np.where(small, series, (np.cos(np.pi * w) - np.sinc(w)) / w)
+
+
+elementwise(np.sinc, _sinc_slope)
+define(
+    np.nan_to_num,
+    (lambda g, y, x, *a, **k: np.where(np.isfinite(x), g, 0.0),),
+    (lambda d, y, x, *a, **k: np.where(np.isfinite(x), d, 0.0),),
+)
+define(
+    np.astype,
+    (lambda g, y, x, dtype=None, **k: g if np.dtype(dtype).kind in "fc" else None,),
+    (lambda d, y, x, dtype=None, **k: d.astype(dtype) if np.dtype(dtype).kind in "fc" else None,),
+    call=lambda x, dtype: x.astype(dtype) if hasattr(x, "astype") else np.dtype(dtype).type(x),
+    lazy=True,
+)
+
+
+@composite(np.divmod)
+def _divmod(a: Any, b: Any) -> Any:
+    return np.floor_divide(a, b), np.remainder(a, b)
+
+
+@composite(np.modf)
+def _modf(x: Any) -> Any:
+    whole = np.trunc(x)
+    return x - whole, whole
+
+
+no_derivative(
+    *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
+    *(np.logical_and, np.logical_or, np.logical_xor, np.logical_not),
+    *(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.bitwise_count),
+    *(np.isnan, np.isinf, np.isfinite, np.isneginf, np.isposinf, np.signbit, np.isreal, np.iscomplex),
+    *(np.gcd, np.lcm, np.spacing, np.isclose, np.allclose, np.array_equal, np.array_equiv, np.isrealobj),
+    *(np.iscomplexobj, np.can_cast, np.isin),
+)

@@ -1,0 +1,223 @@
+"""Reading and writing at an index: getitem, writing in place, take, sorting, and everything that only rearranges.
+
+A function that moves elements around without changing them is applied to the numbers of the elements instead; the
+result is an index, and reading at it is the one rule all of them share.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, Callable
+
+import numpy as np
+
+from ..array import Array, dispatch, is_basic
+from .registry import Rule, RULES, composite, define, no_derivative, unbroadcast
+
+__all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
+
+
+def accumulate_at(buffer: np.ndarray, index: Any, g: Any) -> None:
+    """``buffer[index] += g`` where repeated indices add up."""
+    if is_basic(index) or getattr(index, "dtype", None) == bool:
+        buffer[index] += g
+    else:
+        np.add.at(buffer, index, g)
+
+
+def scatter(parts: list, indices: list, shape: tuple, dtype: Any) -> Any:
+    """Zeros of shape with every part added at its index."""
+    return dispatch(scatter_parts, tuple(parts), {"indices": tuple(indices), "shape": shape, "dtype": dtype})
+
+
+def scatter_parts(*parts: Any, indices: tuple, shape: tuple, dtype: Any) -> Any:
+    """The primitive behind :func:`scatter`."""
+    buffer = np.zeros(shape, np.result_type(dtype, *parts))
+    for part, index in zip(parts, indices, strict=True):
+        accumulate_at(buffer, index, part)
+    return buffer if shape else buffer[()]
+
+
+define(
+    scatter_parts,
+    lambda i, g, y, *parts, indices, shape, dtype: unbroadcast(g[indices[i]], np.shape(g[indices[i]]), np.shape(parts[i])),
+    lambda i, d, y, *parts, indices, shape, dtype: scatter([d], [indices[i]], shape, dtype),
+    variadic=True,
+)
+
+define(
+    operator.getitem,
+    (lambda g, y, x, index: scatter([g], [index], np.shape(x), getattr(g, "dtype", float)),),
+    (lambda d, y, x, index: d[index],),
+    call=lambda x, index: x[index],
+)
+
+
+def set_item(base: Any, value: Any, index: Any) -> Any:
+    """A copy of base with ``[index]`` replaced by value (the primitive behind writing in place)."""
+    kind = np.result_type(base, value).kind
+    if kind == "c" and np.result_type(base).kind != "c":
+        raise TypeError("cannot write a complex value into a real array in place; use z = z.astype(complex) first")
+    new = np.array(base)
+    new[index] = value
+    return new
+
+
+def _written(g: Any, index: Any) -> Any:
+    """Cotangent of the written values; with repeated indices only the last write counts."""
+    part = g[index]
+    if is_basic(index) or getattr(index, "dtype", None) == bool:
+        return part
+    positions = np.arange(int(np.prod(np.shape(g)))).reshape(np.shape(g))[index]
+    last = np.zeros(np.shape(g), dtype=np.intp).ravel()
+    order = np.arange(positions.size).reshape(positions.shape)
+    last[positions.ravel()] = order.ravel()
+    return part * (last[positions] == order)
+
+
+def _rest(g: Any, index: Any) -> Any:
+    """g with 0 at the index."""
+    keep = np.ones(np.shape(g))
+    keep[index] = 0.0
+    return g * keep
+
+
+def _base_tangent(d: Any, y: Any, base: Any, value: Any, index: Any) -> Any:
+    return _rest(d, index)
+
+
+def _value_tangent(d: Any, y: Any, base: Any, value: Any, index: Any) -> Any:
+    return dispatch(set_item, (np.zeros(np.shape(base)), d, index), {})
+
+
+define(
+    set_item,
+    (
+        lambda g, y, base, value, index: _rest(g, index),
+        lambda g, y, base, value, index: _to_shape(_written(g, index), value),
+    ),
+    (_base_tangent, _value_tangent),
+)
+SET_ITEM: Rule = RULES[set_item]
+
+
+def _to_shape(g: Any, value: Any) -> Any:
+    shape = np.shape(value)
+    if len(shape) > np.ndim(g):  # NumPy drops leading 1s when it writes
+        return np.reshape(unbroadcast(g, np.shape(g), shape[len(shape) - np.ndim(g) :]), shape)
+    return unbroadcast(g, np.shape(g), shape)
+
+
+def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any, Any, bool]:
+    """Cotangents of base and value, and whether the base's is a buffer the caller owns.
+
+    An owned buffer is zeroed at the index and passed on, so that a loop of writes costs no copies.
+    """
+    base, value, index = args
+    value_bar = _to_shape(_written(g, index), value) if parents[1] >= 0 else None
+    if parents[0] < 0:
+        return None, value_bar, False
+    if isinstance(g, Array):
+        return _rest(g, index), value_bar, False
+    if isinstance(value_bar, np.ndarray) and value_bar.base is not None:
+        value_bar = value_bar.copy()
+    base_bar = g if owned and g.flags.writeable else np.array(g)
+    base_bar[index] = 0
+    return base_bar, value_bar, True
+
+
+# -- what only moves elements ---------------------------------------------------------------------------------------------
+
+
+def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """``function(x, …)`` for a function that only moves elements: read x at the moved element numbers."""
+    shape = np.shape(x)
+    numbers = function(np.arange(int(np.prod(shape))).reshape(shape), *args, **kwargs)
+    flat = np.reshape(x, -1)
+    if isinstance(numbers, (list, tuple)):
+        return type(numbers)([flat[n] for n in numbers])
+    return flat[numbers]
+
+
+def _register_rearrangements(functions: list) -> None:
+    for function in functions:
+
+        def moved(x: Any, *args: Any, _function: Callable = function, **kwargs: Any) -> Any:
+            return rearranged(_function, x, *args, **kwargs)
+
+        composite(function)(moved)
+
+
+_register_rearrangements(
+    [
+        *(np.take_along_axis, np.diagonal, np.rot90, np.repeat, np.tile, np.resize, np.delete),
+        *(np.flip, np.fliplr, np.flipud, np.roll, np.rollaxis, np.trim_zeros),
+        np.lib.stride_tricks.sliding_window_view,
+    ]
+)
+
+
+@composite(np.take)
+def _take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
+    n = int(np.prod(np.shape(a))) if axis is None else np.shape(a)[axis]
+    if mode == "wrap":
+        indices = np.asarray(indices) % n
+    elif mode == "clip":
+        indices = np.clip(indices, 0, n - 1)
+    if axis is None:
+        return np.reshape(a, -1)[indices]
+    return a[(slice(None),) * (axis % np.ndim(a)) + (indices,)]
+
+
+@composite(np.compress)
+def _compress(condition: Any, a: Any, axis: Any = None) -> Any:
+    return np.take(a, np.flatnonzero(condition), axis=axis)
+
+
+@composite(np.extract)
+def _extract(condition: Any, arr: Any) -> Any:
+    return np.reshape(arr, -1)[np.flatnonzero(condition)]
+
+
+@composite(np.sort)
+def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, stable: Any = None) -> Any:
+    if axis is None:
+        a, axis = np.reshape(a, -1), -1
+    return np.take_along_axis(a, np.argsort(a, axis=axis, kind="stable"), axis)
+
+
+@composite(np.partition)
+def _partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", order: Any = None) -> Any:
+    if axis is None:
+        a, axis = np.reshape(a, -1), -1
+    return np.take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+
+
+@composite(np.diag)
+def _diag(v: Any, k: int = 0) -> Any:
+    if np.ndim(v) == 2:
+        return np.diagonal(v, k)
+    n = np.shape(v)[0] + abs(k)
+    rows = np.arange(np.shape(v)[0])
+    return scatter([v], [(rows + max(-k, 0), rows + max(k, 0))], (n, n), v.dtype if v.dtype.kind in "fc" else float)
+
+
+@composite(np.choose)
+def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
+    stacked = choices if isinstance(choices, (Array, np.ndarray)) else np.stack(np.broadcast_arrays(*choices))
+    selector = np.asarray(a)
+    if mode != "raise":
+        n = np.shape(stacked)[0]
+        selector = selector % n if mode == "wrap" else np.clip(selector, 0, n - 1)
+    shape = np.broadcast_shapes(selector.shape, np.shape(stacked)[1:])
+    stacked = np.broadcast_to(stacked, (np.shape(stacked)[0], *shape))
+    return np.take_along_axis(stacked, np.broadcast_to(selector, shape)[None], 0)[0]
+
+
+no_derivative(
+    *(np.argmax, np.argmin, np.argsort, np.argpartition, np.argwhere, np.nonzero, np.flatnonzero, np.searchsorted),
+    *(np.count_nonzero, np.digitize, np.lexsort, np.nanargmax, np.nanargmin, np.any, np.all),
+    *(np.zeros_like, np.ones_like, np.empty_like, np.shape, np.ndim, np.size, np.result_type, np.min_scalar_type),
+    *(np.common_type, np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory),
+    *(np.histogram_bin_edges, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from),
+)

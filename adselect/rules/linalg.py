@@ -1,0 +1,466 @@
+"""Products and numpy.linalg: dot, matmul, einsum, tensordot; solve, inv, det, slogdet, norm, cholesky.
+
+Matrix rules follow M. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
+differentiation" (2008), written for stacks of matrices and complex entries.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..array import Array, dispatch
+from ..errors import UnsupportedError, user_line
+from .reductions import _root
+from .registry import composite, define, unbroadcast
+
+
+def _h(a: Any) -> Any:
+    """Conjugate transpose of the last two axes."""
+    t = np.swapaxes(a, -1, -2)
+    return np.conj(t) if np.iscomplexobj(a) else t
+
+
+def _c(a: Any) -> Any:
+    return np.conj(a) if np.iscomplexobj(a) else a
+
+
+def _like(x_bar: Any, x: Any) -> Any:
+    """Project onto x's shape and reality."""
+    shape = np.shape(x)
+    if np.shape(x_bar) != shape:
+        x_bar = np.broadcast_to(unbroadcast(x_bar, np.shape(x_bar), shape), shape)
+    return np.real(x_bar) if np.iscomplexobj(x_bar) and not np.iscomplexobj(x) else x_bar
+
+
+# -- matmul ------------------------------------------------------------------------------------------------------------
+
+
+def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+    na, nb = np.ndim(a), np.ndim(b)
+    if nb == 2:
+        x_bar = g @ _h(b)
+    elif nb == 1:
+        x_bar = g * _c(b) if na == 1 else np.expand_dims(g, -1) * _c(b)
+    else:
+        g = np.expand_dims(g, -2) if na == 1 else g
+        x_bar = g @ _h(b)
+        if na == 1:
+            x_bar = x_bar[..., 0, :]
+    return x_bar if np.shape(x_bar) == np.shape(a) and not np.iscomplexobj(x_bar) else _like(x_bar, a)
+
+
+def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    na, nb = np.ndim(a), np.ndim(b)
+    if na == 2 and nb == 2:
+        x_bar = _h(a) @ g
+    elif na == 1:
+        if nb == 1:
+            x_bar = g * _c(a)
+        else:
+            x_bar = np.expand_dims(_c(a), -1) * np.expand_dims(g, -2)
+    elif nb == 1:
+        x_bar = _h(a) @ g if na == 2 else np.sum(_c(a) * np.expand_dims(g, -1), axis=tuple(range(na - 1)))
+    else:
+        x_bar = _h(a) @ g
+    return x_bar if np.shape(x_bar) == np.shape(b) and not np.iscomplexobj(x_bar) else _like(x_bar, b)
+
+
+define(
+    np.matmul,
+    (_matmul_left, _matmul_right),
+    (lambda d, y, a, b: d @ b, lambda d, y, a, b: a @ d),
+)
+
+
+@composite(np.dot)
+def _dot(a: Any, b: Any, out: Any = None) -> Any:
+    na, nb = np.ndim(a), np.ndim(b)
+    if na == 0 or nb == 0:
+        return np.multiply(a, b)
+    if na <= 2 and nb <= 2:
+        return np.matmul(a, b)
+    return np.tensordot(a, b, axes=((na - 1,), (max(nb - 2, 0),)))
+
+
+@composite(np.inner)
+def _inner(a: Any, b: Any, /) -> Any:
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        return np.multiply(a, b)
+    return np.tensordot(a, b, axes=((-1,), (-1,)))
+
+
+@composite(np.vdot)
+def _vdot(a: Any, b: Any, /) -> Any:
+    a = np.reshape(a, -1)
+    return np.matmul(np.conj(a) if np.iscomplexobj(a) else a, np.reshape(b, -1))
+
+
+@composite(np.vecdot)
+def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
+    return np.sum((np.conj(x1) if np.iscomplexobj(x1) else x1) * x2, axis=axis)
+
+
+@composite(np.outer)
+def _outer(a: Any, b: Any, out: Any = None) -> Any:
+    return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+
+
+@composite(np.tensordot)
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    na, nb = np.ndim(a), np.ndim(b)
+    if isinstance(axes, (int, np.integer)):
+        left, right = tuple(range(na - axes, na)), tuple(range(axes))
+    else:
+        left, right = [tuple(s) if hasattr(s, "__len__") else (s,) for s in axes]
+    left, right = tuple(i % na for i in left), tuple(i % nb for i in right)
+    keep_a = tuple(i for i in range(na) if i not in left)
+    keep_b = tuple(i for i in range(nb) if i not in right)
+    shape_a, shape_b = np.shape(a), np.shape(b)
+    inner = int(np.prod([shape_a[i] for i in left]))
+    matrix_a = np.reshape(np.transpose(a, keep_a + left), (int(np.prod([shape_a[i] for i in keep_a])), inner))
+    matrix_b = np.reshape(np.transpose(b, right + keep_b), (inner, int(np.prod([shape_b[i] for i in keep_b]))))
+    shape = tuple([shape_a[i] for i in keep_a] + [shape_b[i] for i in keep_b])
+    product = np.reshape(matrix_a @ matrix_b, shape)
+    return product if shape else product[()]
+
+
+@composite(np.kron)
+def _kron(a: Any, b: Any) -> Any:
+    na, nb = np.ndim(a), np.ndim(b)
+    n = max(na, nb)
+    shape_a, shape_b = (1,) * (n - na) + np.shape(a), (1,) * (n - nb) + np.shape(b)
+    wide_a = np.reshape(a, [m for s in shape_a for m in (s, 1)])
+    wide_b = np.reshape(b, [m for s in shape_b for m in (1, s)])
+    return np.reshape(wide_a * wide_b, [s * t for s, t in zip(shape_a, shape_b, strict=True)])
+
+
+@composite(np.trace)
+def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Any:
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composite(np.cross)
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    a0, a1, b0, b1 = a[..., 0], a[..., 1], b[..., 0], b[..., 1]
+    a2 = a[..., 2] if np.shape(a)[-1] == 3 else 0.0
+    b2 = b[..., 2] if np.shape(b)[-1] == 3 else 0.0
+    if np.shape(a)[-1] == 2 and np.shape(b)[-1] == 2:
+        return a0 * b1 - a1 * b0
+    parts = np.broadcast_arrays(a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0)
+    return np.moveaxis(np.stack(parts, axis=-1), -1, axisc)
+
+
+# -- einsum ------------------------------------------------------------------------------------------------------------
+
+_LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def _explicit(subscripts: str, operands: Any) -> tuple[list[str], str]:
+    """Input and output letters with ellipses and the implicit output written out."""
+    subscripts = subscripts.replace(" ", "")
+    inputs, arrow, output = subscripts.partition("->")
+    terms = inputs.split(",")
+    free = [c for c in _LETTERS if c not in subscripts]
+    rank = max((np.ndim(x) - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True) if "..." in t), default=0)
+    broadcast = "".join(free[:rank])
+    filled = []
+    for term, x in zip(terms, operands, strict=True):
+        n = np.ndim(x) - len(term.replace("...", ""))
+        filled.append(term.replace("...", broadcast[rank - n :] if n else ""))
+    if arrow:
+        output = output.replace("...", broadcast)
+    else:
+        joined = "".join(terms).replace("...", "")
+        output = broadcast + "".join(sorted(c for c in set(joined) if joined.count(c) == 1))
+    return filled, output
+
+
+@composite(np.einsum)
+def _einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any = None, **options: Any) -> Any:
+    if not isinstance(operands[0], str):
+        subscripts, operands = _from_lists(operands)
+    else:
+        subscripts, operands = operands[0], operands[1:]
+    terms, output = _explicit(subscripts, operands)
+    arrays = []
+    for k, (term, x) in enumerate(zip(terms, operands, strict=True)):
+        x = np.asarray(x) if isinstance(x, (list, tuple)) else x
+        while len(set(term)) < len(term):  # a repeated letter reads a diagonal
+            letter = next(c for c in term if term.count(c) > 1)
+            i = term.index(letter)
+            j = term.index(letter, i + 1)
+            x = np.diagonal(x, 0, i, j)
+            term = term[:i] + term[i + 1 : j] + term[j + 1 :] + letter
+        terms[k] = term
+        arrays.append(x)
+    return dispatch(contract, tuple(arrays), {"terms": tuple(terms), "output": output, "optimize": optimize})
+
+
+def _from_lists(operands: tuple) -> tuple[str, tuple]:
+    """The form ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` as subscripts."""
+    def letters(sublist: Any) -> str:
+        return "".join("..." if s is Ellipsis else _LETTERS[s] for s in sublist)
+
+    pairs, last = list(operands), None
+    if len(pairs) % 2:
+        last = pairs.pop()
+    subscripts = ",".join(letters(s) for s in pairs[1::2])
+    return (subscripts if last is None else f"{subscripts}->{letters(last)}"), tuple(pairs[::2])
+
+
+def contract(*arrays: Any, terms: tuple, output: str, optimize: Any = False) -> Any:
+    """An explicit einsum without repeated letters in one operand (the primitive)."""
+    return np.einsum(",".join(terms) + "->" + output, *arrays, optimize=optimize)
+
+
+def _contract_vjp(i: int, g: Any, y: Any, *arrays: Any, terms: tuple, output: str, optimize: Any = False) -> Any:
+    others = [k for k in range(len(arrays)) if k != i]
+    shape = np.shape(arrays[i])
+    present = set(output).union(*[terms[k] for k in others])
+    target = "".join(c for c in terms[i] if c in present)
+    operands = [g] + [_c(arrays[k]) for k in others]
+    x_bar = dispatch(contract, tuple(operands), {"terms": (output, *[terms[k] for k in others]), "output": target, "optimize": optimize})
+    # Letters of this operand alone were summed over: the cotangent is the same along them.
+    x_bar = np.reshape(x_bar, [np.shape(x_bar)[target.index(c)] if c in present else 1 for c in terms[i]])
+    # A size-1 axis that broadcast against a longer one collects all of it.
+    for axis, n in enumerate(shape):
+        if n == 1 and np.shape(x_bar)[axis] != 1:
+            x_bar = np.sum(x_bar, axis=axis, keepdims=True)
+    x_bar = np.broadcast_to(x_bar, shape)
+    return np.real(x_bar) if np.iscomplexobj(x_bar) and not np.iscomplexobj(arrays[i]) else x_bar
+
+
+def _contract_jvp(i: int, d: Any, y: Any, *arrays: Any, **options: Any) -> Any:
+    return dispatch(contract, tuple([d if k == i else a for k, a in enumerate(arrays)]), options)
+
+
+define(contract, _contract_vjp, _contract_jvp, variadic=True)
+
+
+# -- solving -------------------------------------------------------------------------------------------------------------
+
+
+def _solve_matrix(g: Any, y: Any, a: Any, b: Any) -> Any:
+    z = np.linalg.solve(_h(a), g)
+    if np.ndim(b) == 1:
+        x_bar = -np.expand_dims(z, -1) * np.expand_dims(_c(y), -2)
+    else:
+        x_bar = -z @ _h(y)
+    return _like(x_bar, a)
+
+
+def _solve_tangent(d: Any, y: Any, a: Any, b: Any) -> Any:
+    return -np.linalg.solve(a, d @ y)
+
+
+define(
+    np.linalg.solve,
+    (_solve_matrix, lambda g, y, a, b: _like(np.linalg.solve(_h(a), g), b)),
+    (_solve_tangent, lambda d, y, a, b: np.linalg.solve(a, d)),
+)
+define(
+    np.linalg.inv,
+    (lambda g, y, a: _like(-_h(y) @ g @ _h(y), a),),
+    (lambda d, y, a: -y @ d @ y,),
+)
+
+
+def cofactors(a: Any) -> Any:
+    """∂det(a)/∂a, exact also where a is singular: from the singular values, never from an inverse of a singular matrix.
+
+    For values traced by an outer derivative the adjugate comes from the Faddeev–LeVerrier recurrence, a polynomial in
+    the entries that can be differentiated again at a singular matrix too (used up to order 12).
+    """
+    n = np.shape(a)[-1]
+    if isinstance(a, Array):
+        det = np.linalg.det(a)
+        if not np.any(_nearly_singular(a)):
+            return det[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)
+        if n > 12:
+            raise UnsupportedError(
+                f"the second derivative of det at a singular {n}×{n} matrix is not available ({user_line()}); it is up "
+                "to order 12"
+            )
+        return np.swapaxes(_adjugate(a), -1, -2)
+    u, s, vh = np.linalg.svd(a)
+    phase = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
+    others = np.ones_like(s)
+    for i in range(n):
+        others[..., i] = np.prod(np.delete(s, i, axis=-1), axis=-1)
+    # det = det(u) ∏s det(vh); its derivative with respect to conj(a) direction uses conj(u), conj(vh).
+    return phase * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
+
+
+def _nearly_singular(a: Any) -> Any:
+    from ..array import plain
+
+    s = np.linalg.svd(np.asarray(plain(a)), compute_uv=False)
+    return s[..., -1] <= 1e-10 * s[..., 0]
+
+
+def _adjugate(a: Any) -> Any:
+    n = np.shape(a)[-1]
+    eye = np.eye(n)
+    m, c = eye, None
+    for k in range(1, n + 1):
+        if k > 1:
+            m = a @ m + c * eye
+        if k == n:
+            break
+        c = -np.trace(a @ m, axis1=-2, axis2=-1)[..., None, None] / k
+    return m if n % 2 else -m
+
+
+def _det_vjp(g: Any, y: Any, a: Any) -> Any:
+    return _like(np.reshape(g, (*np.shape(g), 1, 1)) * _c(cofactors(a)), a)
+
+
+def _det_jvp(d: Any, y: Any, a: Any) -> Any:
+    return np.sum(cofactors(a) * d, axis=(-2, -1))
+
+
+define(np.linalg.det, (_det_vjp,), (_det_jvp,))
+
+
+def _slogdet_vjp(g: Any, y: Any, a: Any) -> Any:
+    g_sign, g_log = g
+    inverse = _h(np.linalg.inv(a))
+    x_bar = np.reshape(np.real(g_log), (*np.shape(g_log), 1, 1)) * inverse
+    if np.iscomplexobj(a):
+        turn = np.imag(np.conj(y[0]) * g_sign)  # the sign turns on the unit circle
+        x_bar = x_bar + 1j * np.reshape(turn, (*np.shape(turn), 1, 1)) * inverse
+    return x_bar
+
+
+def _slogdet_jvp(d: Any, y: Any, a: Any) -> Any:
+    rate = np.sum(np.swapaxes(np.linalg.inv(a), -1, -2) * d, axis=(-2, -1))
+    sign_dot = y[0] * (1j * np.imag(rate)) if np.iscomplexobj(a) else np.zeros(np.shape(rate))
+    return sign_dot, np.real(rate)
+
+
+define(np.linalg.slogdet, (_slogdet_vjp,), (_slogdet_jvp,))
+
+
+def _lower(x: Any) -> Any:
+    """The lower triangle with half the diagonal."""
+    n = np.shape(x)[-1]
+    return x * (np.tril(np.ones((n, n))) - 0.5 * np.eye(n))
+
+
+def _cholesky_vjp(g: Any, y: Any, a: Any, *, upper: bool = False) -> Any:
+    lower = _h(y) if upper else y
+    g = _h(g) if upper else g
+    inverse = np.linalg.inv(lower)
+    phi = _lower(_h(lower) @ g)
+    s = _h(inverse) @ phi @ inverse
+    x_bar = 0.5 * (s + _h(s))
+    return _like(x_bar, a)
+
+
+def _cholesky_jvp(d: Any, y: Any, a: Any, *, upper: bool = False) -> Any:
+    lower = _h(y) if upper else y
+    d = 0.5 * (d + _h(d))
+    inverse = np.linalg.inv(lower)
+    y_dot = lower @ _lower(inverse @ d @ _h(inverse))
+    return _h(y_dot) if upper else y_dot
+
+
+define(np.linalg.cholesky, (_cholesky_vjp,), (_cholesky_jvp,))
+
+
+@composite(np.linalg.norm)
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    if axis is None:
+        if ord is None or (ord == 2 and np.ndim(x) == 1) or (ord == "fro" and np.ndim(x) == 2):
+            flat = np.reshape(x, -1)
+            squares = np.sum(np.square(np.abs(flat))) if np.iscomplexobj(x) else np.sum(np.square(flat))
+            result = _root(squares)
+            return np.reshape(result, (1,) * np.ndim(x)) if keepdims else result
+        axis = tuple(range(np.ndim(x)))
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    if len(axes) == 1:
+        return np.linalg.vector_norm(x, axis=axes[0], ord=2 if ord is None else ord, keepdims=keepdims)
+    moved = np.moveaxis(x, axes, (-2, -1))
+    result = np.linalg.matrix_norm(moved, ord="fro" if ord is None else ord)
+    if keepdims:
+        for a in sorted(a % np.ndim(x) for a in axes):
+            result = np.expand_dims(result, a)
+    return result
+
+
+@composite(np.linalg.vector_norm)
+def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    if ord == 2:
+        squares = np.square(np.abs(x)) if np.iscomplexobj(x) else np.square(x)
+        return _root(np.sum(squares, axis=axis, keepdims=keepdims))
+    size = np.abs(x)
+    if ord == np.inf:
+        return np.max(size, axis=axis, keepdims=keepdims)
+    if ord == -np.inf:
+        return np.min(size, axis=axis, keepdims=keepdims)
+    if ord == 0:
+        return np.sum(size != 0, axis=axis, keepdims=keepdims)
+    if ord == 1:
+        return np.sum(size, axis=axis, keepdims=keepdims)
+    total = np.sum(size**ord, axis=axis, keepdims=keepdims)
+    flat = np.equal(total, 0)
+    return np.where(flat, 0.0, np.where(flat, 1.0, total) ** (1.0 / ord))
+
+
+@composite(np.linalg.matrix_norm)
+def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    if ord == "fro":
+        result = np.linalg.vector_norm(x, axis=(-2, -1))
+    elif ord in (1, -1):
+        sums = np.sum(np.abs(x), axis=-2)
+        result = np.max(sums, axis=-1) if ord == 1 else np.min(sums, axis=-1)
+    elif ord in (np.inf, -np.inf):
+        sums = np.sum(np.abs(x), axis=-1)
+        result = np.max(sums, axis=-1) if ord == np.inf else np.min(sums, axis=-1)
+    else:
+        s = np.linalg.svdvals(x)
+        result = {"nuc": lambda: np.sum(s, axis=-1), 2: lambda: np.max(s, axis=-1), -2: lambda: np.min(s, axis=-1)}[ord]()
+    return np.expand_dims(result, (-2, -1)) if keepdims else result
+
+
+@composite(np.linalg.matrix_power)
+def _matrix_power(a: Any, n: int) -> Any:
+    if n < 0:
+        return _matrix_power(np.linalg.inv(a), -n)
+    result, square = None, a
+    while n:
+        if n & 1:
+            result = square if result is None else result @ square
+        n >>= 1
+        if n:
+            square = square @ square
+    return a * 0.0 + np.eye(np.shape(a)[-1]) if result is None else result
+
+
+@composite(np.linalg.multi_dot)
+def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    result = arrays[0]
+    for a in arrays[1:]:
+        result = np.dot(result, a)
+    return result
+
+
+for _name in ("outer", "matmul", "tensordot", "vecdot", "cross", "matrix_transpose"):
+    _function = getattr(np.linalg, _name)
+    if _function is not getattr(np, _name):
+        composite(_function)(lambda *args, _same=getattr(np, _name), **kwargs: _same(*args, **kwargs))
+
+
+@composite(np.linalg.diagonal)
+def _linalg_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    return np.diagonal(x, offset, -2, -1)
+
+
+@composite(np.linalg.trace)
+def _linalg_trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Any:
+    return np.trace(x, offset, -2, -1)

@@ -1,0 +1,327 @@
+"""Reductions and scans: sum, mean, products, extrema, variance, cumulative sums and products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .registry import composite, define, linear
+
+_NOT_GIVEN: Any = np._NoValue
+
+
+def expand(g: Any, axis: Any, keepdims: bool, shape: tuple) -> Any:
+    """g, shaped like a reduction's result, with the reduced axes back as 1: broadcastable to the input's shape."""
+    if axis is None:
+        return np.reshape(g, (1,) * len(shape)) if keepdims or np.ndim(g) else g
+    if keepdims:
+        return g
+    axes = {a % len(shape) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))}
+    return np.reshape(g, tuple([1 if i in axes else n for i, n in enumerate(shape)]))
+
+
+def count(shape: tuple, axis: Any) -> int:
+    """How many elements are reduced into one."""
+    n = 1
+    for a in range(len(shape)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,):
+        n *= shape[a]
+    return n
+
+
+def _fast_sum(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = _NOT_GIVEN, where: Any = True) -> Any:
+    if initial is _NOT_GIVEN and where is True:
+        return np.add.reduce(a, axis, dtype, None, bool(keepdims) if keepdims is not _NOT_GIVEN else False)
+    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=0 if initial is _NOT_GIVEN else initial, where=where)
+
+
+def _sum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 0, where: Any = True) -> Any:
+    if axis is None and not keepdims and where is True:
+        return g  # lazy: equal entries everywhere
+    if np.ndim(g) != np.ndim(y):
+        g = np.broadcast_to(g, np.shape(y))
+    g = expand(g, axis, keepdims is True, np.shape(a))
+    return g if where is True else g * where
+
+
+def _sum_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 0, where: Any = True) -> Any:
+    return np.sum(d, axis=axis, keepdims=keepdims) if where is True else np.sum(d, axis=axis, keepdims=keepdims, where=where)
+
+
+define(np.sum, (_sum_vjp,), (_sum_jvp,), call=_fast_sum, lazy=True)
+
+
+@composite(np.mean)
+def _mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
+    if where is True:
+        return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims) / count(np.shape(a), axis)
+    n = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
+    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where) / n
+
+
+def _others(a: Any, axis: int) -> Any:
+    """Along one axis, the product of all elements but the one at each place: exact with zeros, to any order."""
+    n = np.shape(a)[axis]
+    lead = (slice(None),) * axis
+    before, after = [], []
+    left = right = None
+    for i in range(n):
+        before.append(left)
+        after.append(right)
+        x, z = a[(*lead, i)], a[(*lead, n - 1 - i)]
+        left = x if left is None else left * x
+        right = z if right is None else right * z
+    after.reverse()
+    one = np.ones(np.shape(a)[:axis] + np.shape(a)[axis + 1 :])
+    parts = [_product(b, c, one) for b, c in zip(before, after, strict=True)]
+    return np.stack(parts, axis=axis)
+
+
+def _product(b: Any, c: Any, one: Any) -> Any:
+    if b is None:
+        return one if c is None else c
+    return b if c is None else b * c
+
+
+def _merged(a: Any, axis: Any) -> tuple[Any, tuple, tuple]:
+    """a with the reduced axes moved to the end and merged; the order used and the shape before merging."""
+    ndim = np.ndim(a)
+    axes = tuple(range(ndim)) if axis is None else tuple(x % ndim for x in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    order = tuple(i for i in range(ndim) if i not in axes) + axes
+    moved = np.transpose(a, order)
+    shape = np.shape(moved)
+    return np.reshape(moved, (*shape[: ndim - len(axes)], -1)), order, shape
+
+
+def _prod_partials(y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
+    if np.ndim(a) == 0:
+        return np.ones(())
+    if not np.any(np.equal(a, 0)):
+        return expand(y, axis, keepdims, np.shape(a)) / a
+    merged, order, shape = _merged(a, axis)
+    partials = np.reshape(_others(merged, np.ndim(merged) - 1), shape)
+    return np.transpose(partials, tuple(int(i) for i in np.argsort(order)))
+
+
+def _prod_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 1, where: Any = True) -> Any:
+    if where is not True:
+        a = np.where(where, a, 1.0)
+    p = _prod_partials(y if initial is _NOT_GIVEN or initial == 1 else y / initial, a, axis, keepdims is True)
+    p = p if initial is _NOT_GIVEN or initial == 1 else p * initial
+    x_bar = expand(g, axis, keepdims is True, np.shape(a)) * np.conj(p)
+    return x_bar if where is True else x_bar * where
+
+
+def _prod_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 1, where: Any = True) -> Any:
+    if where is not True:
+        a, d = np.where(where, a, 1.0), np.where(where, d, 0.0)
+    p = _prod_partials(y, a, axis, keepdims is True)
+    if initial is not _NOT_GIVEN and np.any(np.equal(a, 0)):
+        p = p * initial
+    return np.sum(d * p, axis=axis, keepdims=keepdims)
+
+
+define(np.prod, (_prod_vjp,), (_prod_jvp,))
+
+
+def _extremum_weights(y: Any, a: Any, axis: Any, keepdims: bool, where: Any) -> Any:
+    chosen = np.equal(a, expand(y, axis, keepdims, np.shape(a)))
+    if where is not True:
+        chosen = chosen & where
+    n = np.sum(chosen, axis=None if axis is None else tuple(axis) if isinstance(axis, list) else axis, keepdims=True)
+    return chosen / np.maximum(n, 1)
+
+
+def _extremum_vjp(g: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True) -> Any:
+    return expand(g, axis, keepdims is True, np.shape(a)) * _extremum_weights(y, a, axis, keepdims is True, where)
+
+
+def _extremum_jvp(d: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True) -> Any:
+    return np.sum(d * _extremum_weights(y, a, axis, keepdims is True, where), axis=axis, keepdims=keepdims)
+
+
+for _function in (np.max, np.min):
+    define(_function, (_extremum_vjp,), (_extremum_jvp,))
+if np.amax is not np.max:
+    for _function in (np.amax, np.amin):
+        define(_function, (_extremum_vjp,), (_extremum_jvp,))
+
+
+def _degrees_of_freedom(shape: tuple, axis: Any, ddof: Any, correction: Any) -> Any:
+    if correction is not _NOT_GIVEN:
+        ddof = correction
+    return max(count(shape, axis) - ddof, 0)
+
+
+def _deviation(a: Any, axis: Any, where: Any, mean: Any) -> Any:
+    if mean is not _NOT_GIVEN:
+        return a - mean
+    return a - np.mean(a, axis=axis, keepdims=True, where=where) if where is not True else a - np.mean(a, axis=axis, keepdims=True)
+
+
+@composite(np.var)
+def _var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = False,
+    where: Any = True,
+    mean: Any = _NOT_GIVEN,
+    correction: Any = _NOT_GIVEN,
+) -> Any:
+    deviation = _deviation(a, axis, where, mean)
+    squares = np.square(np.abs(deviation)) if np.iscomplexobj(a) else np.square(deviation)
+    if where is True:
+        return np.sum(squares, axis=axis, keepdims=keepdims) / _degrees_of_freedom(np.shape(a), axis, ddof, correction)
+    n = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
+    return np.sum(squares, axis=axis, keepdims=keepdims, where=where) / (n - (ddof if correction is _NOT_GIVEN else correction))
+
+
+def _root(v: Any) -> Any:
+    """Square root with slope 0 at 0: the convention for lengths and standard deviations."""
+    flat = np.equal(v, 0)
+    return np.where(flat, 0.0, np.sqrt(np.where(flat, 1.0, v)))
+
+
+@composite(np.std)
+def _std(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False, **options: Any) -> Any:
+    return _root(np.var(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, **options))
+
+
+@composite(np.ptp)
+def _ptp(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+@composite(np.average)
+def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = False) -> Any:
+    if weights is None:
+        mean = np.mean(a, axis=axis, keepdims=keepdims)
+        return (mean, np.full(np.shape(mean), float(count(np.shape(a), axis)))) if returned else mean
+    if np.shape(weights) != np.shape(a):
+        weights = np.reshape(weights, [n if i == axis % np.ndim(a) else 1 for i, n in enumerate(np.shape(a))])
+        weights = np.broadcast_to(weights, np.shape(a))
+    total = np.sum(weights, axis=axis, keepdims=keepdims)
+    mean = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
+    return (mean, total) if returned else mean
+
+
+def _without_nan(a: Any, fill: float) -> Any:
+    return np.where(np.isnan(a), fill, a)
+
+
+@composite(np.nansum)
+def _nansum(a: Any, axis: Any = None, **options: Any) -> Any:
+    return np.sum(_without_nan(a, 0.0), axis=axis, **options)
+
+
+@composite(np.nanprod)
+def _nanprod(a: Any, axis: Any = None, **options: Any) -> Any:
+    return np.prod(_without_nan(a, 1.0), axis=axis, **options)
+
+
+@composite(np.nanmean)
+def _nanmean(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
+    return np.nansum(a, axis=axis, keepdims=keepdims) / n
+
+
+@composite(np.nanmax)
+def _nanmax(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    return np.max(_without_nan(a, -np.inf), axis=axis, keepdims=keepdims)
+
+
+@composite(np.nanmin)
+def _nanmin(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
+    return np.min(_without_nan(a, np.inf), axis=axis, keepdims=keepdims)
+
+
+# -- scans -----------------------------------------------------------------------------------------------------------------
+
+
+def _cumsum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
+    k = 0 if axis is None else axis
+    return np.reshape(np.flip(np.cumsum(np.flip(g, k), k), k), np.shape(a))
+
+
+linear(np.cumsum, _cumsum_vjp)
+
+
+def _cumprod_partials(a: Any, weights: Any, axis: int) -> Any:
+    """Σ_k≥i weights_k ∏_{j≤k, j≠i} a_j for every i, without a division."""
+    n = np.shape(a)[axis]
+    lead = (slice(None),) * axis
+    x = [a[(*lead, i)] for i in range(n)]
+    w = [weights[(*lead, i)] for i in range(n)]
+    tail = [w[n - 1]]  # tail_i = Σ_k≥i w_k ∏_{i<j≤k} a_j
+    for i in range(n - 2, -1, -1):
+        tail.append(w[i] + x[i + 1] * tail[-1])
+    tail.reverse()
+    head = None
+    out = []
+    for i in range(n):
+        out.append(tail[i] if head is None else head * tail[i])
+        head = x[i] if head is None else head * x[i]
+    return np.stack(out, axis=axis)
+
+
+def _cumprod_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
+    flat = np.reshape(a, -1) if axis is None else a
+    if np.shape(flat)[0 if axis is None else axis] == 0:
+        return np.zeros(np.shape(a))
+    k = 0 if axis is None else axis % np.ndim(a)
+    x_bar = np.conj(_cumprod_partials(flat, np.conj(g), k))
+    return np.reshape(x_bar, np.shape(a))
+
+
+def _cumprod_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
+    flat, tangent = (np.reshape(a, -1), np.reshape(d, -1)) if axis is None else (a, d)
+    k = 0 if axis is None else axis % np.ndim(a)
+    lead = (slice(None),) * k
+    out: list = []
+    product = slope = None
+    for i in range(np.shape(flat)[k]):
+        x, t = flat[(*lead, i)], tangent[(*lead, i)]
+        slope = t if slope is None else slope * x + product * t
+        product = x if product is None else product * x
+        out.append(slope)
+    return np.stack(out, axis=k)
+
+
+define(np.cumprod, (_cumprod_vjp,), (_cumprod_jvp,))
+
+
+@composite(np.cumulative_sum)
+def _cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    return _cumulative(np.cumsum, x, axis, include_initial, 0.0)
+
+
+@composite(np.cumulative_prod)
+def _cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
+    return _cumulative(np.cumprod, x, axis, include_initial, 1.0)
+
+
+def _cumulative(function: Any, x: Any, axis: Any, include_initial: bool, first: float) -> Any:
+    if axis is None:
+        if np.ndim(x) != 1:
+            raise ValueError("axis must be given for arrays that are not one-dimensional")
+        axis = 0
+    result = function(x, axis=axis)
+    if not include_initial:
+        return result
+    shape = [1 if i == axis % np.ndim(x) else n for i, n in enumerate(np.shape(x))]
+    return np.concatenate([np.full(shape, first), result], axis=axis)
+
+
+@composite(np.diff)
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NOT_GIVEN, append: Any = _NOT_GIVEN) -> Any:
+    axis = axis % np.ndim(a)
+    parts = [p for p in (prepend, a, append) if p is not _NOT_GIVEN]
+    if len(parts) > 1:
+        shape = [1 if i == axis else m for i, m in enumerate(np.shape(a))]
+        a = np.concatenate([np.broadcast_to(p, shape) if np.ndim(p) == 0 else p for p in parts], axis=axis)
+    lead = (slice(None),) * axis
+    for _ in range(n):
+        a = a[(*lead, slice(1, None))] - a[(*lead, slice(None, -1))]
+    return a

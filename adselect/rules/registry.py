@@ -1,0 +1,239 @@
+"""The registry: which derivative rule belongs to which function.
+
+A rule is mathematics written once, in plain NumPy, over values that may themselves be traced: that is what makes
+higher order, replay and translation into other frameworks come free. Most rules are one row of a table:
+
+* :func:`elementwise` — ``form_i(g, y, *args)`` is ``g · ∂y/∂x_i``; the one form serves forward and reverse mode.
+* :func:`linear` — linear in the first argument: the function itself pushes tangents, ``vjp`` pulls cotangents.
+* :func:`define` — one ``vjp_i(g, y, *args, **kwargs)`` and one ``jvp_i(x_dot, y, *args, **kwargs)`` per argument.
+* :func:`composite` — no rule of its own: written in terms of functions that have one.
+* :func:`no_derivative` — integer, boolean and shape results: traced arguments are replaced by their values.
+
+``g`` is the cotangent of the result (or the tangent of the argument), ``y`` the result.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from ..array import Array
+
+__all__ = [
+    "COMPOSITES",
+    "NO_DERIVATIVE",
+    "RULES",
+    "Elementwise",
+    "Rule",
+    "composite",
+    "define",
+    "elementwise",
+    "linear",
+    "no_derivative",
+    "positional",
+    "unbroadcast",
+]
+
+RULES: dict[Any, Rule] = {}
+COMPOSITES: dict[Any, Callable] = {}
+NO_DERIVATIVE: set[Any] = set()
+
+
+class Rule:
+    """The derivative of one function, as one vjp and one jvp per differentiable positional argument.
+
+    function: what the user calls; call: how the tape evaluates it on plain values (default: function itself);
+    lazy: whether the vjps accept a cotangent that is only broadcastable to y's shape; singular: whether the
+    derivative is infinite somewhere, so that forward mode must keep 0 · ∞ from becoming NaN; variadic: any number of
+    differentiable arguments, ``vjps`` and ``jvps`` being one function each that takes the argument's number first.
+    """
+
+    __slots__ = ("call", "function", "jvps", "lazy", "singular", "variadic", "vjps")
+
+    def __init__(
+        self,
+        function: Any,
+        vjps: Any,
+        jvps: Any,
+        call: Any = None,
+        lazy: bool = False,
+        singular: bool = False,
+        variadic: bool = False,
+    ):
+        self.function, self.vjps, self.jvps = function, vjps, jvps
+        self.call = call or function
+        self.lazy, self.singular, self.variadic = lazy, singular, variadic
+
+    def __repr__(self) -> str:
+        return f"<rule of {getattr(self.function, '__name__', self.function)}>"
+
+    def differentiable(self, i: int) -> bool:
+        """Whether positional argument i has a derivative."""
+        return self.variadic or i < len(self.vjps) and self.vjps[i] is not None
+
+    def pull(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        """Cotangent of argument i from the cotangent g of the result."""
+        if self.variadic:
+            return self.vjps(i, g, y, *args, **kwargs)
+        return self.vjps[i](g, y, *args, **kwargs)
+
+    def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        """Tangent of the result due to the tangent x_dot of argument i."""
+        if self.variadic:
+            return self.jvps(i, x_dot, y, *args, **kwargs)
+        return self.jvps[i](x_dot, y, *args, **kwargs)
+
+
+class Elementwise(Rule):
+    """A broadcasting function with holomorphic partial derivatives: one product form per argument."""
+
+    __slots__ = ()
+
+    def __init__(self, function: Any, forms: Any, call: Any = None, singular: bool = False):
+        super().__init__(function, forms, forms, call, lazy=True, singular=singular)
+
+    def pull(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        x = args[i]
+        if _is_complex(g) or _is_complex(y):
+            # The cotangent of a holomorphic function is g times the conjugate of the derivative.
+            x_bar = np.conj(self.vjps[i](np.conj(g), y, *args, **kwargs))
+            if not _is_complex(x):
+                x_bar = np.real(x_bar)
+        else:
+            x_bar = self.vjps[i](g, y, *args, **kwargs)
+        return self.reduce(x_bar, np.shape(y), x)
+
+    def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
+        form = self.vjps[i]
+        with np.errstate(all="ignore"):
+            if _is_complex(g) or _is_complex(y):
+                x_bar = np.conj(form(np.conj(g), y, *args, **kwargs))
+                if not _is_complex(args[i]):
+                    x_bar = np.real(x_bar)
+            else:
+                x_bar = form(g, y, *args, **kwargs)
+            return self.reduce(np.where(np.equal(g, 0), 0.0, x_bar), np.shape(y), args[i])
+
+    @staticmethod
+    def reduce(x_bar: Any, y_shape: tuple, x: Any) -> Any:
+        """x_bar summed down to x's shape, where broadcasting made y larger."""
+        return unbroadcast(x_bar, y_shape, np.shape(x))
+
+    def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        y_dot = self.jvps[i](x_dot, y, *args, **kwargs)
+        if self.singular:
+            y_dot = np.where(np.equal(x_dot, 0), 0.0, y_dot)
+        return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
+
+
+class Linear(Rule):
+    """Linear in the first argument, the others being parameters without a derivative."""
+
+    __slots__ = ()
+
+    def __init__(self, function: Any, vjp: Callable, call: Any = None, lazy: bool = False):
+        super().__init__(function, (vjp,), None, call, lazy)
+
+    def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        return self.function(x_dot, *args[1:], **kwargs)
+
+
+def _is_complex(x: Any) -> bool:
+    dtype = getattr(x, "dtype", None)
+    return dtype.kind == "c" if dtype is not None else type(x) is complex
+
+
+def unbroadcast(g: Any, y_shape: tuple, x_shape: tuple) -> Any:
+    """Sum g, broadcastable to y_shape, down to (something broadcastable to) x_shape.
+
+    The result may stay smaller than x_shape: a lazy cotangent whose missing axes stand for equal entries.
+
+    >>> unbroadcast(2.0, (3,), (3,))
+    2.0
+    >>> unbroadcast(2.0, (3,), ())
+    6.0
+    """
+    g_shape = np.shape(g)
+    if y_shape == x_shape or (g_shape == x_shape and g_shape == y_shape):
+        return g
+    lead = len(y_shape) - len(x_shape)
+    count, axes = 1, []
+    pad = len(y_shape) - len(g_shape)
+    for k, n in enumerate(y_shape):
+        if n != 1 and (k < lead or x_shape[k - lead] == 1):
+            if k < pad or g_shape[k - pad] == 1:
+                count *= n  # g is constant along this axis: its sum is a multiple
+            else:
+                axes.append(k - pad)
+    if axes:
+        g = np.add.reduce(g, axis=tuple(axes), keepdims=True)
+    if count != 1:
+        g = g * count
+    if len(g_shape) > len(x_shape):
+        g = np.reshape(g, np.shape(g)[len(g_shape) - len(x_shape) :])
+    return g
+
+
+# -- registration ----------------------------------------------------------------------------------------------------
+
+
+def _add(function: Any, rule: Rule) -> None:
+    if function in RULES:
+        raise ValueError(f"{function} has a rule already")
+    RULES[function] = rule
+
+
+def elementwise(function: Any, *forms: Callable, call: Any = None, singular: bool = False) -> None:
+    """Rule of a broadcasting function: ``form_i(g, y, *args) = g · ∂y/∂x_i``."""
+    _add(function, Elementwise(function, forms, call, singular))
+
+
+def linear(function: Any, vjp: Callable, call: Any = None, lazy: bool = False) -> None:
+    """Rule of a function linear in its first argument: ``vjp(g, y, x, *args, **kwargs)`` is its transpose."""
+    _add(function, Linear(function, vjp, call, lazy))
+
+
+def define(function: Any, vjps: Any, jvps: Any, call: Any = None, lazy: bool = False, variadic: bool = False) -> None:
+    """Rule with one vjp and one jvp for each differentiable positional argument (see :class:`Rule`)."""
+    _add(function, Rule(function, vjps, jvps, call, lazy, variadic=variadic))
+
+
+def composite(*functions: Any) -> Callable:
+    """Decorator: how functions without a rule are written with functions that have one."""
+
+    def register(implementation: Callable) -> Callable:
+        for function in functions:
+            COMPOSITES[function] = implementation
+        return implementation
+
+    return register
+
+
+def no_derivative(*functions: Any) -> None:
+    """Functions whose result carries no derivative (integers, booleans, shapes, index arrays)."""
+    NO_DERIVATIVE.update(functions)
+
+
+_SIGNATURES: dict[Any, inspect.Signature] = {}
+
+
+def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """The same call with array arguments given by keyword moved to their positions."""
+    if not any(isinstance(v, (Array, np.ndarray, list, tuple)) for v in kwargs.values()):
+        return args, kwargs
+    signature = _SIGNATURES.get(function)
+    if signature is None:
+        try:
+            signature = _SIGNATURES[function] = inspect.signature(function)
+        except (TypeError, ValueError):
+            return args, kwargs
+    moved, rest = list(args), dict(kwargs)
+    for parameter in list(signature.parameters.values())[len(args) :]:
+        if parameter.name in rest and parameter.kind == parameter.POSITIONAL_OR_KEYWORD:
+            moved.append(rest.pop(parameter.name))
+        else:
+            break
+    return tuple(moved), rest

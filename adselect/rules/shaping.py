@@ -1,0 +1,277 @@
+"""Functions that change the shape: reshape, transpose, joining, splitting, padding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..array import dispatch
+from .registry import composite, define, linear, no_derivative, unbroadcast
+from .indexing import rearranged
+
+_BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))  # noqa: E731
+
+linear(np.reshape, lambda g, y, x, *a, order="C", **k: np.reshape(g, np.shape(x), order=order))
+linear(np.squeeze, _BACK)
+linear(np.expand_dims, _BACK)
+linear(np.copy, lambda g, y, x, *a, **k: g, call=lambda x, *a, **k: np.array(x) if np.ndim(x) else x, lazy=True)
+linear(np.broadcast_to, lambda g, y, x, shape, subok=False: unbroadcast(g, np.shape(y), np.shape(x)), lazy=True)
+
+
+def _transpose_vjp(g: Any, y: Any, x: Any, axes: Any = None) -> Any:
+    return np.transpose(g, None if axes is None else tuple(int(i) for i in np.argsort([a % np.ndim(x) for a in axes])))
+
+
+linear(np.transpose, _transpose_vjp)
+
+
+@composite(np.matrix_transpose)
+def _matrix_transpose(x: Any, /) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+@composite(np.ravel)
+def _ravel(a: Any, order: str = "C") -> Any:
+    return np.reshape(a, -1, order="F" if order == "F" else "C")
+
+
+@composite(np.swapaxes)
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    order = list(range(np.ndim(a)))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return np.transpose(a, order)
+
+
+@composite(np.moveaxis)
+def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    n = np.ndim(a)
+    sources = [s % n for s in (source if isinstance(source, (tuple, list)) else (source,))]
+    targets = [d % n for d in (destination if isinstance(destination, (tuple, list)) else (destination,))]
+    order = [i for i in range(n) if i not in sources]
+    for target, source_ in sorted(zip(targets, sources, strict=True)):
+        order.insert(target, source_)
+    return np.transpose(a, order)
+
+
+# -- joining -----------------------------------------------------------------------------------------------------------------
+
+
+def join(*arrays: Any, axis: int) -> Any:
+    """``np.concatenate`` of its arguments (the primitive)."""
+    return np.concatenate(arrays, axis)
+
+
+def _join_vjp(i: int, g: Any, y: Any, *arrays: Any, axis: int) -> Any:
+    start = sum(np.shape(a)[axis] for a in arrays[:i])
+    window = (slice(None),) * (axis % np.ndim(g)) + (slice(start, start + np.shape(arrays[i])[axis]),)
+    return g[window]
+
+
+def _join_jvp(i: int, d: Any, y: Any, *arrays: Any, axis: int) -> Any:
+    return join_arrays([d if j == i else np.zeros(np.shape(a)) for j, a in enumerate(arrays)], axis)
+
+
+define(join, _join_vjp, _join_jvp, variadic=True)
+
+
+def join_arrays(arrays: Any, axis: int) -> Any:
+    """The primitive call for a sequence of arrays, traced or not."""
+    return dispatch(join, tuple(arrays), {"axis": axis})
+
+
+@composite(np.concatenate)
+def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
+    if axis is None:
+        arrays, axis = [np.reshape(a, -1) for a in arrays], 0
+    joined = join_arrays([np.asarray(a) if isinstance(a, (list, tuple)) else a for a in arrays], axis)
+    return joined if dtype is None else joined.astype(dtype)
+
+
+def pile(*arrays: Any, axis: int) -> Any:
+    """``np.stack`` of its arguments (the primitive)."""
+    return np.stack(arrays, axis)
+
+
+def _pile_vjp(i: int, g: Any, y: Any, *arrays: Any, axis: int) -> Any:
+    return g[(slice(None),) * (axis % np.ndim(g)) + (i,)]
+
+
+def _pile_jvp(i: int, d: Any, y: Any, *arrays: Any, axis: int) -> Any:
+    return dispatch(pile, tuple([d if j == i else np.zeros(np.shape(a)) for j, a in enumerate(arrays)]), {"axis": axis})
+
+
+define(pile, _pile_vjp, _pile_jvp, variadic=True)
+
+
+@composite(np.stack)
+def _stack(arrays: Any, axis: int = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
+    items = [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in arrays]
+    shapes = {np.shape(a) for a in items}
+    if len(shapes) > 1:
+        raise ValueError(f"all input arrays must have the same shape, not {sorted(shapes)}")
+    piled = dispatch(pile, tuple(items), {"axis": axis})
+    return piled if dtype is None else piled.astype(dtype)
+
+
+@composite(np.unstack)
+def _unstack(x: Any, /, *, axis: int = 0) -> Any:
+    return tuple([x[(slice(None),) * (axis % np.ndim(x)) + (i,)] for i in range(np.shape(x)[axis])])
+
+
+@composite(np.vstack)
+def _vstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    return np.concatenate([np.atleast_2d(a) for a in tup], axis=0, dtype=dtype)
+
+
+@composite(np.hstack)
+def _hstack(tup: Any, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+    arrays = [np.atleast_1d(a) for a in tup]
+    return np.concatenate(arrays, axis=0 if np.ndim(arrays[0]) == 1 else 1, dtype=dtype)
+
+
+@composite(np.dstack)
+def _dstack(tup: Any) -> Any:
+    return np.concatenate([np.atleast_3d(a) for a in tup], axis=2)
+
+
+@composite(np.column_stack)
+def _column_stack(tup: Any) -> Any:
+    return np.concatenate([a if np.ndim(a) > 1 else np.reshape(a, (-1, 1)) for a in tup], axis=1)
+
+
+@composite(np.append)
+def _append(arr: Any, values: Any, axis: Any = None) -> Any:
+    if axis is None:
+        return np.concatenate([np.reshape(arr, -1), np.reshape(values, -1)])
+    return np.concatenate([arr, values], axis=axis)
+
+
+@composite(np.block)
+def _block(arrays: Any) -> Any:
+    def depth(a: Any) -> int:
+        return 1 + max(depth(b) for b in a) if isinstance(a, list) else 0
+
+    def merge(a: Any, axis: int) -> Any:
+        if not isinstance(a, list):
+            while np.ndim(a) < ndim:
+                a = np.expand_dims(a, 0)
+            return a
+        return np.concatenate([merge(b, axis + 1) for b in a], axis=axis)
+
+    def widest(a: Any) -> int:
+        return max(widest(b) for b in a) if isinstance(a, list) else np.ndim(a)
+
+    levels = depth(arrays)
+    ndim = max(levels, widest(arrays))
+    return merge(arrays, -levels)
+
+
+# -- raising the number of axes -----------------------------------------------------------------------------------------------
+
+
+def _at_least(make: Any) -> Any:
+    def convert(*arrays: Any) -> Any:
+        results = [make(a) for a in arrays]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    return convert
+
+
+composite(np.atleast_1d)(_at_least(lambda a: a if np.ndim(a) else np.reshape(a, 1)))
+composite(np.atleast_2d)(_at_least(lambda a: a if np.ndim(a) >= 2 else np.reshape(a, (1, -1))))
+
+
+def _three(a: Any) -> Any:
+    shape = np.shape(a)
+    if len(shape) >= 3:
+        return a
+    return np.reshape(a, {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}[len(shape)])
+
+
+composite(np.atleast_3d)(_at_least(_three))
+
+
+@composite(np.broadcast_arrays)
+def _broadcast_arrays(*arrays: Any, subok: bool = False) -> Any:
+    shape = np.broadcast_shapes(*[np.shape(a) for a in arrays])
+    return tuple([a if np.shape(a) == shape else np.broadcast_to(a, shape) for a in arrays])
+
+
+@composite(np.meshgrid)
+def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> Any:
+    n = len(xi)
+    grids = []
+    for i, x in enumerate(xi):
+        place = i if indexing == "ij" or n < 2 or i > 1 else 1 - i
+        grids.append(np.reshape(x, [-1 if k == place else 1 for k in range(n)]))
+    return tuple(grids) if sparse else np.broadcast_arrays(*grids)
+
+
+# -- splitting -----------------------------------------------------------------------------------------------------------------
+
+
+@composite(np.array_split)
+def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    n, axis = np.shape(ary)[axis], axis % np.ndim(ary)
+    pieces = np.array_split(np.arange(n), indices_or_sections)
+    if hasattr(indices_or_sections, "__len__"):
+        bounds = [0, *[min(max(int(i) + (n if i < 0 else 0), 0), n) for i in indices_or_sections], n]
+    else:
+        bounds = [0, *np.cumsum([len(p) for p in pieces]).tolist()]
+    return [ary[(slice(None),) * axis + (slice(a, b),)] for a, b in zip(bounds, bounds[1:], strict=False)]
+
+
+@composite(np.split)
+def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
+    if not hasattr(indices_or_sections, "__len__") and np.shape(ary)[axis] % indices_or_sections:
+        raise ValueError("array split does not result in an equal division")
+    return np.array_split(ary, indices_or_sections, axis)
+
+
+composite(np.vsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 0))
+composite(np.hsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 1 if np.ndim(ary) > 1 else 0))
+composite(np.dsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
+
+
+# -- padding and masking ---------------------------------------------------------------------------------------------------------
+
+
+@composite(np.pad)
+def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
+    if mode in ("edge", "reflect", "symmetric", "wrap") and options.get("reflect_type", "even") == "even":
+        return rearranged(np.pad, array, pad_width, mode, **options)
+    if mode == "constant" or mode == "empty":
+        ndim = np.ndim(array)
+        if isinstance(pad_width, dict):
+            pad_width = [pad_width.get(i, pad_width.get(i - ndim, (0, 0))) for i in range(ndim)]
+        widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
+        values = options.get("constant_values", 0)
+        values = np.broadcast_to(values, (ndim, 2))
+        for axis, (before, after) in enumerate(widths):
+            shape = list(np.shape(array))
+            parts = []
+            for width, value in ((before, values[axis][0]), (after, values[axis][1])):
+                shape[axis] = width
+                parts.append(np.broadcast_to(value, tuple(shape)))
+            array = np.concatenate([parts[0], array, parts[1]], axis=axis)
+        return array
+    from ..errors import MissingRuleError, user_line
+
+    raise MissingRuleError(
+        f"np.pad with mode={mode!r} has no derivative rule ({user_line()}); modes with one: constant, edge, reflect, "
+        "symmetric, wrap"
+    )
+
+
+@composite(np.tril)
+def _tril(m: Any, k: int = 0) -> Any:
+    return np.where(np.tri(*np.shape(m)[-2:], k=k, dtype=bool), m, 0.0)
+
+
+@composite(np.triu)
+def _triu(m: Any, k: int = 0) -> Any:
+    return np.where(np.tri(*np.shape(m)[-2:], k=k - 1, dtype=bool), 0.0, m)
+
+
+no_derivative(np.broadcast_shapes)

@@ -1,0 +1,93 @@
+"""Forward mode: values that carry their tangents along.
+
+A :class:`DualArray` is a value with one tangent per direction. Every operation computes its result once and pushes all
+directions through the rule; nothing is written down, so memory does not grow with the program.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from ..array import Array
+from ..rules.registry import Rule
+from .trace import _LEVELS, EngineArray
+
+__all__ = ["DualArray", "Pass"]
+
+
+class Pass:
+    """One forward pass: its level among nested derivatives and whether f is still running."""
+
+    __slots__ = ("directions", "level", "open")
+
+    def __init__(self, directions: int):
+        self.level = next(_LEVELS)
+        self.directions = directions
+        self.open = True
+
+    def leaf(self, value: Any, tangents: list) -> DualArray:
+        """An argument of f with its tangents (None: zero)."""
+        return _dual(value, self, tuple(tangents))
+
+    def close(self) -> None:
+        """f has returned: values that escaped behave as plain values from now on."""
+        self.open = False
+
+
+class DualArray(EngineArray):
+    """A value and its tangents, one per direction; a tangent None is zero."""
+
+    __slots__ = ("tangents",)
+
+    tangents: tuple
+
+    def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
+        several = isinstance(y, (tuple, list))
+        sums: list[Any] = [None] * self.trace.directions
+        for i, a in enumerate(own):
+            if a is None:
+                continue
+            for d, x_dot in enumerate(a.tangents):
+                if x_dot is None:
+                    continue
+                y_dot = rule.push(i, x_dot, y, args, kwargs)
+                if y_dot is None:
+                    continue
+                if sums[d] is None:
+                    sums[d] = y_dot
+                elif several:
+                    sums[d] = [s + t for s, t in zip(sums[d], y_dot, strict=True)]
+                else:
+                    sums[d] = sums[d] + y_dot
+        if several:
+            items = []
+            for k, item in enumerate(y):
+                if np.asarray(item).dtype.kind in "fc" if not isinstance(item, Array) else item.dtype.kind in "fc":
+                    items.append(_dual(item, self.trace, tuple([None if s is None else s[k] for s in sums])))
+                else:
+                    items.append(item)
+            return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
+        return _dual(y, self.trace, tuple(sums))
+
+    def _rebind(self, other: Any) -> None:
+        if type(other) is DualArray and other.trace is self.trace:
+            self.value, self.tangents = other.value, other.tangents
+        else:
+            self.value, self.tangents = other, (None,) * self.trace.directions
+
+
+def _dual(value: Any, trace: Pass, tangents: tuple) -> DualArray:
+    array = DualArray.__new__(DualArray)
+    array.value, array.trace, array.tangents = value, trace, tangents
+    return array
+
+
+def chunks(directions: list, size: int | None) -> Any:
+    """The directions in groups of at most size."""
+    if size is None or size >= len(directions):
+        return [directions]
+    groups = iter(directions)
+    return list(iter(lambda: list(itertools.islice(groups, size)), []))

@@ -1,0 +1,233 @@
+"""The reverse pass: from the cotangents of the results to the cotangents of the leaves.
+
+One walk over the records from the last to the first, no recursion. Three things keep it cheap:
+
+* a cotangent may be *lazy*, smaller than its value and only broadcastable to it (a sum's pullback does not broadcast);
+* contributions add up in a buffer the pass owns, in place from the third one on;
+* the cotangent of an indexed array is one buffer that every ``x[i]`` adds into, so a loop over entries stays linear.
+
+All of it works on values that are traced by an outer derivative too; then nothing is done in place.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..array import Array, plain
+from ..rules.indexing import SET_ITEM, accumulate_at, pull_set_item, scatter
+from ..rules.registry import Elementwise
+from . import trace as _trace
+from .trace import CONSTANT, ITEM
+
+__all__ = ["pull_back"]
+
+_REAL = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+def pull_back(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool = False) -> list:
+    """Cotangents of the first ``n_leaves`` places, given the cotangents ``seeds`` of some places below n.
+
+    values are the leaves' values. An entry is None where no seed depends on the leaf. When a result is not finite the
+    pass is run again with strong zeros: a cotangent of 0 contributes 0, even through an infinite derivative.
+    """
+    bars = _walk(records, n, n_leaves, seeds, strong=False)
+    grads = [_finish(bar, value) for bar, value in zip(bars, values, strict=True)]
+    if not all(_finite(g) for g in grads):
+        bars = _walk(records, n, n_leaves, seeds, strong=True)
+        grads = [_finish(bar, value) for bar, value in zip(bars, values, strict=True)]
+    if consume:
+        records.clear()
+    return _separate(grads, seeds)
+
+
+def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: bool) -> list:
+    bars: list[Any] = [None] * n
+    owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
+    for place, seed in seeds.items():
+        bars[place] = seed
+    getitem = _trace.GETITEM
+    for k in range(n - 1, n_leaves - 1, -1):
+        g = bars[k]
+        if g is None:
+            continue
+        bars[k] = None
+        record = records.get(k)
+        if record is None:  # a place taken by a thread that wrote nothing
+            continue
+        rule, parents, y, args, kwargs = record
+        if type(g) is _Scatter:
+            g = g.total()
+        if type(rule) is Elementwise:
+            vjps = rule.vjps
+            real = getattr(y, "dtype", None) in _REAL and not strong
+            for i, p in enumerate(parents):
+                if p < 0:
+                    continue
+                if real:
+                    x_bar = vjps[i](g, y, *args)
+                    x = args[i]
+                    shape = y.shape
+                    if getattr(x, "shape", ()) != shape:
+                        x_bar = rule.reduce(x_bar, shape, x)
+                else:
+                    x_bar = rule.pull(i, g, y, args, kwargs) if not strong else rule.pull_strong(i, g, y, args, kwargs)
+                b = bars[p]
+                if b is None:
+                    bars[p] = x_bar
+                else:
+                    _accumulate(bars, owned, p, b, x_bar)
+            continue
+        if rule is getitem:
+            _accumulate_index(bars, owned, parents[0], args[0], args[1], g)
+            continue
+        if rule is ITEM:
+            slots = bars[parents[0]]
+            if slots is None:
+                slots = bars[parents[0]] = [None] * len(args[0])
+            i = args[1]
+            slots[i] = g if slots[i] is None else slots[i] + g
+            continue
+        if rule is CONSTANT:
+            continue
+        if type(y) in (tuple, list) or isinstance(y, tuple):
+            g = [_zeros_like(item) if bar is None else _dense(bar, item) for bar, item in zip(g, y, strict=True)]
+        elif not rule.lazy:
+            g = _dense(g, y)
+        if rule is SET_ITEM:
+            base_bar, value_bar, still_owned = pull_set_item(g, args, parents, bool(owned[k]))
+            if parents[0] >= 0:
+                _add(bars, owned, parents[0], base_bar)
+                owned[parents[0]] = still_owned and bars[parents[0]] is base_bar
+            if parents[1] >= 0:
+                _add(bars, owned, parents[1], value_bar)
+            continue
+        if strong and not np.any(np.not_equal(plain(g), 0) if not isinstance(g, list) else [np.any(plain(v)) for v in g]):
+            for i, p in enumerate(parents):
+                if p >= 0:
+                    _add(bars, owned, p, np.zeros(np.shape(args[i])))
+            continue
+        for i, p in enumerate(parents):
+            if p >= 0:
+                x_bar = rule.pull(i, g, y, args, kwargs)
+                if x_bar is not None:
+                    _add(bars, owned, p, x_bar)
+    return bars[:n_leaves]
+
+
+def _add(bars: list, owned: bytearray, p: int, x_bar: Any) -> None:
+    b = bars[p]
+    if b is None:
+        bars[p] = x_bar
+    else:
+        _accumulate(bars, owned, p, b, x_bar)
+
+
+def _accumulate(bars: list, owned: bytearray, p: int, b: Any, x_bar: Any) -> None:
+    """bars[p] = b + x_bar, in place where b is ours."""
+    if type(b) is _Scatter:
+        b.add(x_bar)
+        return
+    if owned[p] and type(b) is np.ndarray and not isinstance(x_bar, Array):
+        x_dtype = getattr(x_bar, "dtype", b.dtype)
+        if x_dtype == b.dtype and _fits(x_bar, b):
+            np.add(b, x_bar, b)
+            return
+    total = b + x_bar
+    bars[p] = total
+    owned[p] = type(total) is np.ndarray
+
+
+def _fits(x: Any, b: np.ndarray) -> bool:
+    shape = getattr(x, "shape", ())
+    if shape == b.shape:
+        return True
+    return len(shape) <= b.ndim and all(s in (1, t) for s, t in zip(reversed(shape), reversed(b.shape), strict=False))
+
+
+class _Scatter:
+    """Σ of indexed contributions to one array whose values are traced: summed up once, by one operation."""
+
+    __slots__ = ("dense", "dtype", "indices", "parts", "shape")
+
+    def __init__(self, shape: tuple, dtype: Any, dense: Any):
+        self.shape, self.dtype, self.dense = shape, dtype, dense
+        self.indices: list = []
+        self.parts: list = []
+
+    def add(self, x_bar: Any) -> None:
+        self.dense = x_bar if self.dense is None else self.dense + x_bar
+
+    def total(self) -> Any:
+        scattered = scatter(self.parts, self.indices, self.shape, self.dtype)
+        return scattered if self.dense is None else self.dense + scattered
+
+
+def _accumulate_index(bars: list, owned: bytearray, p: int, x: Any, index: Any, g: Any) -> None:
+    """Add g into the cotangent of x at index."""
+    b = bars[p]
+    if isinstance(g, Array) or isinstance(b, (Array, _Scatter)):
+        if type(b) is not _Scatter:
+            dtype = g.dtype if g.dtype.kind in "fc" else np.dtype(float)
+            b = bars[p] = _Scatter(np.shape(x), dtype, b)
+        b.parts.append(g)
+        b.indices.append(index)
+        return
+    shape = x.shape
+    if not (owned[p] and type(b) is np.ndarray and b.shape == shape):
+        dtype = np.result_type(g) if b is None else np.result_type(b, g)
+        buffer = np.zeros(shape, dtype)
+        if b is not None:
+            buffer += b
+        bars[p] = b = buffer
+        owned[p] = 1
+    accumulate_at(b, index, g)
+
+
+def _dense(g: Any, y: Any) -> Any:
+    """A lazy cotangent in full size."""
+    shape = getattr(y, "shape", ())
+    return g if getattr(g, "shape", ()) == shape else np.broadcast_to(g, shape)
+
+
+def _zeros_like(value: Any) -> Any:
+    return np.zeros(np.shape(value), getattr(value, "dtype", float))
+
+
+def _finish(bar: Any, value: Any) -> Any:
+    if bar is None:
+        return None
+    if type(bar) is _Scatter:
+        bar = bar.total()
+    return _dense(bar, value)
+
+
+def _finite(grad: Any) -> bool:
+    if grad is None:
+        return True
+    grad = plain(grad)
+    kind = type(grad)
+    if kind is np.ndarray:
+        if grad.dtype.kind not in "fc":
+            return True
+        flat = grad.reshape(-1)
+        # One BLAS pass; an overflow of the sum of squares only costs a second, careful look.
+        with np.errstate(all="ignore"):
+            total = np.vdot(flat, flat)
+        return math.isfinite(total.real) or bool(np.isfinite(flat).all())
+    if kind is np.float64 or kind is float:
+        return math.isfinite(grad)
+    return kind not in (np.float32, np.complex128, complex, np.complex64) or bool(np.isfinite(grad))
+
+
+def _separate(grads: list, seeds: dict[int, Any]) -> list:
+    """Copies where two results, a seed or a view would otherwise share memory."""
+    taken = {id(s) for s in seeds.values()}
+    for i, g in enumerate(grads):
+        if type(g) is np.ndarray:
+            if id(g) in taken or g.base is not None or not g.flags.writeable:
+                g = grads[i] = g.copy()
+            taken.add(id(g))
+    return grads

@@ -1,0 +1,409 @@
+"""The trace: what the built-in engine writes down while f runs.
+
+A :class:`TapeArray` is a value, the trace it belongs to and its place on it. Every operation computes its result with
+NumPy and appends one record ``(rule, parents, y, args, kwargs)``: enough to pull a cotangent back (``reverse.py``), to
+push a tangent forward, or to carry the operation out again (``replay.py``). The values may themselves be TapeArrays of
+an outer, older trace: rules are NumPy code, so they are recorded there, and derivatives nest to any depth. Levels are
+handed out by one counter, newest highest, which is all that is needed to keep nested derivatives apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from typing import Any, Callable
+
+import numpy as np
+
+from ..array import (
+    BINARY_OPERATORS,
+    COMPARISONS,
+    UNARY_OPERATORS,
+    Array,
+    absorb,
+    dispatch,
+    function_call,
+    is_basic,
+    link_view,
+    plain_index,
+    ufunc_call,
+)
+from ..errors import MissingRuleError, user_line
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Rule, positional
+
+__all__ = ["EngineArray", "TapeArray", "Trace"]
+
+_LEVELS = itertools.count(1)
+_EMPTY: dict = {}
+# Operand types that need no look before Python's own operator is used on them.
+_PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.float32, np.complex128, np.bool_})
+
+
+class Trace:
+    """The records of one differentiated call, by place; places are handed out by an atomic counter (threads)."""
+
+    __slots__ = ("level", "next_place", "open", "records")
+
+    def __init__(self) -> None:
+        self.level = next(_LEVELS)
+        self.records: dict[int, Any] = {}
+        self.next_place: Callable[[], int] = itertools.count().__next__
+        self.open = True
+
+    def leaf(self, value: Any) -> TapeArray:
+        """A new traced value that depends on nothing: an argument of f."""
+        array = _new(TapeArray)
+        array.value, array.trace, array.place = value, self, self.next_place()
+        return array
+
+    def record(self, rule: Rule, parents: tuple, y: Any, args: Any, kwargs: dict) -> Any:
+        """Write an operation down; parents holds a place per argument, -1 for those that are not traced here."""
+        place = self.next_place()
+        self.records[place] = (rule, parents, y, args, kwargs)
+        array = _new(TapeArray)
+        array.value, array.trace, array.place = y, self, place
+        if type(y) in (tuple, list) or isinstance(y, tuple):
+            items = [self.record(ITEM, (place,), item, (y, i), _EMPTY) if _differentiable(item) else item for i, item in enumerate(y)]
+            return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
+        return array
+
+    def close(self) -> None:
+        """f has returned: values that escaped behave as plain values from now on."""
+        self.open = False
+
+
+def _differentiable(value: Any) -> bool:
+    dtype = getattr(value, "dtype", None)
+    return dtype.kind in "fc" if dtype is not None else isinstance(value, (float, complex))
+
+
+class _Item(Rule):
+    """One entry of a result that is a tuple; the reverse pass collects their cotangents."""
+
+    def __init__(self) -> None:
+        super().__init__(operator.getitem, (), ())
+
+    def push(self, i: int, x_dot: Any, y: Any, args: Any, kwargs: dict) -> Any:
+        return x_dot[args[1]]
+
+
+ITEM = _Item()
+
+
+class EngineArray(Array):
+    """What the tape's arrays and the forward mode's dual arrays share: finding the rule and running it."""
+
+    __slots__ = ("trace",)
+
+    trace: Any
+
+    @property
+    def level(self) -> int:
+        return self.trace.level
+
+    @property
+    def _closed(self) -> bool:
+        return not self.trace.open
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        try:
+            return self.value.shape
+        except AttributeError:
+            return np.shape(self.value)
+
+    def _is_scalar(self) -> bool:
+        value = self.value
+        if isinstance(value, Array):
+            return value._is_scalar()
+        return not isinstance(value, np.ndarray)
+
+    def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
+        """Attach the derivative of ``y = rule.call(*args)``; own[i] is the Array of this trace behind args[i]."""
+        raise NotImplementedError
+
+    def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
+        trace = self.trace
+        if not trace.open:
+            return dispatch(function, _strip(args, trace), _strip_options(kwargs, trace))
+        rule = RULES.get(function)
+        if rule is None:
+            return self._apply_without_rule(function, args, kwargs)
+        if kwargs:
+            args, kwargs = positional(function, args, kwargs)
+            if kwargs:
+                kwargs = _strip_options(kwargs, trace)
+        values, own = [], []
+        cls = type(self)
+        for a in args:
+            if type(a) is cls and a.trace is trace:
+                values.append(a.value)
+                own.append(a)
+            elif isinstance(a, Array) and not a._closed:
+                values.append(a)
+                own.append(None)
+            elif type(a) in (list, tuple) or isinstance(a, Array):
+                stacked = a.value if isinstance(a, Array) else absorb(a)
+                if type(stacked) is cls and stacked.trace is trace:
+                    values.append(stacked.value)
+                    own.append(stacked)
+                else:
+                    values.append(stacked)
+                    own.append(None)
+            elif type(a) is np.ndarray and a.dtype == object:
+                stacked = absorb(a)
+                traced_here = type(stacked) is cls and stacked.trace is trace
+                values.append(stacked.value if traced_here else stacked)
+                own.append(stacked if traced_here else None)
+            else:
+                values.append(a)
+                own.append(None)
+        y = rule.call(*values, **kwargs)
+        for i, a in enumerate(own):
+            if a is not None and not rule.differentiable(i):
+                # A parameter without a derivative (an axis, a number of repeats): its value is all that counts.
+                own[i] = None
+        if not any(a is not None for a in own):
+            return y
+        return self._record(rule, y, values, own, kwargs)
+
+    def _apply_without_rule(self, function: Callable, args: tuple, kwargs: dict) -> Any:
+        trace = self.trace
+        if function in NO_DERIVATIVE:
+            return dispatch(function, _strip(args, trace), _strip_options(kwargs, trace))
+        implementation = COMPOSITES.get(function)
+        if implementation is not None:
+            return implementation(*args, **kwargs)
+        name = getattr(function, "__name__", str(function))
+        raise MissingRuleError(
+            f"{name} was called on a traced value at {user_line()} and has no derivative rule. Write it with functions "
+            f"that have one, mark its argument with adselect.ignore_derivatives if it carries no derivative, or wrap "
+            f"it: f = adselect.primitive({name}) and give f a rule with adselect.define_rrule(f)."
+        )
+
+    def _rebind(self, other: Any) -> None:
+        raise NotImplementedError
+
+    def _getitem(self, index: Any) -> Any:
+        return self._apply(operator.getitem, (self, index), {})
+
+    def _setitem(self, index: Any, value: Any) -> Any:
+        from ..rules.indexing import set_item
+
+        return dispatch(set_item, (self, value, index), {})
+
+
+def _strip(args: Any, trace: Any) -> tuple:
+    return tuple([_value(a, trace) for a in args])
+
+
+def _strip_options(kwargs: dict, trace: Any) -> dict:
+    return {k: _value(v, trace) for k, v in kwargs.items()} if kwargs else kwargs
+
+
+def _value(a: Any, trace: Any) -> Any:
+    """a without this trace; lists are looked into."""
+    if isinstance(a, EngineArray) and a.trace is trace:
+        return a.value
+    if type(a) in (list, tuple):
+        return type(a)([_value(v, trace) for v in a])
+    if type(a) is np.ndarray and a.dtype == object:
+        return _value(absorb(a), trace)
+    return a
+
+
+class TapeArray(EngineArray):
+    """A value on a trace. Operators, ufuncs and indexing have short paths here; everything else goes through
+    ``EngineArray._apply``.
+    """
+
+    __slots__ = ("place",)
+
+    place: int
+
+    def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
+        return self.trace.record(rule, tuple([-1 if a is None else a.place for a in own]), y, tuple(args), kwargs)
+
+    def _rebind(self, other: Any) -> None:
+        if not (type(other) is TapeArray and other.trace is self.trace):
+            other = self.trace.record(CONSTANT, (), other, (), _EMPTY)
+        self.value, self.place = other.value, other.place
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            rule = RULES.get(ufunc)
+            trace = self.trace
+            if rule is not None and trace.open:
+                if len(inputs) == 1:
+                    x = self.value
+                    y = rule.call(x)
+                    place = trace.next_place()
+                    trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+                    array = _new(TapeArray)
+                    array.value, array.trace, array.place = y, trace, place
+                    return array
+                if len(inputs) == 2:
+                    a, b = inputs
+                    p = q = -1
+                    kind = type(a)
+                    if kind is TapeArray and a.trace is trace:
+                        p, a = a.place, a.value
+                    elif kind not in _PLAIN or kind is np.ndarray and a.dtype == object:
+                        return ufunc_call(ufunc, method, inputs, kwargs)
+                    kind = type(b)
+                    if kind is TapeArray and b.trace is trace:
+                        q, b = b.place, b.value
+                    elif kind not in _PLAIN or kind is np.ndarray and b.dtype == object:
+                        return ufunc_call(ufunc, method, inputs, kwargs)
+                    y = rule.call(a, b)
+                    place = trace.next_place()
+                    trace.records[place] = (rule, (p, q), y, (a, b), _EMPTY)
+                    array = _new(TapeArray)
+                    array.value, array.trace, array.place = y, trace, place
+                    return array
+        return ufunc_call(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if len(args) == 1 and args[0] is self and not kwargs:
+            rule = RULES.get(function)
+            trace = self.trace
+            if rule is not None and trace.open and rule.lazy:
+                x = self.value
+                y = rule.call(x)
+                place = trace.next_place()
+                trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+                array = _new(TapeArray)
+                array.value, array.trace, array.place = y, trace, place
+                return array
+        return function_call(function, args, kwargs)
+
+    def __getitem__(self, index: Any) -> Any:
+        trace = self.trace
+        kind = type(index)
+        if kind is not int and kind is not slice:
+            index = plain_index(index)
+        if not trace.open:
+            return self.value[index]
+        x = self.value
+        y = x[index]
+        place = trace.next_place()
+        trace.records[place] = (GETITEM, (self.place,), y, (x, index), _EMPTY)
+        array = _new(TapeArray)
+        array.value, array.trace, array.place = y, trace, place
+        if not array._is_scalar() and is_basic(index):
+            link_view(self, array, index)
+        return array
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+
+_new: Callable[[type], Any] = TapeArray.__new__  # type: ignore[assignment]
+
+
+class _Constant(Rule):
+    """A value written over a traced array: the record ends the dependence on what was there."""
+
+    def __init__(self) -> None:
+        super().__init__(None, (), ())
+
+
+CONSTANT = _Constant()
+GETITEM: Rule = None  # type: ignore[assignment]  # set by rules.indexing's registration, below
+
+
+def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callable, Callable]:
+    def forward(self: TapeArray, other: Any) -> Any:
+        kind = type(other)
+        trace = self.trace
+        a = self.value
+        if kind is TapeArray:
+            if other.trace is not trace:
+                return ufunc_call(function, "__call__", (self, other), {})
+            b = other.value
+            parents = (self.place, other.place)
+        elif kind in _PLAIN:
+            b = other
+            if kind is np.ndarray and b.dtype == object:
+                return ufunc_call(function, "__call__", (self, other), {})
+            parents = (self.place, -1)
+        else:
+            return _slow_forward(self, other)
+        try:
+            y = operate(a, b)
+        except ZeroDivisionError:
+            y = function(a, b)
+        place = trace.next_place()
+        trace.records[place] = (rule, parents, y, (a, b), _EMPTY)
+        array = _new(TapeArray)
+        array.value, array.trace, array.place = y, trace, place
+        return array
+
+    def backward(self: TapeArray, other: Any) -> Any:
+        kind = type(other)
+        if kind not in _PLAIN or kind is np.ndarray:
+            return _slow_backward(self, other)
+        trace = self.trace
+        b = self.value
+        try:
+            y = operate(other, b)
+        except ZeroDivisionError:
+            y = function(other, b)
+        place = trace.next_place()
+        trace.records[place] = (rule, (-1, self.place), y, (other, b), _EMPTY)
+        array = _new(TapeArray)
+        array.value, array.trace, array.place = y, trace, place
+        return array
+
+    name = function_names[function]
+    _slow_forward = getattr(Array, f"__{name}__")
+    _slow_backward = getattr(Array, f"__r{name}__")
+    return forward, backward
+
+
+def _unary(function: Any, operate: Callable, rule: Rule) -> Callable:
+    def apply(self: TapeArray) -> Any:
+        trace = self.trace
+        x = self.value
+        y = operate(x)
+        place = trace.next_place()
+        trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+        array = _new(TapeArray)
+        array.value, array.trace, array.place = y, trace, place
+        return array
+
+    return apply
+
+
+def _comparison(operate: Callable, slow: Callable) -> Callable:
+    def compare(self: TapeArray, other: Any) -> Any:
+        kind = type(other)
+        if kind is TapeArray and other.trace is self.trace:
+            return operate(self.value, other.value)
+        if kind is float or kind is int:
+            return operate(self.value, other)
+        return slow(self, other)
+
+    return compare
+
+
+function_names = {function: name for name, function in BINARY_OPERATORS.items()}
+
+
+def install() -> None:
+    """Give TapeArray its short operator paths; called once the rules are registered."""
+    global GETITEM
+    GETITEM = RULES[operator.getitem]
+    for name, function in BINARY_OPERATORS.items():
+        rule = RULES.get(function)
+        if rule is not None:
+            forward, backward = _binary(function, getattr(operator, name), rule)
+            setattr(TapeArray, f"__{name}__", forward)
+            setattr(TapeArray, f"__r{name}__", backward)
+    for name, function in UNARY_OPERATORS.items():
+        rule = RULES.get(function)
+        if rule is not None:
+            setattr(TapeArray, f"__{name}__", _unary(function, getattr(operator, name), rule))
+    for name in COMPARISONS:
+        setattr(TapeArray, f"__{name}__", _comparison(getattr(operator, name), getattr(Array, f"__{name}__")))
+    TapeArray.__hash__ = Array.__hash__  # type: ignore[method-assign]
