@@ -346,7 +346,10 @@ class _Partial(_Container):
 # -- flattening --------------------------------------------------------------------------------------------------------
 
 # Instances of these packages' classes are values to pass on, not structures to open.
-_CLOSED_PACKAGES = frozenset(sys.stdlib_module_names) | {"numpy", "scipy", "pandas", "jaxlib", "jax", "autograd"}
+_CLOSED_PACKAGES = (frozenset(sys.stdlib_module_names) - {"builtins", "__main__"}) | {
+    *("numpy", "scipy", "pandas", "jaxlib", "jax", "autograd", "sympy", "matplotlib"),
+}
+_HEAP_TYPE = 1 << 9  # CPython's flag of classes made by a class statement
 _OPEN_ANYWAY = (types.SimpleNamespace,)
 
 
@@ -357,7 +360,7 @@ def _opens(value: Any) -> bool:
     if isinstance(value, _OPEN_ANYWAY):
         return True
     package = type(value).__module__.partition(".")[0]
-    if package in _CLOSED_PACKAGES and package != "__main__":
+    if package in _CLOSED_PACKAGES or not type(value).__flags__ & _HEAP_TYPE:
         return False
     if package == "torch" and not _is_module(value):
         return False

@@ -15,7 +15,8 @@ import numpy as np
 from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
+from ..rules.indexing import scatter_parts, set_item
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from ..structure import to_numpy
 
 __all__ = ["Backend", "FrameworkArray", "backend_of", "installed", "register_backend"]
@@ -264,6 +265,8 @@ class FrameworkArray(Array):
     def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
         cls = type(self)
         target = cls._target(function)
+        if target is None and function in (scatter_parts, set_item):
+            return cls._write_primitive(function, args, kwargs)
         if target is None:
             implementation = COMPOSITES.get(function)
             if implementation is not None:
@@ -279,6 +282,25 @@ class FrameworkArray(Array):
         if kwargs:
             kwargs = {k: cls._unwrap_option(v, mask) for k, v in kwargs.items()}
         return cls._wrap(target(*args, **kwargs), 0 if function in NO_DERIVATIVE else mask[0])
+
+    @classmethod
+    def _write_primitive(cls, function: Any, args: tuple, kwargs: dict) -> Any:
+        """The library's two writing primitives, on the face's own indexing."""
+        if function is set_item:
+            base, value, index = args
+            return cls._face(base)._setitem(index, value)
+        total = cls._face(np.zeros(kwargs["shape"], kwargs["dtype"]))
+        for part, index in zip(args, kwargs["indices"], strict=True):
+            total = total._add_at(index, part)
+        return total
+
+    @classmethod
+    def _face(cls, value: Any) -> FrameworkArray:
+        return value if isinstance(value, cls) else cls(cls._native(value), 0)
+
+    def _add_at(self, index: Any, value: Any) -> FrameworkArray:
+        """A new Array with value added at index, repeated indices adding up."""
+        raise NotImplementedError
 
     @classmethod
     def _unwrap(cls, value: Any, mask: list) -> Any:

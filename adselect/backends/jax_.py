@@ -134,14 +134,16 @@ class FlatCall:
             return JaxArray(x_bar, UNKNOWN) if self.nested or nested else x_bar
         return _numpy(x_bar)
 
-    def is_suspicious(self, results: list) -> bool:
-        """Whether a derivative must be evaluated with strong zeros: it is not finite, or nobody can look yet.
+    # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
+    # came out non-finite, or when nobody can look because an outer transformation is still tracing it.
 
-        Native arguments keep JAX's own convention.
-        """
-        if not self.face_used:
-            return False
-        return any(isinstance(r, Tracer) or not np.isfinite(r).all() for r in results if r.dtype != jax.dtypes.float0)
+    def is_traced(self, tangents: list) -> bool:
+        """Whether derivatives will be tracers of an outer transformation, to be evaluated with strong zeros."""
+        return self.face_used and any(isinstance(v, Tracer) for v in (*self.values, *tangents))
+
+    def is_singular(self, derivatives: list) -> bool:
+        """Whether derivatives must be evaluated again, with strong zeros."""
+        return self.face_used and any(isinstance(d, Tracer) or not np.isfinite(d).all() for d in derivatives)
 
 
 class JaxBackend(Backend):
@@ -190,10 +192,9 @@ class JaxBackend(Backend):
                 if not mask:
                     return [None] * len(flat.kinds)
                 given = [s for s, o in zip(y_bars, described, strict=True) if o.kind != "plain"]
-                seeds = [_seed(s, *aval) for s, aval in zip(given, avals, strict=True)]
-                x_bars = list(vjp(_with_float0(seeds, avals)))
-                wanted = [x_bar for i, x_bar in enumerate(x_bars) if mask >> i & 1]
-                if flat.is_suspicious(wanted):
+                seeds = [_conj(_seed(s, *aval)) for s, aval in zip(given, avals, strict=True)]
+                x_bars = None if flat.is_traced(seeds) else list(vjp(_with_float0(seeds, avals)))
+                if x_bars is None or flat.is_singular([x for i, x in enumerate(x_bars) if mask >> i & 1]):
                     x_bars = evaluate_strongly(program(seeds), seeds)
                 return [
                     flat.lowered_bar(i, _conj(x_bar), nested) if mask >> i & 1 else None for i, x_bar in enumerate(x_bars)
@@ -213,17 +214,15 @@ class JaxBackend(Backend):
             nested = any(isinstance(t, Array) for d in directions for t in d)
 
             def program(at: list) -> Any:
-                return jax.make_jaxpr(linear)(*at)
+                return jax.make_jaxpr(lambda *t: _without_float0(linear(*t)))(*at)
 
             masks = flat.masks(lambda: dependencies(program(tangents[0])))
-            if len(tangents) == 1:
-                y_dots = [linear(*tangents[0])]
-            else:
-                stacked = jax.vmap(linear)(*[jnp.stack(column) for column in zip(*tangents, strict=True)])
-                y_dots = [[y_dot[d] for y_dot in stacked] for d in range(len(tangents))]
-            if flat.is_suspicious([y_dot for row in y_dots for y_dot in row]):
+            y_dots = None
+            if not flat.is_traced([t for d in tangents for t in d]):
+                y_dots = _directional(lambda *at: _without_float0(linear(*at)), tangents)
+            if y_dots is None or flat.is_singular([y_dot for row in y_dots for y_dot in row]):
                 strong = program(tangents[0])
-                y_dots = [evaluate_strongly(strong, at) for at in tangents]
+                y_dots = _directional(lambda *at: evaluate_strongly(strong, list(at)), tangents)
             provided = [sum(1 << i for i, t in enumerate(d) if t is not None) for d in directions]
             dots = []
             for row, given in zip(y_dots, provided, strict=True):
@@ -346,7 +345,7 @@ def _conj(value: Any) -> Any:
 
 
 def _seed(seed: Any, shape: tuple, dtype: Any) -> Any:
-    """A cotangent or tangent as a native array of the given shape and dtype; conjugated where complex."""
+    """A cotangent or tangent as a native array of the given shape and dtype."""
     if dtype.kind not in "fcV":  # V: bfloat16 and friends
         return jnp.zeros(shape, dtype)
     if seed is None:
@@ -357,7 +356,7 @@ def _seed(seed: Any, shape: tuple, dtype: Any) -> Any:
         raise ADSelectValueError(f"a seed of shape {seed.shape} does not fit a value of shape {tuple(shape)}")
     if seed.dtype.kind == "c" and dtype.kind != "c":
         seed = seed.real
-    return _conj(seed.astype(dtype))
+    return seed.astype(dtype)
 
 
 def _with_float0(seeds: list, avals: list) -> list:
@@ -367,6 +366,19 @@ def _with_float0(seeds: list, avals: list) -> list:
     ]
 
 
+def _without_float0(tangents: list) -> list:
+    """Tangents with plain zeros for integer outputs, which have none."""
+    return [jnp.zeros(t.shape) if t.dtype == jax.dtypes.float0 else t for t in tangents]
+
+
+def _directional(linear: Callable, tangents: list[list]) -> list[list]:
+    """``linear`` along each direction: called once, over all of them at a time."""
+    if len(tangents) == 1:
+        return [linear(*tangents[0])]
+    stacked = jax.vmap(linear)(*[jnp.stack(column) for column in zip(*tangents, strict=True)])
+    return [[y_dot[d] for y_dot in stacked] for d in range(len(tangents))]
+
+
 def _transposed(masks: list[int], count: int) -> list[int]:
     """From "outputs each leaf receives from" to "leaves each output depends on"."""
     return [sum(1 << i for i, mask in enumerate(masks) if mask >> k & 1) for k in range(count)]
@@ -374,7 +386,7 @@ def _transposed(masks: list[int], count: int) -> list[int]:
 
 def _dot(flat: FlatCall, output: _Output, y_dot: Any, mask: int, provided: int, nested: bool) -> Any:
     """The tangent of one output as the caller gave the leaves; None where it depends on no tangent."""
-    if not mask & provided or y_dot.dtype == jax.dtypes.float0:
+    if not mask & provided:
         return None
     if isinstance(y_dot, Tracer):
         return JaxArray(y_dot, UNKNOWN) if nested or "array" in flat.kinds or (output.kind == "face" and flat.nested) else y_dot

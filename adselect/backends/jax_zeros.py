@@ -91,7 +91,8 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
         else:
             outputs = _strong_equation(name, inputs, flags)
             if outputs is None:
-                functions, params = equation.primitive.get_bind_params(equation.params)
+                params = equation.primitive.get_bind_params(equation.params)
+                functions, params = ((), params) if isinstance(params, dict) else params  # a pair before jax 0.10
                 outputs = equation.primitive.bind(*functions, *inputs, **params)
                 outputs = outputs if equation.primitive.multiple_results else [outputs]
             out_flags = [any(flags)] * len(outputs)

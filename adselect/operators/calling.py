@@ -149,6 +149,7 @@ def plain_seed(seed: Any, y: Any, where: str) -> Any:
     if isinstance(seed, (list, tuple)):
         seed = _with_zeros(seed, np.shape(y) if not is_native(y) else tuple(y.shape))
         seed = absorb(seed)
+        seed = np.asarray(seed) if isinstance(seed, list) else seed
     if not isinstance(seed, Array) and not is_native(seed):
         if not isinstance(seed, (int, float, complex, np.generic, np.ndarray)):
             raise ADSelectTypeError(f"the seed for {where} must be numeric or None, got {type(seed).__name__}")

@@ -32,6 +32,8 @@ def scatter(parts: list, indices: list, shape: tuple, dtype: Any) -> Any:
 
 def scatter_parts(*parts: Any, indices: tuple, shape: tuple, dtype: Any) -> Any:
     """The primitive behind :func:`scatter`."""
+    if any(isinstance(p, Array) for p in parts):
+        return dispatch(scatter_parts, parts, {"indices": indices, "shape": shape, "dtype": dtype})
     buffer = np.zeros(shape, np.result_type(dtype, *parts))
     for part, index in zip(parts, indices, strict=True):
         accumulate_at(buffer, index, part)
@@ -55,6 +57,8 @@ define(
 
 def set_item(base: Any, value: Any, index: Any) -> Any:
     """A copy of base with ``[index]`` replaced by value (the primitive behind writing in place)."""
+    if isinstance(base, Array) or isinstance(value, Array):
+        return dispatch(set_item, (base, value, index), {})
     kind = np.result_type(base, value).kind
     if kind == "c" and np.result_type(base).kind != "c":
         raise TypeError("cannot write a complex value into a real array in place; use z = z.astype(complex) first")

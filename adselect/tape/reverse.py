@@ -24,7 +24,7 @@ from .trace import CONSTANT, ITEM
 
 __all__ = ["pull_back"]
 
-_REAL = (np.dtype(np.float64), np.dtype(np.float32))
+_FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
 
 def pull_back(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool = False) -> list:
@@ -62,7 +62,8 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
             g = g.total()
         if type(rule) is Elementwise:
             vjps = rule.vjps
-            real = getattr(y, "dtype", None) in _REAL and not strong
+            dtype = getattr(y, "dtype", None)
+            real = (dtype is _FLOAT64 or dtype is _FLOAT32) and not strong
             for i, p in enumerate(parents):
                 if p < 0:
                     continue

@@ -1,0 +1,1837 @@
+"""The table NumPy function → torch implementation, with NumPy's signatures and NumPy's answers.
+
+An entry takes tensors, Python numbers and lists, under NumPy's names and in NumPy's order, and returns tensors of the
+shape and dtype NumPy would return. Most entries are rows of a dictionary; a function stands where the two libraries
+differ in more than a name: ``axis``/``dim``, NumPy 2's type promotion (torch lets a 0-d tensor be weak), and the kinks
+where torch's own derivative is not the one adselect promises. What is missing here falls back to the composites.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import sys
+from typing import Any, Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import MissingRuleError, UnsupportedError, user_line
+
+__all__ = ["BINARY", "TABLE", "UNARY", "from_numpy", "get_item", "numpy_dtype", "set_item", "target", "torch_dtype"]
+
+_NOT_GIVEN: Any = np._NoValue
+
+# -- dtypes and promotion ----------------------------------------------------------------------------------------------
+
+_TORCH_DTYPES = {
+    np.dtype(name): getattr(torch, name)
+    for name in "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128".split()
+}
+_NUMPY_DTYPES = {t: n for n, t in _TORCH_DTYPES.items()}
+# torch has hardly any operation on these: the nearest type that holds every (or, for uint64, nearly every) value.
+_NEAREST = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64, "longdouble": np.float64, "clongdouble": np.complex128}
+
+
+def torch_dtype(dtype: Any) -> torch.dtype:
+    """torch's dtype for anything NumPy takes as one."""
+    if isinstance(dtype, torch.dtype):
+        return dtype
+    dtype = np.dtype(dtype).newbyteorder("=")
+    if dtype.name in _NEAREST or dtype.type.__name__ in _NEAREST:
+        dtype = np.dtype(_NEAREST.get(dtype.name) or _NEAREST[dtype.type.__name__])
+    try:
+        return _TORCH_DTYPES[dtype]
+    except KeyError:
+        raise UnsupportedError(f"torch has no arrays of dtype {dtype} ({user_line()})") from None
+
+
+def numpy_dtype(dtype: torch.dtype) -> np.dtype:
+    """NumPy's dtype for torch's."""
+    try:
+        return _NUMPY_DTYPES[dtype]
+    except KeyError:
+        raise UnsupportedError(
+            f"NumPy has no dtype like {dtype} ({user_line()}): convert with .to(torch.float32), or work on torch "
+            'tensors with AutoTorch(face="native")'
+        ) from None
+
+
+def from_numpy(array: Any, device: Any = None) -> Tensor:
+    """A tensor of its own memory: the array may change after it was read, the recorded value must not."""
+    array = np.asarray(array)
+    dtype = torch_dtype(array.dtype)
+    tensor = torch.from_numpy(np.array(array, dtype=_NUMPY_DTYPES[dtype], order="C"))
+    return tensor if device is None else tensor.to(device)
+
+
+_COMMON: dict[tuple, torch.dtype] = {}
+
+
+def _common_dtype(kinds: tuple) -> torch.dtype:
+    """NumPy's result type; kinds holds torch dtypes and, for the weak operands, Python's number types."""
+    try:
+        return _COMMON[kinds]
+    except KeyError:
+        pass
+    strong = [k for k in kinds if isinstance(k, torch.dtype)]
+    if all(k in _NUMPY_DTYPES for k in strong):
+        result = torch_dtype(np.result_type(*[_NUMPY_DTYPES[k] if isinstance(k, torch.dtype) else k(0) for k in kinds]))
+    else:  # bfloat16 and the like are unknown to NumPy
+        result = strong[0]
+        for k in strong[1:]:
+            result = torch.promote_types(result, k)
+    _COMMON[kinds] = result
+    return result
+
+
+def _tensor(x: Any, like: Any = None) -> Tensor:
+    """x as a tensor; a Python number, a nested list or a list of tensors becomes one."""
+    if isinstance(x, Tensor):
+        return x
+    device = like.device if isinstance(like, Tensor) else None
+    if isinstance(x, (list, tuple)) and _first_tensor(x) is not None:
+        first = _first_tensor(x)
+        return torch.stack(_promoted(*[_tensor(v, first) for v in x]))
+    if type(x) in (float, int, complex, bool) and isinstance(like, Tensor):
+        return torch.tensor(x, dtype=_common_dtype((like.dtype, type(x))), device=device)
+    return from_numpy(x, device)
+
+
+def _first_tensor(items: Any) -> Tensor | None:
+    for item in items:
+        if isinstance(item, Tensor):
+            return item
+        if isinstance(item, (list, tuple)):
+            found = _first_tensor(item)
+            if found is not None:
+                return found
+    return None
+
+
+def _promoted(*operands: Any) -> list:
+    """The operands as tensors of NumPy's common dtype (Python numbers are weak, 0-d tensors are not)."""
+    first = next((x for x in operands if isinstance(x, Tensor)), None)
+    device = None if first is None else first.device
+    operands = tuple([from_numpy(x, device) if isinstance(x, (list, tuple, np.ndarray, np.generic)) else x for x in operands])
+    dtype = _common_dtype(tuple([x.dtype if isinstance(x, Tensor) else _number_kind(x) for x in operands]))
+    return [
+        (x if x.dtype is dtype else x.to(dtype)) if isinstance(x, Tensor) else torch.tensor(x, dtype=dtype, device=device)
+        for x in operands
+    ]
+
+
+def _number_kind(x: Any) -> type:
+    for kind in (bool, int, float, complex):
+        if isinstance(x, kind):
+            return kind
+    raise TypeError(f"cannot use {type(x).__name__} as an operand of a NumPy function ({user_line()})")
+
+
+_INEXACT = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128})
+_FLOATS: dict[torch.dtype, torch.dtype] = {}
+
+
+def _inexact(x: Any) -> Tensor:
+    """x in a floating dtype, the one NumPy's float ufuncs choose for integers."""
+    x = _tensor(x)
+    if x.dtype in _INEXACT:
+        return x
+    dtype = _FLOATS.get(x.dtype)
+    if dtype is None:
+        dtype = _FLOATS[x.dtype] = torch_dtype(np.sqrt(np.ones(1, _NUMPY_DTYPES[x.dtype])).dtype)
+    return x.to(dtype)
+
+
+# -- elementwise -------------------------------------------------------------------------------------------------------
+
+
+def _float_unary(operate: Callable) -> Callable:
+    """A ufunc whose result is floating whatever comes in."""
+
+    def call(x: Any) -> Tensor:
+        if isinstance(x, Tensor) and x.dtype in _INEXACT:
+            return operate(x)
+        return operate(_inexact(x))
+
+    return call
+
+
+def _unary(operate: Callable) -> Callable:
+    return lambda x: operate(_tensor(x))
+
+
+def _binary(operate: Callable, numbers: bool = False, floating: bool = False) -> Callable:
+    """A ufunc of two operands; numbers: whether torch's function takes a Python number for one of them."""
+
+    def call(a: Any, b: Any) -> Tensor:
+        if isinstance(a, Tensor):
+            if isinstance(b, Tensor):
+                if a.dtype is b.dtype and (not floating or a.dtype in _INEXACT):
+                    return operate(a, b)
+            elif numbers and a.dtype in _INEXACT and type(b) in (float, int):
+                return operate(a, float(b))
+        elif numbers and type(a) in (float, int) and isinstance(b, Tensor) and b.dtype in _INEXACT:
+            return operate(float(a), b)
+        a, b = _promoted(a, b)
+        if floating and a.dtype not in _INEXACT:
+            a, b = _inexact(a), _inexact(b)
+        return operate(a, b)
+
+    return call
+
+
+def _power(a: Any, b: Any) -> Tensor:
+    if isinstance(a, Tensor) and a.dtype in _INEXACT and type(b) in (float, int):
+        return torch.pow(a, b)
+    if isinstance(b, Tensor) and b.dtype in _INEXACT and type(a) in (float, int):
+        return torch.pow(float(a), b)
+    return torch.pow(*_promoted(a, b))
+
+
+class _CubeRoot(torch.autograd.Function):
+    """torch has no cube root, and ``x**(1/3)`` is NaN for negative x."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        y = torch.sign(x) * torch.abs(x) ** (1 / 3)
+        # One Newton step: the power is exact only to a few units in the last place.
+        return torch.where((x == 0) | ~torch.isfinite(x), y, y - (y - x / (y * y)) / 3)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return g / (3 * y * y)
+
+
+def _hypot(a: Tensor, b: Tensor) -> Tensor:
+    # At the origin torch gives NaN; the subgradient is 0.
+    origin = (a == 0) & (b == 0)
+    a, b = torch.where(origin, torch.ones_like(a), a), torch.where(origin, torch.ones_like(b), b)
+    h = torch.hypot(a, b)
+    return torch.where(origin, torch.zeros_like(h), h)
+
+
+def _arctan2(a: Tensor, b: Tensor) -> Tensor:
+    # Like hypot; the value at the origin keeps the signs of its zeros.
+    origin = (a == 0) & (b == 0)
+    safe = torch.atan2(torch.where(origin, torch.zeros_like(a), a), torch.where(origin, torch.ones_like(b), b))
+    return torch.where(origin, torch.atan2(a.detach(), b.detach()), safe)
+
+
+def _sinc(x: Tensor) -> Tensor:
+    # Close to 0 the quotient cancels and torch's second derivative is 0: a series there, good to all digits.
+    u = math.pi * x
+    near = torch.abs(u) < 0.5
+    s = torch.where(near, u, torch.zeros_like(u)) ** 2
+    series = torch.ones_like(s)
+    for k in range(9, 0, -1):
+        series = 1 - s / ((2 * k) * (2 * k + 1)) * series
+    far = torch.where(near, torch.ones_like(u), u)
+    return torch.where(near, series, torch.sin(far) / far)
+
+
+def _extremum(pick: Callable) -> Callable:
+    def call(a: Tensor, b: Tensor) -> Tensor:
+        # maximum shares a tie, torch.fmax does not; a NaN leaves the other operand.
+        return torch.where(torch.isnan(a), b, torch.where(torch.isnan(b), a, pick(a, b)))
+
+    return call
+
+
+def _heaviside(x: Tensor, at_zero: Tensor) -> Tensor:
+    return torch.where(x == 0, at_zero, (torch.sign(x) + 1) / 2)
+
+
+def _absolute(x: Any) -> Tensor:
+    x = _tensor(x)
+    return x if x.dtype is torch.bool else torch.abs(x)
+
+
+def _sign(x: Any) -> Tensor:
+    x = _tensor(x)
+    return torch.sgn(x) if x.is_complex() else torch.sign(x)
+
+
+def _keep_integers(operate: Callable) -> Callable:
+    """floor, ceil and the like leave integers as they are."""
+    return lambda x: operate(x) if (x := _tensor(x)).dtype in _INEXACT else x
+
+
+def _ldexp(x: Any, exponent: Any) -> Tensor:
+    x = _inexact(x)
+    return x * torch.pow(torch.tensor(2.0, dtype=x.dtype, device=x.device), _tensor(exponent, x).to(x.dtype))
+
+
+def _frexp(x: Any) -> tuple:
+    x = _inexact(x)
+    _, exponent = torch.frexp(x.detach())
+    return _ldexp(x, -exponent), exponent
+
+
+def _modf(x: Any) -> tuple:
+    x = _inexact(x)
+    whole = torch.trunc(x)
+    return torch.where(torch.isinf(x), torch.zeros_like(x), x - whole), whole
+
+
+def _comparison(operate: Callable) -> Callable:
+    def call(a: Any, b: Any) -> Tensor:
+        if isinstance(a, Tensor) and isinstance(b, (float, Tensor)) and (type(b) is float or a.dtype is b.dtype):
+            return operate(a, b)
+        return operate(*_promoted(a, b))
+
+    return call
+
+
+def _degrees(x: Tensor) -> Tensor:
+    return x * (180 / math.pi)
+
+
+def _radians(x: Tensor) -> Tensor:
+    return x * (math.pi / 180)
+
+
+UNARY: dict[Any, Callable] = {
+    np.exp: _float_unary(torch.exp),
+    np.exp2: _float_unary(torch.exp2),
+    np.expm1: _float_unary(torch.expm1),
+    np.log: _float_unary(torch.log),
+    np.log2: _float_unary(torch.log2),
+    np.log10: _float_unary(torch.log10),
+    np.log1p: _float_unary(torch.log1p),
+    np.sqrt: _float_unary(torch.sqrt),
+    np.cbrt: _float_unary(_CubeRoot.apply),
+    np.sin: _float_unary(torch.sin),
+    np.cos: _float_unary(torch.cos),
+    np.tan: _float_unary(torch.tan),
+    np.arcsin: _float_unary(torch.asin),
+    np.arccos: _float_unary(torch.acos),
+    np.arctan: _float_unary(torch.atan),
+    np.sinh: _float_unary(torch.sinh),
+    np.cosh: _float_unary(torch.cosh),
+    np.tanh: _float_unary(torch.tanh),
+    np.arcsinh: _float_unary(torch.asinh),
+    np.arccosh: _float_unary(torch.acosh),
+    np.arctanh: _float_unary(torch.atanh),
+    np.degrees: _float_unary(_degrees),
+    np.rad2deg: _float_unary(_degrees),
+    np.radians: _float_unary(_radians),
+    np.deg2rad: _float_unary(_radians),
+    np.fabs: _float_unary(torch.abs),
+    np.rint: _float_unary(torch.round),
+    np.floor: _keep_integers(torch.floor),
+    np.ceil: _keep_integers(torch.ceil),
+    np.trunc: _keep_integers(torch.trunc),
+    np.negative: _unary(torch.neg),
+    np.positive: _unary(lambda x: x.view_as(x)),
+    np.absolute: _absolute,
+    np.sign: _sign,
+    np.square: _unary(torch.square),
+    np.reciprocal: _unary(torch.reciprocal),
+    np.conjugate: _unary(torch.conj),
+    np.isnan: _unary(torch.isnan),
+    np.isinf: _unary(torch.isinf),
+    np.isfinite: _unary(torch.isfinite),
+    np.signbit: _unary(torch.signbit),
+    np.logical_not: _unary(torch.logical_not),
+    np.invert: _unary(torch.bitwise_not),
+    np.frexp: _frexp,
+    np.modf: _modf,
+}
+
+BINARY: dict[Any, Callable] = {
+    np.add: _binary(torch.add, numbers=True),
+    np.subtract: _binary(operator.sub, numbers=True),
+    np.multiply: _binary(torch.mul, numbers=True),
+    np.true_divide: _binary(operator.truediv, numbers=True, floating=True),
+    np.power: _power,
+    np.float_power: lambda a, b: _power(_at_least_double(a), _at_least_double(b)),
+    np.floor_divide: _binary(lambda a, b: torch.div(a, b, rounding_mode="floor")),
+    np.remainder: _binary(torch.remainder),
+    np.fmod: _binary(torch.fmod),
+    np.divmod: lambda a, b: (BINARY[np.floor_divide](a, b), BINARY[np.remainder](a, b)),
+    np.maximum: _binary(torch.maximum),
+    np.minimum: _binary(torch.minimum),
+    np.fmax: _binary(_extremum(torch.maximum)),
+    np.fmin: _binary(_extremum(torch.minimum)),
+    np.hypot: _binary(_hypot, floating=True),
+    np.arctan2: _binary(_arctan2, floating=True),
+    np.logaddexp: _binary(torch.logaddexp, floating=True),
+    np.logaddexp2: _binary(torch.logaddexp2, floating=True),
+    np.copysign: _binary(torch.copysign, floating=True),
+    np.heaviside: _binary(_heaviside, floating=True),
+    np.ldexp: _ldexp,
+    np.equal: _comparison(torch.eq),
+    np.not_equal: _comparison(torch.ne),
+    np.less: _comparison(torch.lt),
+    np.less_equal: _comparison(torch.le),
+    np.greater: _comparison(torch.gt),
+    np.greater_equal: _comparison(torch.ge),
+    np.logical_and: _binary(torch.logical_and),
+    np.logical_or: _binary(torch.logical_or),
+    np.logical_xor: _binary(torch.logical_xor),
+    np.bitwise_and: _binary(torch.bitwise_and),
+    np.bitwise_or: _binary(torch.bitwise_or),
+    np.bitwise_xor: _binary(torch.bitwise_xor),
+    np.left_shift: _binary(torch.bitwise_left_shift),
+    np.right_shift: _binary(torch.bitwise_right_shift),
+    np.gcd: _binary(torch.gcd),
+    np.lcm: _binary(torch.lcm),
+}
+
+TABLE: dict[Any, Callable] = {**UNARY, **BINARY}
+
+
+def _at_least_double(x: Any) -> Any:
+    return x.to(_common_dtype((x.dtype, torch.float64))) if isinstance(x, Tensor) else x
+
+
+def implements(*functions: Any) -> Callable:
+    """Decorator: put an implementation into the table under the given NumPy functions."""
+
+    def enter(implementation: Callable) -> Callable:
+        for function in functions:
+            TABLE[function] = implementation
+        return implementation
+
+    return enter
+
+
+@implements(np.where)
+def _where(condition: Any, x: Any = _NOT_GIVEN, y: Any = _NOT_GIVEN, /) -> Any:
+    if x is _NOT_GIVEN:
+        return torch.nonzero(torch.atleast_1d(_tensor(condition)), as_tuple=True)
+    like = _first_tensor((condition, x, y))
+    condition = _tensor(condition, like)
+    if condition.dtype is not torch.bool:
+        condition = condition != 0
+    x, y = _chosen(x, y, like)
+    return torch.where(condition, x, y)
+
+
+def _chosen(x: Any, y: Any, like: Any) -> list:
+    """The two branches of a choice, promoted; both may be Python numbers."""
+    if not isinstance(x, (Tensor, list, tuple)) and not isinstance(y, (Tensor, list, tuple)):
+        dtype = torch_dtype(np.result_type(x, y))
+        return [torch.tensor(v, dtype=dtype, device=like.device) for v in (x, y)]
+    return _promoted(x, y)
+
+
+@implements(np.clip)
+def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
+    low, high = (min if a_min is None or a_min is _NOT_GIVEN else a_min), (max if a_max is None or a_max is _NOT_GIVEN else a_max)
+    low, high = (None if low is _NOT_GIVEN else low), (None if high is _NOT_GIVEN else high)
+    if low is None and high is None:
+        return _tensor(a).clone()
+    if isinstance(a, Tensor) and a.dtype in _INEXACT and all(v is None or type(v) in (float, int) for v in (low, high)):
+        return torch.clamp(a, low, high)
+    bounds = [v for v in (low, high) if v is not None]
+    a, *bounds = _promoted(a, *bounds)
+    if low is None:
+        return torch.where(a > bounds[0], bounds[0], a)
+    a = torch.where(a < bounds[0], bounds[0], a)
+    return a if high is None else torch.where(a > bounds[1], bounds[1], a)
+
+
+@implements(np.round, np.around)
+def _round(a: Any, decimals: Any = 0) -> Tensor:
+    a, decimals = _tensor(a), int(decimals)
+    if a.is_complex():
+        return torch.complex(_round(a.real, decimals), _round(a.imag, decimals))
+    if a.dtype not in _INEXACT or decimals == 0:
+        return a if a.dtype not in _INEXACT else torch.round(a)
+    scale = 10.0 ** abs(decimals)
+    return torch.round(a * scale) / scale if decimals > 0 else torch.round(a / scale) * scale
+
+
+@implements(np.real)
+def _real(val: Any) -> Tensor:
+    val = _tensor(val)
+    return torch.real(val) if val.is_complex() else val.view_as(val)
+
+
+@implements(np.imag)
+def _imag(val: Any) -> Tensor:
+    val = _tensor(val)
+    return torch.imag(val) if val.is_complex() else torch.zeros_like(val)
+
+
+@implements(np.angle)
+def _angle(z: Any, deg: bool = False) -> Tensor:
+    z = _inexact(z)
+    angle = torch.angle(z)
+    return _degrees(angle) if deg else angle
+
+
+@implements(np.nan_to_num)
+def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
+    x = _tensor(x)
+    if x.is_complex():
+        return torch.complex(*[_nan_to_num(p, copy, nan, posinf, neginf) for p in (x.real, x.imag)])
+    return torch.nan_to_num(x, nan, posinf, neginf) if x.dtype in _INEXACT else x.clone()
+
+
+@implements(np.i0)
+def _i0(x: Any) -> Tensor:
+    return torch.special.i0(_inexact(x))
+
+
+TABLE[np.sinc] = _float_unary(_sinc)
+TABLE[np.fix] = TABLE[np.trunc]
+TABLE[np.isposinf] = _unary(torch.isposinf)
+TABLE[np.isneginf] = _unary(torch.isneginf)
+TABLE[np.isreal] = _unary(torch.isreal)
+TABLE[np.iscomplex] = _unary(lambda x: ~torch.isreal(x))
+TABLE[np.iscomplexobj] = lambda x: _tensor(x).is_complex()
+TABLE[np.isrealobj] = lambda x: not _tensor(x).is_complex()
+
+
+# -- reductions --------------------------------------------------------------------------------------------------------
+
+
+def _given(value: Any) -> bool:
+    return value is not None and value is not _NOT_GIVEN
+
+
+def _axes(axis: Any, ndim: int) -> tuple:
+    """axis as a tuple of non-negative ints; all of them for None."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
+    return tuple([_axis(a, ndim) for a in axes])
+
+
+def _axis(axis: Any, ndim: int) -> int:
+    axis = operator.index(axis)
+    if not -ndim <= axis < ndim:
+        if ndim == 0 and axis in (0, -1):
+            return 0
+        raise np.exceptions.AxisError(axis, ndim)
+    return axis + ndim if axis < 0 else axis
+
+
+def _masked(a: Tensor, where: Any, neutral: Any) -> Tensor:
+    """a with the neutral element where the mask excludes it."""
+    if where is True or not _given(where):
+        return a
+    return torch.where(_tensor(where, a).to(torch.bool), a, torch.tensor(neutral, dtype=a.dtype, device=a.device))
+
+
+def _truth(keepdims: Any) -> bool:
+    return keepdims is not _NOT_GIVEN and bool(keepdims)
+
+
+@implements(np.sum)
+def _sum(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 0, where: Any = True) -> Tensor:
+    a, keepdims, initial = _positional(a, rest, keepdims, initial)
+    a = _masked(a, where, 0)
+    if dtype is not None and dtype is not _NOT_GIVEN:
+        a = a.to(torch_dtype(dtype))
+    if axis is None and not keepdims:
+        y = torch.sum(a)
+    else:
+        axes = _axes(axis, a.ndim)
+        y = torch.sum(a, axes, keepdim=keepdims) if axes else a.clone()
+    return y if type(initial) is int and initial == 0 or initial is _NOT_GIVEN else TABLE[np.add](y, initial)
+
+
+def _positional(a: Any, rest: tuple, keepdims: Any, initial: Any = None) -> tuple:
+    """The rare positional tail (out, keepdims, initial) of NumPy's reductions."""
+    if rest:
+        keepdims = rest[1] if len(rest) > 1 else keepdims
+        initial = rest[2] if len(rest) > 2 else initial
+    return _tensor(a), _truth(keepdims), initial
+
+
+@implements(np.mean)
+def _mean(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, where: Any = True) -> Tensor:
+    a, keepdims, _ = _positional(a, rest, keepdims)
+    a = a.to(torch_dtype(dtype)) if _given(dtype) else a if a.dtype in _INEXACT else a.to(torch.float64)
+    if where is not True and _given(where):
+        mask = _tensor(where, a).to(torch.bool)
+        total, count = _sum(a, axis, keepdims=keepdims, where=mask), _sum(mask.expand(a.shape), axis, keepdims=keepdims)
+        return total / count.to(total.dtype)
+    if axis is None and not keepdims:
+        return torch.mean(a)
+    axes = _axes(axis, a.ndim)
+    return torch.mean(a, axes, keepdim=keepdims) if axes else a.clone()
+
+
+def _moments(operate: Callable) -> Callable:
+    def call(
+        a: Any,
+        axis: Any = None,
+        dtype: Any = None,
+        out: Any = None,
+        ddof: Any = 0,
+        keepdims: Any = False,
+        *,
+        where: Any = True,
+        mean: Any = None,
+        correction: Any = _NOT_GIVEN,
+    ) -> Tensor:
+        a = _tensor(a)
+        a = a.to(torch_dtype(dtype)) if _given(dtype) else a if a.dtype in _INEXACT else a.to(torch.float64)
+        ddof = ddof if correction is _NOT_GIVEN else correction
+        keepdims, axes = _truth(keepdims), _axes(axis, a.ndim)
+        if where is not True or not axes:
+            mask = torch.ones_like(a, dtype=torch.bool) if where is True else _tensor(where, a).to(torch.bool).expand(a.shape)
+            count = _sum(mask, axis, keepdims=True)
+            centred = a - _sum(a, axis, keepdims=True, where=mask) / count
+            total = _sum(torch.abs(centred) ** 2, axis, keepdims=keepdims, where=mask)
+            variance = total / (count.reshape(total.shape) - ddof).clamp(min=0).to(total.dtype)
+            return variance if operate is torch.var else torch.linalg.vector_norm(variance.sqrt().unsqueeze(-1), dim=-1)
+        return operate(a, axes, correction=ddof, keepdim=keepdims)
+
+    return call
+
+
+def _std(a: Tensor, axes: tuple, correction: Any, keepdim: bool) -> Tensor:
+    # The root of a variance of 0 has slope 0 to every order: torch's own is right to the first only.
+    variance = torch.var(a, axes, correction=correction, keepdim=keepdim)
+    flat = variance == 0
+    root = torch.sqrt(torch.where(flat, torch.ones_like(variance), variance))
+    return torch.where(flat, torch.zeros_like(root), root)
+
+
+TABLE[np.var] = _moments(torch.var)
+TABLE[np.std] = _moments(_std)
+
+
+def _extremes(reduce: Callable, pick: Callable, lowest: bool) -> Callable:
+    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True) -> Tensor:
+        a, keepdims, axes = _tensor(a), _truth(keepdims), _axes(axis, _tensor(a).ndim)
+        if _given(initial):
+            a = _masked(a, where, initial)
+        elif where is not True and _given(where):
+            raise ValueError("reduction with where= needs initial=")
+        if a.numel() == 0 and not _given(initial):
+            raise ValueError("zero-size array to reduction operation which has no identity")
+        y = reduce(a, axes, keepdim=keepdims) if axes else a.clone()
+        return pick(y, initial) if _given(initial) else y
+
+    return call
+
+
+TABLE[np.max] = TABLE[np.amax] = _extremes(torch.amax, TABLE[np.maximum], True)
+TABLE[np.min] = TABLE[np.amin] = _extremes(torch.amin, TABLE[np.minimum], False)
+
+
+@implements(np.ptp)
+def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Tensor:
+    return TABLE[np.max](a, axis, None, keepdims) - TABLE[np.min](a, axis, None, keepdims)
+
+
+def _last(a: Tensor, axis: Any) -> tuple[Tensor, tuple]:
+    """a with the reduced axes joined into one at the end, and its shape with those axes as 1."""
+    axes = _axes(axis, a.ndim)
+    kept = [k for k in range(a.ndim) if k not in axes]
+    shape = tuple([1 if k in axes else n for k, n in enumerate(a.shape)])
+    return a.permute(kept + list(axes)).reshape([a.shape[k] for k in kept] + [-1]), shape
+
+
+@implements(np.prod)
+def _prod(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 1, where: Any = True) -> Tensor:
+    a, keepdims, initial = _positional(a, rest, keepdims, initial)
+    a = _masked(a, where, 1)
+    a = a.to(torch_dtype(dtype)) if _given(dtype) else a
+    if axis is None and not keepdims:
+        y = torch.prod(a)
+    elif axis is None or isinstance(axis, (tuple, list)):
+        if isinstance(axis, (tuple, list)) and not axis:
+            return a.clone()
+        flat, shape = _last(a, axis)
+        y = torch.prod(flat, -1)
+        y = y.reshape(shape) if keepdims else y
+    else:
+        y = torch.prod(a, _axis(axis, a.ndim), keepdim=keepdims)
+    return y if type(initial) is int and initial == 1 or initial is _NOT_GIVEN else TABLE[np.multiply](y, initial)
+
+
+def _truths(operate: Callable, neutral: bool) -> Callable:
+    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Tensor:
+        a = _masked(_tensor(a) != 0, where, neutral)
+        axes = _axes(axis, a.ndim)
+        return operate(a, axes, keepdim=_truth(keepdims)) if axes else a
+
+    return call
+
+
+TABLE[np.any] = _truths(torch.any, False)
+TABLE[np.all] = _truths(torch.all, True)
+
+
+@implements(np.count_nonzero)
+def _count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Tensor:
+    return _sum((_tensor(a) != 0).to(torch.int64), axis, keepdims=keepdims)
+
+
+def _arg(operate: Callable) -> Callable:
+    def call(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Tensor:
+        a = _tensor(a)
+        a = a.to(torch.uint8) if a.dtype is torch.bool else a
+        if a.numel() == 0:
+            raise ValueError("attempt to get the position of an extremum of an empty sequence")
+        return operate(a, None if axis is None else _axis(axis, a.ndim), keepdim=_truth(keepdims))
+
+    return call
+
+
+TABLE[np.argmax] = _arg(torch.argmax)
+TABLE[np.argmin] = _arg(torch.argmin)
+
+
+def _flat_axis(a: Any, axis: Any) -> tuple[Tensor, int]:
+    a = _tensor(a)
+    return (a.reshape(-1), 0) if axis is None else (a, _axis(axis, a.ndim))
+
+
+def _scan(operate: Callable) -> Callable:
+    def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
+        a, axis = _flat_axis(a, axis)
+        return operate(a.to(torch_dtype(dtype)) if _given(dtype) else a, axis)
+
+    return call
+
+
+TABLE[np.cumsum] = _scan(torch.cumsum)
+TABLE[np.cumprod] = _scan(torch.cumprod)
+
+
+@implements(np.sort)
+def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
+    a, axis = _flat_axis(a, axis)
+    return torch.sort(a, dim=axis, stable=True).values
+
+
+@implements(np.argsort)
+def _argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
+    a, axis = _flat_axis(a, axis)
+    return torch.sort(a, dim=axis, stable=True).indices
+
+
+def _order_statistic(a: Tensor, ordered: Tensor, k: int) -> Tensor:
+    """The k-th smallest along the last axis; entries equal to it share the derivative."""
+    value = ordered[..., k : k + 1]
+    shared = torch.amax(torch.where(a == value, a, torch.full_like(a, -math.inf)), -1)
+    return torch.where(torch.isnan(ordered[..., -1]), ordered[..., -1], shared)  # NaN sorts last
+
+
+@implements(np.median)
+def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Tensor:
+    a = _inexact(a)
+    flat, shape = _last(a, axis)
+    n, ordered = flat.shape[-1], torch.sort(flat.detach(), dim=-1).values
+    high = _order_statistic(flat, ordered, n // 2)
+    y = high if n % 2 else (_order_statistic(flat, ordered, n // 2 - 1) + high) / 2
+    return y.reshape(shape) if _truth(keepdims) else y
+
+
+def _without_nan(reduce: Any, neutral: float) -> Callable:
+    def call(a: Any, *args: Any, **kwargs: Any) -> Tensor:
+        a = _tensor(a)
+        if a.dtype in _INEXACT:
+            a = torch.where(torch.isnan(a), torch.full_like(a, neutral), a)
+        return TABLE[reduce](a, *args, **kwargs)
+
+    return call
+
+
+TABLE[np.nansum] = _without_nan(np.sum, 0.0)
+TABLE[np.nanprod] = _without_nan(np.prod, 1.0)
+TABLE[np.nancumsum] = _without_nan(np.cumsum, 0.0)
+TABLE[np.nancumprod] = _without_nan(np.cumprod, 1.0)
+
+
+def _nan_extremes(reduce: Any, neutral: float) -> Callable:
+    without = _without_nan(reduce, neutral)
+
+    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Tensor:
+        a = _inexact(a)
+        y = without(a, axis, None, keepdims)
+        missing = TABLE[np.all](torch.isnan(a), axis, None, keepdims)
+        return torch.where(missing, torch.full_like(y, math.nan), y)
+
+    return call
+
+
+TABLE[np.nanmax] = _nan_extremes(np.max, -math.inf)
+TABLE[np.nanmin] = _nan_extremes(np.min, math.inf)
+
+
+@implements(np.nanmean)
+def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Tensor:
+    a = _inexact(a)
+    return _mean(a, axis, dtype, keepdims=keepdims, where=~torch.isnan(a))
+
+
+def _nan_moments(function: Any) -> Callable:
+    def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False) -> Tensor:
+        a = _inexact(a)
+        kept = ~torch.isnan(a)
+        a = torch.where(kept, a, torch.zeros_like(a))
+        count = _sum(kept, axis, keepdims=True)
+        centred = torch.where(kept, a - _sum(a, axis, keepdims=True) / count, torch.zeros_like(a))
+        total = _sum(torch.abs(centred) ** 2, axis, keepdims=_truth(keepdims))
+        variance = total / (count.reshape(total.shape) - ddof).to(total.dtype)
+        return variance if function is np.nanvar else _root(variance)
+
+    return call
+
+
+def _root(variance: Tensor) -> Tensor:
+    """The square root with slope 0 at 0."""
+    flat = variance == 0
+    return torch.where(flat, torch.zeros_like(variance), torch.sqrt(torch.where(flat, torch.ones_like(variance), variance)))
+
+
+TABLE[np.nanvar] = _nan_moments(np.nanvar)
+TABLE[np.nanstd] = _nan_moments(np.nanstd)
+
+
+@implements(np.diff)
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NOT_GIVEN, append: Any = _NOT_GIVEN) -> Tensor:
+    a = _tensor(a)
+    axis = _axis(axis, a.ndim)
+    ends = []
+    for end in (prepend, append):
+        if end is not _NOT_GIVEN:
+            a, end = _promoted(a, _tensor(end, a))
+            if end.ndim == 0:
+                end = end.expand([1 if k == axis else m for k, m in enumerate(a.shape)])
+        ends.append(None if end is _NOT_GIVEN else end)
+    return torch.diff(a, n, axis, *ends)
+
+
+# -- shape -------------------------------------------------------------------------------------------------------------
+
+TABLE[np.shape] = lambda a: tuple(_tensor(a).shape)
+TABLE[np.ndim] = lambda a: _tensor(a).ndim
+
+
+@implements(np.size)
+def _size(a: Any, axis: Any = None) -> int:
+    shape = _tensor(a).shape
+    return math.prod(shape) if axis is None else math.prod([shape[k] for k in _axes(axis, len(shape))])
+
+
+@implements(np.reshape)
+def _reshape(a: Any, /, shape: Any = None, order: str = "C", *, newshape: Any = None, copy: Any = None) -> Tensor:
+    a = _tensor(a)
+    shape = newshape if shape is None else shape
+    shape = tuple([operator.index(n) for n in shape]) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
+    if math.prod(shape) != a.numel() and -1 not in shape:
+        raise ValueError(f"cannot reshape array of size {a.numel()} into shape {shape}")
+    if order == "F":
+        return _reversed_axes(_reversed_axes(a).reshape(shape[::-1]))
+    return a.reshape(shape)
+
+
+def _reversed_axes(a: Tensor) -> Tensor:
+    return a.permute(tuple(range(a.ndim - 1, -1, -1)))
+
+
+@implements(np.ravel)
+def _ravel(a: Any, order: str = "C") -> Tensor:
+    return _reshape(a, -1, "F" if order == "F" else "C")
+
+
+@implements(np.transpose)
+def _transpose(a: Any, axes: Any = None) -> Tensor:
+    a = _tensor(a)
+    if axes is None:
+        return _reversed_axes(a)
+    if len(axes) != a.ndim:
+        raise ValueError("axes don't match array")
+    return a.permute(tuple([operator.index(k) for k in axes]))
+
+
+@implements(np.swapaxes)
+def _swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
+    return torch.swapaxes(_tensor(a), axis1, axis2)
+
+
+@implements(np.matrix_transpose, np.linalg.matrix_transpose)
+def _matrix_transpose(x: Any, /) -> Tensor:
+    return torch.swapaxes(_tensor(x), -1, -2)
+
+
+@implements(np.moveaxis)
+def _moveaxis(a: Any, source: Any, destination: Any) -> Tensor:
+    return torch.movedim(_tensor(a), _ints(source), _ints(destination))
+
+
+def _ints(value: Any) -> Any:
+    return tuple([operator.index(v) for v in value]) if isinstance(value, (tuple, list)) else operator.index(value)
+
+
+@implements(np.expand_dims)
+def _expand_dims(a: Any, axis: Any) -> Tensor:
+    a = _tensor(a)
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = _axes(axes, a.ndim + len(axes))
+    shape = list(a.shape)
+    for k in sorted(axes):
+        shape.insert(k, 1)
+    return a.reshape(shape)
+
+
+@implements(np.squeeze)
+def _squeeze(a: Any, axis: Any = None) -> Tensor:
+    a = _tensor(a)
+    axes = [k for k, n in enumerate(a.shape) if n == 1] if axis is None else _axes(axis, a.ndim)
+    if any(a.shape[k] != 1 for k in axes):
+        raise ValueError("cannot select an axis to squeeze out which has size not equal to one")
+    return a.reshape([n for k, n in enumerate(a.shape) if k not in axes])
+
+
+def _joined(arrays: Any) -> list:
+    items = list(arrays)
+    first = _first_tensor(items)
+    return _promoted(*[_tensor(a, first) for a in items])
+
+
+def _cast(tensors: list, dtype: Any) -> list:
+    return tensors if dtype is None else [t.to(torch_dtype(dtype)) for t in tensors]
+
+
+@implements(np.concatenate)
+def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = None) -> Tensor:
+    tensors = _cast(_joined(arrays), dtype)
+    if axis is None:
+        return torch.cat([t.reshape(-1) for t in tensors])
+    if any(t.ndim != tensors[0].ndim for t in tensors) or not tensors[0].ndim:
+        raise ValueError("all the input array dimensions must match, and be at least one, to concatenate")
+    return torch.cat(tensors, _axis(axis, tensors[0].ndim))
+
+
+@implements(np.stack)
+def _stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = None) -> Tensor:
+    if any(_tensor(a).shape != _tensor(arrays[0]).shape for a in arrays):
+        raise ValueError("all input arrays must have the same shape")
+    return torch.stack(_cast(_joined(arrays), dtype), axis)
+
+
+def _joins(join: Callable) -> Callable:
+    return lambda tup, *, dtype=None, casting=None: join(_cast(_joined(tup), dtype))
+
+
+TABLE[np.vstack] = _joins(torch.vstack)
+TABLE[np.hstack] = _joins(torch.hstack)
+TABLE[np.dstack] = _joins(torch.dstack)
+TABLE[np.column_stack] = lambda tup: torch.column_stack(_joined(tup))
+
+
+@implements(np.append)
+def _append(arr: Any, values: Any, axis: Any = None) -> Tensor:
+    return _concatenate((arr, values), axis)
+
+
+@implements(np.array_split)
+def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
+    ary = _tensor(ary)
+    axis = _axis(axis, ary.ndim)
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
+    n = ary.shape[axis]
+    if isinstance(indices_or_sections, (list, tuple)):
+        points = [slice(0, n).indices(n)[0], *[operator.index(i) for i in indices_or_sections], n]
+    else:
+        sections = operator.index(indices_or_sections)
+        size, extra = divmod(n, sections)
+        points = [k * size + min(k, extra) for k in range(sections + 1)]
+    lead = (slice(None),) * axis
+    return [get_item(ary, (*lead, slice(i, j))) for i, j in zip(points[:-1], points[1:], strict=True)]
+
+
+@implements(np.split)
+def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
+    if not isinstance(indices_or_sections, (list, tuple, Tensor)) and _tensor(ary).shape[axis] % indices_or_sections:
+        raise ValueError("array split does not result in an equal division")
+    return _array_split(ary, indices_or_sections, axis)
+
+
+TABLE[np.vsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 0)
+TABLE[np.hsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 1 if _tensor(ary).ndim > 1 else 0)
+TABLE[np.dsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2)
+
+
+@implements(np.broadcast_to)
+def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
+    return torch.broadcast_to(_tensor(array), _ints(shape) if isinstance(shape, (tuple, list)) else (operator.index(shape),))
+
+
+@implements(np.broadcast_arrays)
+def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple:
+    first = _first_tensor(args)
+    return tuple(torch.broadcast_tensors(*[_tensor(a, first) for a in args]))
+
+
+@implements(np.tile)
+def _tile(A: Any, reps: Any) -> Tensor:
+    return torch.tile(_tensor(A), _ints(reps) if isinstance(reps, (tuple, list)) else (operator.index(reps),))
+
+
+@implements(np.repeat)
+def _repeat(a: Any, repeats: Any, axis: Any = None) -> Tensor:
+    a, axis = _flat_axis(a, axis)
+    if isinstance(repeats, (list, tuple)):
+        repeats = torch.tensor([operator.index(r) for r in repeats], device=a.device)
+    if isinstance(repeats, Tensor):
+        return torch.repeat_interleave(a, repeats.to(torch.int64).expand(a.shape[axis]), dim=axis)
+    return torch.repeat_interleave(a, operator.index(repeats), dim=axis)
+
+
+@implements(np.flip)
+def _flip(m: Any, axis: Any = None) -> Tensor:
+    m = _tensor(m)
+    return torch.flip(m, _axes(axis, m.ndim))
+
+
+TABLE[np.flipud] = lambda m: _flip(m, 0)
+TABLE[np.fliplr] = lambda m: _flip(m, 1)
+TABLE[np.rot90] = lambda m, k=1, axes=(0, 1): torch.rot90(_tensor(m), k, axes)
+
+
+@implements(np.roll)
+def _roll(a: Any, shift: Any, axis: Any = None) -> Tensor:
+    a, shift = _tensor(a), _ints(shift)
+    if axis is None:
+        return torch.roll(a, sum(shift) if isinstance(shift, tuple) else shift)
+    axes = _axes(axis, a.ndim)
+    shifts = shift if isinstance(shift, tuple) else (shift,) * len(axes)
+    return torch.roll(a, shifts, axes * len(shifts) if len(axes) < len(shifts) else axes)
+
+
+def _at_least(ndim: int) -> Callable:
+    reshape = {1: torch.atleast_1d, 2: torch.atleast_2d, 3: torch.atleast_3d}[ndim]
+
+    def call(*arys: Any) -> Any:
+        results = tuple([reshape(_tensor(a)) for a in arys])
+        return results[0] if len(results) == 1 else results
+
+    return call
+
+
+TABLE[np.atleast_1d], TABLE[np.atleast_2d], TABLE[np.atleast_3d] = _at_least(1), _at_least(2), _at_least(3)
+
+
+def _triangle(operate: Callable) -> Callable:
+    def call(m: Any, k: int = 0) -> Tensor:
+        m = _tensor(m)
+        return operate(m.expand(m.shape[0], m.shape[0]) if m.ndim == 1 else m, k)
+
+    return call
+
+
+TABLE[np.triu] = _triangle(torch.triu)
+TABLE[np.tril] = _triangle(torch.tril)
+
+
+@implements(np.diag)
+def _diag(v: Any, k: int = 0) -> Tensor:
+    v = _tensor(v)
+    return torch.diag_embed(v, k) if v.ndim == 1 else torch.diagonal(v, k)
+
+
+TABLE[np.diagflat] = lambda v, k=0: torch.diag_embed(_tensor(v).reshape(-1), k)
+TABLE[np.diagonal] = lambda a, offset=0, axis1=0, axis2=1: torch.diagonal(_tensor(a), offset, axis1, axis2)
+TABLE[np.linalg.diagonal] = lambda x, /, *, offset=0: torch.diagonal(_tensor(x), offset, -2, -1)
+
+
+@implements(np.trace)
+def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Tensor:
+    return _sum(torch.diagonal(_tensor(a), offset, axis1, axis2), -1, dtype)
+
+
+TABLE[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: _trace(x, offset, -2, -1, dtype)
+
+
+@implements(np.meshgrid)
+def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple:
+    n, first = len(xi), _first_tensor(xi)
+    grids = []
+    for k, x in enumerate(xi):
+        place = 1 - k if indexing == "xy" and n > 1 and k < 2 else k
+        grids.append(_tensor(x, first).reshape([-1 if j == place else 1 for j in range(n)]))
+    return tuple(grids if sparse else torch.broadcast_tensors(*grids))
+
+
+@implements(np.pad)
+def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Tensor:
+    array = _tensor(array)
+    if isinstance(pad_width, dict):
+        widths = [(0, 0)] * array.ndim
+        for k, width in pad_width.items():
+            widths[_axis(k, array.ndim)] = width if isinstance(width, (tuple, list)) else (width, width)
+    else:
+        pad_width = pad_width.tolist() if isinstance(pad_width, Tensor) else pad_width
+        widths = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()
+    if mode in ("constant", "empty"):
+        values = options.get("constant_values", 0)
+        for k, (before, after) in enumerate(widths):
+            blocks = []
+            for side, n in enumerate((before, after)):
+                value = _pad_value(values, k, side)
+                shape = [n if j == k else m for j, m in enumerate(array.shape)]
+                blocks.append(_tensor(value, array).to(array.dtype).expand(shape))
+            array = torch.cat([blocks[0], array, blocks[1]], k)
+        return array
+    if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type", "even") != "even":
+        raise MissingRuleError(f"np.pad(mode={mode!r}, …) has no torch translation ({user_line()})")
+    for k, width in enumerate(widths):
+        places = np.pad(np.arange(array.shape[k]), width, mode=mode)
+        array = torch.index_select(array, k, torch.from_numpy(places).to(array.device))
+    return array
+
+
+def _pad_value(values: Any, axis: int, side: int) -> Any:
+    if isinstance(values, Tensor) and values.ndim:
+        values = values.expand(max(axis + 1, values.shape[0]) if values.ndim == 2 else 1, 2)
+        return values[axis if values.shape[0] > 1 else 0, side]
+    while isinstance(values, (tuple, list)):
+        pair = values[axis if len(values) > axis and isinstance(values[0], (tuple, list)) else 0] if isinstance(values[0], (tuple, list)) else values
+        return pair[side if len(pair) > 1 else 0]
+    return values
+
+
+@implements(np.take)
+def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Tensor:
+    a = _tensor(a)
+    a, axis = (a.reshape(-1), 0) if axis is None else (a, _axis(axis, a.ndim))
+    places = _places(indices)
+    n = a.shape[axis]
+    places = places % n if mode == "wrap" else np.clip(places, 0, n - 1) if mode == "clip" else places
+    return get_item(a, (slice(None),) * axis + (places,))
+
+
+def _places(indices: Any) -> np.ndarray:
+    return indices.detach().cpu().numpy() if isinstance(indices, Tensor) else np.asarray(indices)
+
+
+@implements(np.take_along_axis)
+def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
+    arr = _tensor(arr)
+    indices = _tensor(indices, arr).to(torch.int64)
+    arr, axis = (arr.reshape(-1), 0) if axis is None else (arr, _axis(axis, arr.ndim))
+    return torch.take_along_dim(arr, torch.where(indices < 0, indices + arr.shape[axis], indices), axis)
+
+
+@implements(np.bincount)
+def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
+    x = _tensor(x, weights).to(torch.int64)
+    n = max(int(minlength), int(x.max()) + 1 if x.numel() else 0)
+    weights = torch.ones_like(x) if weights is None else _tensor(weights, x).to(torch.float64)
+    return torch.zeros(n, dtype=weights.dtype, device=x.device).index_add(0, x, weights)
+
+
+@implements(np.copy)
+def _copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
+    return _tensor(a).clone()
+
+
+@implements(np.astype)
+def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    x, dtype = _tensor(x), torch_dtype(dtype)
+    if x.is_complex() and not dtype.is_complex:
+        x = x != 0 if dtype is torch.bool else torch.real(x)
+    return x.clone() if x.dtype is dtype else x.to(dtype)
+
+
+def _like(fill: Callable) -> Callable:
+    def call(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+        a = _tensor(a)
+        shape = a.shape if not _given(shape) else _shape(shape)
+        return fill(shape, dtype=a.dtype if dtype is None else torch_dtype(dtype), device=a.device)
+
+    return call
+
+
+def _shape(shape: Any) -> tuple:
+    return _ints(shape) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
+
+
+TABLE[np.zeros_like] = TABLE[np.empty_like] = _like(torch.zeros)
+TABLE[np.ones_like] = _like(torch.ones)
+
+
+@implements(np.full_like)
+def _full_like(
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+) -> Tensor:
+    a = _tensor(a)
+    dtype = a.dtype if dtype is None else torch_dtype(dtype)
+    return _tensor(fill_value, a).to(dtype).expand(a.shape if not _given(shape) else _shape(shape)).clone()
+
+
+def _made(make: Callable) -> Callable:
+    """A constructor called with ``like=``: NumPy makes the array, the face makes it one that can be written to."""
+    return lambda *args, **kwargs: from_numpy(make(*args, **kwargs))
+
+
+for _constructor in (np.zeros, np.ones, np.empty, np.arange, np.eye, np.identity):
+    TABLE[_constructor] = _made(_constructor)
+
+
+@implements(np.full)
+def _full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> Tensor:
+    filled = _tensor(fill_value).expand(_shape(shape)).clone()
+    return filled if dtype is None else filled.to(torch_dtype(dtype))
+
+
+@implements(np.array, np.asarray, np.asanyarray, np.ascontiguousarray)
+def _asarray(a: Any, dtype: Any = None, **options: Any) -> Tensor:
+    a = _tensor(a).clone()
+    return a if dtype is None else _astype(a, dtype)
+
+
+@implements(np.linspace)
+def _linspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, *, device: Any = None
+) -> Any:
+    first = _first_tensor((start, stop))
+    start, stop = [_inexact(x) for x in _promoted(_tensor(start, first), _tensor(stop, first))]
+    divisions = num - 1 if endpoint else num
+    step = (stop - start) / divisions if divisions > 0 else torch.full_like(stop - start, math.nan)
+    start, stop = torch.broadcast_tensors(start, stop)
+    ramp = torch.arange(num, dtype=start.dtype, device=start.device).reshape([-1] + [1] * start.ndim)
+    y = start + ramp * step if divisions > 0 else start + ramp * 0
+    if endpoint and num > 1:
+        y = torch.cat([y[:-1], stop.unsqueeze(0)])
+    y = torch.movedim(y, 0, axis)
+    y = y if dtype is None else _astype(y, dtype)
+    return (y, step) if retstep else y
+
+
+# -- indexing ----------------------------------------------------------------------------------------------------------
+
+
+def get_item(x: Tensor, index: Any) -> Tensor:
+    """``x[index]`` with NumPy's meaning of every index."""
+    kind = type(index)
+    if kind is int or index is Ellipsis or index is None:
+        return _checked(x, index)
+    if kind is slice:
+        if index.step is None or operator.index(index.step) > 0:
+            return _checked(x, index)
+        return _reversed_slices(x, (index,))
+    if kind is not tuple:
+        return x[_native_index(index, x)] if _advanced(index) else _checked(x, index)
+    advanced = [i for i in index if _advanced(i)]
+    if not advanced:
+        if any(type(i) is slice and i.step is not None and i.step < 0 for i in index):
+            return _reversed_slices(x, index)
+        return _checked(x, index)
+    plain = all(_advanced(i) or i is Ellipsis or i is None or type(i) is slice and (i.step is None or i.step > 0) for i in index)
+    if plain and all(not isinstance(i, (bool, np.bool_)) for i in index):
+        return x[tuple([_native_index(i, x) if _advanced(i) else i for i in index])]
+    places = _numbered(x)[index]
+    return x.reshape(-1)[torch.from_numpy(np.ascontiguousarray(places)).to(x.device)]
+
+
+def _checked(x: Tensor, index: Any) -> Tensor:
+    if index is Ellipsis:
+        return x.view_as(x)
+    return x[index]
+
+
+def _advanced(index: Any) -> bool:
+    return isinstance(index, (np.ndarray, list, Tensor, bool, np.bool_))
+
+
+def _native_index(index: Any, x: Tensor) -> Tensor:
+    if isinstance(index, Tensor):
+        return index
+    array = np.asarray(index)
+    if array.size == 0 and array.dtype.kind == "f":
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iub":
+        raise IndexError("arrays used as indices must be of integer (or boolean) type")
+    if array.dtype.kind != "b":
+        array = array.astype(np.int64, copy=False)
+    if not array.flags.writeable or any(s < 0 for s in array.strides):
+        array = array.copy()
+    return torch.from_numpy(array).to(x.device) if x.device.type != "cpu" else torch.from_numpy(array)
+
+
+def _numbered(x: Tensor) -> np.ndarray:
+    """The element numbers of x in its shape: NumPy's own indexing on them says which elements an index means."""
+    return np.arange(x.numel()).reshape(tuple(x.shape))
+
+
+def _reversed_slices(x: Tensor, index: tuple) -> Tensor:
+    """Basic indexing with negative steps, which torch lacks: the same elements forwards, then flipped."""
+    forward, flips, axis, out = [], [], 0, 0
+    consumed = sum(1 for i in index if i is not None and i is not Ellipsis)
+    for i in index:
+        if i is None:
+            out += 1
+        elif i is Ellipsis:
+            axis, out = axis + x.ndim - consumed, out + x.ndim - consumed
+        elif type(i) is slice:
+            places = range(*i.indices(x.shape[axis]))
+            if places.step < 0:
+                flips.append(out)
+                i = slice(places[-1], places[0] + 1, -places.step) if len(places) else slice(0, 0)
+            axis, out = axis + 1, out + 1
+        else:
+            axis += 1
+        forward.append(i)
+    return torch.flip(x[tuple(forward)], flips)
+
+
+def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
+    """A copy of x with ``[index]`` replaced; x itself when it is replaced as a whole is not looked at."""
+    value = _tensor(value, x)
+    if value.is_complex() and not x.is_complex():
+        raise TypeError(f"a complex value was written into a real array ({user_line()}): make the array complex first")
+    if value.dtype is not x.dtype:
+        value = value.to(x.dtype)
+    if covers(x, index):
+        return _shrunk(value, x.shape).expand(x.shape).clone()
+    if _simple(index):
+        new = x.clone()
+        new[index] = value
+        return new
+    places = np.ascontiguousarray(_numbered(x)[index])
+    value = _shrunk(value, places.shape).expand(places.shape).reshape(-1)
+    flat = places.reshape(-1)
+    # Where an element is written twice the last one counts, for the derivative too.
+    _, last = np.unique(flat[::-1], return_index=True)
+    if len(last) < len(flat):
+        keep = np.sort(len(flat) - 1 - last)
+        flat, value = flat[keep], value[torch.from_numpy(keep).to(x.device)]
+    return x.reshape(-1).index_put((torch.from_numpy(np.ascontiguousarray(flat)).to(x.device),), value).reshape(x.shape)
+
+
+def covers(x: Tensor, index: Any) -> bool:
+    """Whether an index stands for all of x, in order."""
+    items = index if type(index) is tuple else (index,)
+    axis = 0
+    for i in items:
+        if i is Ellipsis:
+            axis = x.ndim - (len(items) - items.index(Ellipsis) - 1) if len(items) > 1 else x.ndim
+        elif type(i) is slice and axis < x.ndim and i.indices(x.shape[axis]) == (0, x.shape[axis], 1):
+            axis += 1
+        else:
+            return False
+    return True
+
+
+def _simple(index: Any) -> bool:
+    """Whether torch writes to this basic index as NumPy does."""
+    items = index if type(index) is tuple else (index,)
+    return all(type(i) is int or i is Ellipsis or i is None or type(i) is slice and (i.step is None or i.step > 0) for i in items)
+
+
+def _shrunk(value: Tensor, shape: tuple) -> Tensor:
+    """value without the surplus leading 1s that NumPy allows in an assignment."""
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = value[0]
+    return value
+
+
+# -- products ----------------------------------------------------------------------------------------------------------
+
+
+@implements(np.matmul)
+def _matmul(a: Any, b: Any) -> Tensor:
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype):
+        a, b = _promoted(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        raise ValueError("matmul: a scalar operand does not have enough dimensions")
+    try:
+        return torch.matmul(a, b)
+    except RuntimeError as error:
+        raise ValueError(f"matmul of shapes {tuple(a.shape)} and {tuple(b.shape)}: {error}") from error
+
+
+TABLE[np.linalg.matmul] = lambda x1, x2, /: _matmul(x1, x2)
+
+
+@implements(np.dot)
+def _dot(a: Any, b: Any, out: Any = None) -> Tensor:
+    a, b = _promoted(a, b)
+    if a.ndim == 0 or b.ndim == 0:
+        return a * b
+    if a.ndim <= 2 and b.ndim <= 2:
+        return _matmul(a, b)
+    return torch.tensordot(a, b, dims=([a.ndim - 1], [max(b.ndim - 2, 0)]))
+
+
+@implements(np.inner)
+def _inner(a: Any, b: Any, /) -> Tensor:
+    a, b = _promoted(a, b)
+    return a * b if a.ndim == 0 or b.ndim == 0 else torch.tensordot(a, b, dims=([a.ndim - 1], [b.ndim - 1]))
+
+
+@implements(np.vdot)
+def _vdot(a: Any, b: Any, /) -> Tensor:
+    a, b = _promoted(a, b)
+    return torch.vdot(a.reshape(-1), b.reshape(-1))
+
+
+@implements(np.outer)
+def _outer(a: Any, b: Any, out: Any = None) -> Tensor:
+    a, b = _promoted(a, b)
+    return torch.outer(a.reshape(-1), b.reshape(-1))
+
+
+TABLE[np.linalg.outer] = lambda x1, x2, /: _outer(x1, x2)
+
+
+@implements(np.tensordot)
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
+    a, b = _promoted(a, b)
+    if not isinstance(axes, (tuple, list)):
+        return torch.tensordot(a, b, dims=operator.index(axes))
+    left, right = axes
+    return torch.tensordot(a, b, dims=(list(_axes(left, a.ndim)), list(_axes(right, b.ndim))))
+
+
+TABLE[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: _tensordot(x1, x2, axes)
+
+
+@implements(np.einsum)
+def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Tensor:
+    if isinstance(operands[0], str):
+        return torch.einsum(operands[0].replace(" ", ""), *_promoted(*[_tensor(o) for o in operands[1:]]))
+    arrays = _promoted(*[_tensor(o) for o in operands[0:-1:2] if not _is_sublist(o)])
+    sublists = [list(s) for s in operands[1 : 2 * len(arrays) : 2]]
+    mixed = [x for pair in zip(arrays, sublists, strict=True) for x in pair]
+    return torch.einsum(*mixed, *[list(o) for o in operands[2 * len(arrays) :]])
+
+
+def _is_sublist(o: Any) -> bool:
+    return isinstance(o, (list, tuple)) and all(isinstance(i, int) or i is Ellipsis for i in o)
+
+
+@implements(np.kron)
+def _kron(a: Any, b: Any) -> Tensor:
+    return torch.kron(*_promoted(a, b))
+
+
+@implements(np.vecdot)
+def _vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
+    return torch.linalg.vecdot(*torch.broadcast_tensors(*_promoted(x1, x2)), dim=axis)
+
+
+TABLE[np.linalg.vecdot] = lambda x1, x2, /, *, axis=-1: _vecdot(x1, x2, axis)
+
+
+@implements(np.cross)
+def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Tensor:
+    a, b = _promoted(a, b)
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = torch.movedim(a, axisa, -1), torch.movedim(b, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError("both input arrays must be (arrays of) 3-dimensional vectors")
+    a, b = torch.broadcast_tensors(a, b)
+    return torch.movedim(torch.linalg.cross(a, b, dim=-1), -1, axisc)
+
+
+TABLE[np.linalg.cross] = lambda x1, x2, /, *, axis=-1: _cross(x1, x2, axis=axis)
+
+
+def _windows(a: Tensor, v: Tensor, mode: str) -> Tensor:
+    """Sums of products of v with every window of a (no reversal), NumPy's correlate for real v."""
+    n, m = a.shape[0], v.shape[0]
+    if not n or not m:
+        raise ValueError("an operand of np.convolve or np.correlate is empty")
+    margin = {"valid": 0, "same": m // 2, "full": m - 1}[mode]
+    padded = torch.cat([a.new_zeros(margin), a, a.new_zeros(margin)])
+    y = padded.unfold(0, m, 1) @ v
+    return y[: max(n, m)] if mode == "same" else y
+
+
+def _mode(mode: Any) -> str:
+    return {0: "valid", 1: "same", 2: "full", "v": "valid", "s": "same", "f": "full"}.get(mode, mode)
+
+
+@implements(np.convolve)
+def _convolve(a: Any, v: Any, mode: Any = "full") -> Tensor:
+    a, v = [torch.atleast_1d(x) for x in _promoted(a, v)]
+    if v.shape[0] > a.shape[0]:
+        a, v = v, a
+    m, mode = v.shape[0], _mode(mode)
+    full = _windows(a, v.flip(0), "full")
+    if mode == "full":
+        return full
+    start, count = ((m - 1) // 2, a.shape[0]) if mode == "same" else (m - 1, a.shape[0] - m + 1)
+    return full[start : start + count]
+
+
+@implements(np.correlate)
+def _correlate(a: Any, v: Any, mode: Any = "valid") -> Tensor:
+    a, v = [torch.atleast_1d(x) for x in _promoted(a, v)]
+    v = torch.conj(v)
+    n, m, mode = a.shape[0], v.shape[0], _mode(mode)
+    full = _windows(a, v, "full") if n >= m else _windows(v, a, "full").flip(0)
+    if mode == "full":
+        return full
+    short, long = min(n, m), max(n, m)
+    # NumPy centres with the odd sample on the left, on the right when the operands had to be swapped.
+    start = short // 2 if n >= m else (short - 1) // 2
+    start = short - 1 - (short - 1 - start if n >= m else start) if mode == "same" else short - 1
+    if mode == "same":
+        start = (short - 1) // 2 if n >= m else short // 2
+    return full[start : start + (long if mode == "same" else long - short + 1)]
+
+
+# -- linear algebra ----------------------------------------------------------------------------------------------------
+
+_EighResult = type(np.linalg.eigh(np.eye(1)))
+_EigResult = type(np.linalg.eig(np.eye(1)))
+_SVDResult = type(np.linalg.svd(np.eye(1)))
+_QRResult = type(np.linalg.qr(np.eye(1)))
+_SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
+
+
+def _linalg(*functions: Any) -> Callable:
+    """Like ``implements``, for what raises NumPy's LinAlgError where torch raises its own."""
+
+    def enter(implementation: Callable) -> Callable:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return implementation(*args, **kwargs)
+            except torch.linalg.LinAlgError as error:
+                raise np.linalg.LinAlgError(str(error)) from error
+
+        for function in functions:
+            TABLE[function] = call
+        return call
+
+    return enter
+
+
+def _square(a: Any) -> Tensor:
+    a = _inexact(a)
+    if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
+        raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
+    return a
+
+
+@_linalg(np.linalg.solve)
+def _solve(a: Any, b: Any) -> Tensor:
+    a, b = _promoted(a, b)
+    a, b = _square(a), _inexact(b)
+    if b.ndim == 1:
+        return torch.linalg.solve(a, b.unsqueeze(-1)).squeeze(-1)
+    return torch.linalg.solve(a, b.expand(*a.shape[:-2], *b.shape[-2:]) if b.ndim < a.ndim else b)
+
+
+@_linalg(np.linalg.inv)
+def _inv(a: Any) -> Tensor:
+    return torch.linalg.inv(_square(a))
+
+
+class _Determinant(torch.autograd.Function):
+    """det with the cofactor matrix for derivative: exact for singular matrices, to any order."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(a: Tensor) -> Tensor:
+        return torch.linalg.det(a)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (a,) = ctx.saved_tensors
+        return g[..., None, None] * torch.conj(_cofactors(a))
+
+
+def _cofactors(a: Tensor) -> Tensor:
+    """∂det/∂a: every minor with its sign."""
+    n = a.shape[-1]
+    if n == 1:
+        return torch.ones_like(a)
+    if n == 2:
+        rows = [torch.stack([a[..., 1, 1], -a[..., 1, 0]], -1), torch.stack([-a[..., 0, 1], a[..., 0, 0]], -1)]
+        return torch.stack(rows, -2)
+    others = torch.tensor([[j for j in range(n) if j != i] for i in range(n)], device=a.device)
+    # minors[..., i, j] is a without row i and column j.
+    minors = a[..., others, :][..., others].movedim(-2, -3)
+    signs = (-1.0) ** (torch.arange(n, device=a.device)[:, None] + torch.arange(n, device=a.device))
+    return _determinant(minors) * signs.to(a.dtype)
+
+
+# Up to this size minors are cheap enough to be the derivative of every singular matrix.
+_LARGEST_MINORS = 40
+
+
+def _determinant(a: Tensor) -> Tensor:
+    d = torch.linalg.det(a)
+    if not a.requires_grad or a.shape[-1] <= 1:
+        return d if a.shape[-1] != 1 else a[..., 0, 0]
+    if a.shape[-1] <= 3:
+        return _Determinant.apply(a)
+    # Far from singular, det·inv is exact and cheap; the test compares det with the product of the row lengths.
+    size = torch.linalg.vector_norm(a.detach(), dim=-1).prod(-1)
+    if bool((torch.abs(d.detach()) > 1e-8 * size).all()):
+        return d
+    if a.shape[-1] > _LARGEST_MINORS:
+        raise UnsupportedError(
+            f"np.linalg.det of a (nearly) singular {a.shape[-1]}×{a.shape[-1]} matrix at {user_line()}: its derivative "
+            "would lose all digits. Use np.linalg.slogdet, or a smaller matrix."
+        )
+    return _Determinant.apply(a)
+
+
+@_linalg(np.linalg.det)
+def _det(a: Any) -> Tensor:
+    return _determinant(_square(a))
+
+
+@_linalg(np.linalg.slogdet)
+def _slogdet(a: Any) -> Any:
+    return _SlogdetResult(*torch.linalg.slogdet(_square(a)))
+
+
+@_linalg(np.linalg.cholesky)
+def _cholesky(a: Any, /, *, upper: bool = False) -> Tensor:
+    a = _square(a)
+    return torch.linalg.cholesky(_conjugate_transpose(a) if upper else a, upper=False) if not upper else _upper(a)
+
+
+def _upper(a: Tensor) -> Tensor:
+    return _conjugate_transpose(torch.linalg.cholesky(_conjugate_transpose(a)))
+
+
+def _conjugate_transpose(a: Tensor) -> Tensor:
+    return torch.conj(a).swapaxes(-1, -2)
+
+
+@_linalg(np.linalg.eigh)
+def _eigh(a: Any, UPLO: str = "L") -> Any:
+    return _EighResult(*torch.linalg.eigh(_square(a), UPLO=UPLO.upper()))
+
+
+@_linalg(np.linalg.eigvalsh)
+def _eigvalsh(a: Any, UPLO: str = "L") -> Tensor:
+    return torch.linalg.eigvalsh(_square(a), UPLO=UPLO.upper())
+
+
+def _real_if_real(a: Tensor, *results: Tensor) -> list:
+    """torch's general eigenvalues are complex; NumPy's are real when all imaginary parts vanish."""
+    if a.is_complex() or not bool((results[0].detach().imag == 0).all()):
+        return list(results)
+    return [torch.real(r) for r in results]
+
+
+@_linalg(np.linalg.eig)
+def _eig(a: Any) -> Any:
+    a = _square(a)
+    return _EigResult(*_real_if_real(a, *torch.linalg.eig(a)))
+
+
+@_linalg(np.linalg.eigvals)
+def _eigvals(a: Any) -> Tensor:
+    a = _square(a)
+    return _real_if_real(a, torch.linalg.eigvals(a))[0]
+
+
+@_linalg(np.linalg.svd)
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    a = _inexact(a)
+    if not compute_uv:
+        return torch.linalg.svdvals(a)
+    k = min(a.shape[-2:])
+    if not full_matrices or a.shape[-1] == a.shape[-2]:
+        return _SVDResult(*torch.linalg.svd(a, full_matrices=False))
+    # torch differentiates the thin factors only; the surplus vectors are any basis of the rest and carry nothing.
+    u, s, vh = torch.linalg.svd(a, full_matrices=False)
+    full_u, _, full_vh = torch.linalg.svd(a.detach(), full_matrices=True)
+    return _SVDResult(torch.cat([u, full_u[..., :, k:]], -1), s, torch.cat([vh, full_vh[..., k:, :]], -2))
+
+
+TABLE[np.linalg.svdvals] = lambda x, /: torch.linalg.svdvals(_inexact(x))
+
+
+@_linalg(np.linalg.qr)
+def _qr(a: Any, mode: str = "reduced") -> Any:
+    a = _inexact(a)
+    if mode not in ("reduced", "complete", "r"):
+        raise MissingRuleError(f"np.linalg.qr(mode={mode!r}) has no torch translation ({user_line()})")
+    if mode == "r":
+        return torch.linalg.qr(a, mode="reduced").R  # torch's own mode "r" has no derivative
+    return _QRResult(*torch.linalg.qr(a, mode=mode))
+
+
+@_linalg(np.linalg.pinv)
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NOT_GIVEN) -> Tensor:
+    a = _inexact(a)
+    rtol = rcond if rcond is not None else rtol
+    if rtol is _NOT_GIVEN or rtol is None:
+        rtol = 1e-15 if rtol is _NOT_GIVEN else max(a.shape[-2:]) * torch.finfo(a.dtype).eps
+    return torch.linalg.pinv(a, rtol=rtol, hermitian=hermitian)
+
+
+@_linalg(np.linalg.matrix_power)
+def _matrix_power(a: Any, n: int) -> Tensor:
+    return torch.linalg.matrix_power(_square(a), operator.index(n))
+
+
+@_linalg(np.linalg.multi_dot)
+def _multi_dot(arrays: Any, *, out: Any = None) -> Tensor:
+    return torch.linalg.multi_dot(_joined(arrays))
+
+
+@_linalg(np.linalg.lstsq)
+def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
+    a, b = [_inexact(x) for x in _promoted(a, b)]
+    rtol = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 1) if rcond is None or rcond == -1 else rcond
+    s = torch.linalg.svdvals(a)
+    rank = int((s > rtol * s.max()).sum())
+    x = torch.linalg.pinv(a, rtol=rtol) @ b
+    residuals = b - a @ x
+    squares = torch.sum(torch.abs(residuals) ** 2, 0, keepdim=b.ndim == 1)
+    if rank < a.shape[1] or a.shape[0] <= a.shape[1]:
+        squares = a.new_zeros(0)
+    return x, squares, rank, s
+
+
+def _flat_norm(x: Tensor, order: Any, axes: Any, keepdims: bool) -> Tensor:
+    """A vector norm whose derivative at 0 is 0 to every order (2-norms; torch's is NaN in the second)."""
+    if order == 2:
+        squares = torch.sum(torch.abs(x) ** 2 if x.is_complex() else x * x, axes, keepdim=keepdims)
+        scale = torch.linalg.vector_norm(x.detach(), 2, axes, keepdims)
+        tame = (scale == 0) | (squares.detach() > 1e-280) & (squares.detach() < 1e280)
+        if x.dtype in (torch.float64, torch.complex128) and bool(tame.all()):
+            return _root(squares)
+    return torch.linalg.vector_norm(x, order, axes, keepdim=keepdims)
+
+
+@_linalg(np.linalg.norm)
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+    x = _inexact(x)
+    if axis is None and ord is None:
+        y = _flat_norm(x.reshape(-1), 2, (0,), False)
+        return y.reshape([1] * x.ndim) if keepdims else y
+    axes = _axes(axis, x.ndim)
+    if len(axes) == 1:
+        if ord in ("fro", "nuc"):
+            raise ValueError(f"Invalid norm order {ord!r} for vectors")
+        return _flat_norm(x, 2 if ord is None else ord, axes, keepdims)
+    if len(axes) != 2:
+        raise ValueError("Improper number of dimensions to norm.")
+    if ord in (None, "fro"):
+        return _flat_norm(x, 2, axes, keepdims)
+    return torch.linalg.matrix_norm(x, ord, axes, keepdim=keepdims)
+
+
+@_linalg(np.linalg.vector_norm)
+def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
+    x = _inexact(x)
+    return _flat_norm(x, ord, _axes(axis, x.ndim), keepdims)
+
+
+@_linalg(np.linalg.matrix_norm)
+def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
+    return _norm(x, ord, (-2, -1), keepdims)
+
+
+@_linalg(np.linalg.cond)
+def _cond(x: Any, p: Any = None) -> Tensor:
+    return torch.linalg.cond(_inexact(x), p)
+
+
+# -- Fourier transforms ------------------------------------------------------------------------------------------------
+
+
+def _fft_1d(operate: Callable) -> Callable:
+    return lambda a, n=None, axis=-1, norm=None, out=None: operate(_inexact(a), n, axis, norm)
+
+
+def _fft_nd(operate: Callable, default: Any) -> Callable:
+    def call(a: Any, s: Any = None, axes: Any = default, norm: Any = None, out: Any = None) -> Tensor:
+        a = _inexact(a)
+        axes = _axes(axes, a.ndim) if axes is not None or s is None else tuple(range(a.ndim - len(s), a.ndim))
+        s = None if s is None else [a.shape[k] if n == -1 else n for n, k in zip(s, axes, strict=True)]
+        return operate(a, s, axes, norm)
+
+    return call
+
+
+for _name in ("fft", "ifft", "rfft", "irfft", "hfft", "ihfft"):
+    TABLE[getattr(np.fft, _name)] = _fft_1d(getattr(torch.fft, _name))
+for _name in ("fft2", "ifft2", "rfft2", "irfft2"):
+    TABLE[getattr(np.fft, _name)] = _fft_nd(getattr(torch.fft, _name.replace("2", "n")), (-2, -1))
+for _name in ("fftn", "ifftn", "rfftn", "irfftn"):
+    TABLE[getattr(np.fft, _name)] = _fft_nd(getattr(torch.fft, _name), None)
+TABLE[np.fft.fftshift] = lambda x, axes=None: torch.fft.fftshift(_tensor(x), axes)
+TABLE[np.fft.ifftshift] = lambda x, axes=None: torch.fft.ifftshift(_tensor(x), axes)
+
+
+# -- scipy.special, by name --------------------------------------------------------------------------------------------
+
+
+def _gamma(x: Tensor) -> Tensor:
+    negative = (x < 0) & (torch.floor(x) % 2 != 0)
+    return torch.where(negative, -1.0, 1.0).to(x.dtype) * torch.exp(torch.lgamma(x))
+
+
+def _betaln(a: Tensor, b: Tensor) -> Tensor:
+    return torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
+
+
+def _relative_entropy(x: Tensor, y: Tensor) -> Tensor:
+    # x log(x/y), 0 at x = 0 ≤ y, inf outside.
+    safe = (x > 0) & (y > 0)
+    one = torch.ones_like(x * y)
+    inside = torch.where(safe, x, one) * torch.log(torch.where(safe, x, one) / torch.where(safe, y, one))
+    return torch.where(safe, inside, torch.where((x == 0) & (y >= 0), torch.zeros_like(one), torch.full_like(one, math.inf)))
+
+
+def _xlogy(x: Tensor, y: Tensor) -> Tensor:
+    return torch.special.xlogy(*torch.broadcast_tensors(x, y))
+
+
+def _xlog1py(x: Tensor, y: Tensor) -> Tensor:
+    return torch.special.xlog1py(*torch.broadcast_tensors(x, y))
+
+
+_SPECIAL: dict[str, Callable] = {
+    **{n: _float_unary(getattr(torch.special, n)) for n in "erf erfc erfinv erfcx expit logit entr ndtr ndtri log_ndtr".split()},
+    **{n: _float_unary(getattr(torch.special, n)) for n in "i0 i0e i1 i1e gammaln digamma".split()},
+    "psi": _float_unary(torch.special.digamma),
+    "log_expit": _float_unary(torch.nn.functional.logsigmoid),
+    "gamma": _float_unary(_gamma),
+    "rgamma": _float_unary(lambda x: 1 / _gamma(x)),
+    "exp10": _float_unary(lambda x: torch.pow(10.0, x)),
+    "exp2": TABLE[np.exp2],
+    "expm1": TABLE[np.expm1],
+    "log1p": TABLE[np.log1p],
+    "cbrt": TABLE[np.cbrt],
+    "exprel": _float_unary(lambda x: torch.where(x == 0, 1 + x / 2 + x * x / 6, torch.expm1(x) / torch.where(x == 0, torch.ones_like(x), x))),
+    "erfcinv": _float_unary(lambda x: torch.special.erfinv(1 - x)),
+    "xlogy": _binary(_xlogy, floating=True),
+    "xlog1py": _binary(_xlog1py, floating=True),
+    "betaln": _binary(_betaln, floating=True),
+    "beta": _binary(lambda a, b: _gamma(a) * _gamma(b) / _gamma(a + b), floating=True),
+    "rel_entr": _binary(_relative_entropy, floating=True),
+    "kl_div": _binary(lambda x, y: _relative_entropy(x, y) - x + y, floating=True),
+}
+
+
+def target(function: Any) -> Callable | None:
+    """The torch implementation of a NumPy or scipy.special function, or None."""
+    implementation = TABLE.get(function)
+    if implementation is None and isinstance(function, np.ufunc):
+        special = sys.modules.get("scipy.special")
+        name = function.__name__
+        if special is not None and name in _SPECIAL and getattr(special, name, None) is function:
+            implementation = TABLE[function] = _SPECIAL[name]
+    return implementation
