@@ -8,6 +8,7 @@
 from . import tape as _tape  # noqa: F401  (rules and operators of the built-in engine)
 from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
 from .array import Array
+from .backends.registry import available_backends
 from .errors import (
     ADSelectError,
     BackendNotInstalledError,
@@ -23,6 +24,15 @@ from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withh
 from .operators.jacobian import jacobian, withjacobian
 from .operators.pushforward import derivative, pushforward, second_derivative
 from .structure import Const, project_to
+from .toolbox.buffer import Buffer
 from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name == "testing":  # loaded on first use
+        import importlib
+
+        return importlib.import_module(".testing", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

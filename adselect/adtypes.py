@@ -38,6 +38,12 @@ class ADType:
     requires: str = ""
     extra: str = ""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
     def __repr__(self) -> str:
         shown = []
         for field in fields(self):  # type: ignore[arg-type]

@@ -62,6 +62,11 @@ class Array:
         raise NotImplementedError
 
     @property
+    def _inside(self) -> Any:
+        """The value one level further in."""
+        return self.value
+
+    @property
     def _closed(self) -> bool:
         """Whether the derivative this value belonged to is over: from then on it behaves as its plain value."""
         return False
@@ -416,6 +421,13 @@ def is_basic(index: Any) -> bool:
     return index is None or index is Ellipsis or (isinstance(index, (int, slice, np.integer)) and not isinstance(index, bool))
 
 
+def covers_all(index: Any) -> bool:
+    """Whether ``y[index] = value`` replaces every element."""
+    if type(index) is tuple:
+        return all(i is Ellipsis or type(i) is slice and i == slice(None) for i in index)
+    return index is Ellipsis or type(index) is slice and index == slice(None)
+
+
 def plain_index(index: Any) -> Any:
     """The index with traced integers and booleans replaced by their values (an index carries no derivative)."""
     kind = type(index)
@@ -424,7 +436,7 @@ def plain_index(index: Any) -> Any:
     if kind is tuple:
         return tuple([plain_index(i) for i in index])
     if isinstance(index, Array):
-        if index.dtype.kind not in "iub":
+        if index.dtype.kind not in "iub" and getattr(index, "integer", None) is None:
             raise IndexError(
                 f"a traced {index.dtype} value was used as an index at {user_line()}; indices must be integers or booleans"
             )
@@ -450,7 +462,7 @@ Array._as_index = _as_index  # type: ignore[attr-defined]
 def plain(value: Any) -> Any:
     """The NumPy (or framework) value under any number of levels; for printing and for indices only."""
     while isinstance(value, Array):
-        value = value.value
+        value = value._inside
     return value
 
 

@@ -505,6 +505,18 @@ def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
 # -- projection ----------------------------------------------------------------------------------------------------------
 
 
+class ExactFraction(Fraction):
+    """A Fraction that NumPy reads as a float64 instead of as an object."""
+
+    __slots__ = ()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(float(self), dtype=dtype)
+
+    def __repr__(self) -> str:
+        return f"Fraction({self.numerator}, {self.denominator})"
+
+
 def project(grad: Any, leaf: Any) -> Any:
     """The gradient as a value of the leaf's kind: shape, dtype, framework, real for real.
 
@@ -533,8 +545,8 @@ def project(grad: Any, leaf: Any) -> Any:
         return float(np.real(to_numpy(grad)))
     if kind is complex:
         return complex(to_numpy(grad))
-    if kind is Fraction:
-        return grad if isinstance(grad, Fraction) else Fraction(float(np.real(grad)))
+    if isinstance(leaf, Fraction):
+        return ExactFraction(grad if isinstance(grad, (Fraction, int)) else float(np.real(grad)))
     if isinstance(leaf, np.generic):
         dtype = np.float64 if leaf.dtype.kind in "iu" else leaf.dtype
         grad = np.asarray(to_numpy(grad))

@@ -178,7 +178,6 @@ def _contract(rows: list[list], tangents: list, output: Any) -> Any:
 # -- from choice to backend ------------------------------------------------------------------------------------------
 
 _CLASSES: dict[type, type[Backend]] = {}
-_INSTANCES: dict[ADType, Backend] = {}
 
 
 def register_backend(adtype: type[ADType], backend: type[Backend]) -> None:
@@ -187,6 +186,8 @@ def register_backend(adtype: type[ADType], backend: type[Backend]) -> None:
     >>> from adselect.backends.tape import TapeBackend
     >>> from adselect import AutoTape
     >>> register_backend(AutoTape, TapeBackend)
+
+    An instance that has been used already keeps the backend it was used with.
     """
     _CLASSES[adtype] = backend
 
@@ -202,12 +203,10 @@ def backend_of(adtype: ADType) -> Backend:
     Raises BackendNotInstalledError with the line to type when the package is missing.
     """
     try:
-        return _INSTANCES[adtype]
+        return adtype.__dict__["_backend"]  # remembered on the choice: hashing a dataclass costs a microsecond
     except KeyError:
-        backend = _INSTANCES[adtype] = _load(adtype)
+        backend = adtype.__dict__["_backend"] = _load(adtype)
         return backend
-    except TypeError:  # an unhashable option (a step array): not cached
-        return _load(adtype)
 
 
 def _load(adtype: ADType) -> Backend:

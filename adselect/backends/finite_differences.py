@@ -53,7 +53,7 @@ WINDOW = 256  # evaluations handed to an executor at once
 OUTSIDE = (ArithmeticError, ValueError)
 
 
-# -- stencils ----------------------------------------------------------------------------------------------------------
+# -- stencils --------------------------------------------------------------------------------------------------------
 
 
 @functools.cache
@@ -87,7 +87,7 @@ def one_sided_stencil(order: int) -> tuple[tuple[int, float], ...]:
     return tuple((int(o), float(c)) for o, c in zip(rows["offsets"], rows["coefficients"], strict=True) if c)
 
 
-# -- leaves: what f receives -------------------------------------------------------------------------------------------
+# -- leaves: what f receives -----------------------------------------------------------------------------------------
 
 
 class PerturbedInt(float):
@@ -188,12 +188,12 @@ def _numbers(value: Any) -> np.ndarray | None:
         value = value.detach().cpu().resolve_conj().numpy()
     try:
         array = np.asarray(value)
-    except Exception:  # noqa: BLE001 - every kind of object has its own way to refuse
+    except Exception:
         return None
     return array if array.dtype.kind in "fciub" else None
 
 
-# -- lines through the point -------------------------------------------------------------------------------------------
+# -- lines through the point -----------------------------------------------------------------------------------------
 
 
 class Line:
@@ -241,7 +241,7 @@ class Line:
         return [leaf.build(v) for leaf, v in zip(leaves, values, strict=True)]
 
 
-# -- one column of the Jacobian from its differences --------------------------------------------------------------------
+# -- one column of the Jacobian from its differences -----------------------------------------------------------------
 
 
 class Ladder:
@@ -275,7 +275,10 @@ class Ladder:
     def _best(self, levels: list, steps: Any, differences: Any, sizes: Any) -> tuple[np.ndarray, np.ndarray]:
         count = len(levels)
         rounding = 2 * self.eps * sizes
-        bars = np.maximum(rounding, _noise(steps, differences, rounding, SMOOTH * self.line.scale)) / steps
+        # Larger steps than the first one are there to be checked against the noise, not to define it.
+        near = levels.index(0) if 0 in levels else 0
+        smallest = SMOOTH * self.line.scale
+        bars = np.maximum(rounding, _noise(steps[near:], differences[near:], rounding[near:], smallest)) / steps
         # The interval in which the derivative lies according to each single step, and what all smaller ones leave.
         moved = np.abs(np.diff(differences, axis=0))
         edge = np.zeros((1, differences.shape[1]))
@@ -300,11 +303,13 @@ class Ladder:
         all_values, all_errors = np.concatenate(values), np.concatenate(errors)
         winner = np.argmin(all_errors, axis=0)[None]
         value, error = np.take_along_axis(all_values, winner, 0)[0], np.take_along_axis(all_errors, winner, 0)[0]
-        error = np.where(self.flat & np.all(differences == 0, axis=0), 0.0, error)
-        return value, error
+        zero = self.flat & np.all(differences[near:] == 0, axis=0)
+        return np.where(zero, 0.0, value), np.where(zero, 0.0, error)
 
     @staticmethod
-    def _judge(values: list, errors: list, value: Any, error: Any, bars: Any, below: Any, above: Any, used: int) -> None:
+    def _judge(
+        values: list, errors: list, value: Any, error: Any, bars: Any, below: Any, above: Any, used: int
+    ) -> None:
         """Add candidates whose smallest step is ``used`` rungs below their first."""
         error = error + 1.2 * bars[used:]
         agrees = (value + error >= below[used:]) & (value - error <= above[used:])
@@ -359,7 +364,7 @@ def _remaining(low: Any, high: Any) -> tuple[Any, Any]:
     return below, above
 
 
-# -- evaluating f ------------------------------------------------------------------------------------------------------
+# -- evaluating f ----------------------------------------------------------------------------------------------------
 
 
 def _evaluate(call: Call, leaves: list) -> list | Exception:
@@ -389,7 +394,7 @@ class Problem:
             outputs = _evaluate(self.call, [leaf.build(leaf.base) for leaf in self.leaves])
             wide = isinstance(outputs, list)
             vector = self._vector(outputs) if wide else None
-        except Exception:  # noqa: BLE001 - whatever f has against double precision, it need not get it
+        except Exception:
             wide = False
         if wide:
             self.eps = np.concatenate([np.zeros(0), *[_eps(y) for y in outputs if y is not None]])
@@ -497,7 +502,7 @@ class Problem:
                 outputs, _ = self.call(line.point(self.leaves, h * 1j))
                 parts = [_numbers(y) for y in outputs]
                 z = np.concatenate([p.reshape(-1).astype(complex) for p in parts if p is not None])
-        except Exception:  # noqa: BLE001 - f is written for real numbers: nothing lost, the real differences stand
+        except Exception:
             return None
         if z.shape != self.value.shape:
             return None
@@ -510,7 +515,7 @@ def _eps(y: np.ndarray) -> np.ndarray:
     return np.full(y.size * (2 if y.dtype.kind == "c" else 1), float(eps))
 
 
-# -- the backend -------------------------------------------------------------------------------------------------------
+# -- the backend -----------------------------------------------------------------------------------------------------
 
 
 class FiniteDifferencesBackend(Backend):
@@ -561,7 +566,8 @@ class FiniteDifferencesBackend(Backend):
 
         def back(y_bars: list) -> list:
             problem, blocks = jacobian()
-            return [leaf.cotangent(_pull(problem, block, leaf, y_bars)) for leaf, block in zip(inner, blocks, strict=True)]
+            pairs = zip(inner, blocks, strict=True)
+            return [leaf.cotangent(_pull(problem, block, leaf, y_bars)) for leaf, block in pairs]
 
         return outputs, aux, back
 
@@ -612,7 +618,8 @@ class FiniteDifferencesBackend(Backend):
     def _start(self, call: Call, leaves: list) -> tuple[list[Leaf], list, list]:
         """The leaves, and f evaluated once where it stands."""
         inner = [Leaf(x) for x in leaves]
-        integers = [leaf for leaf in inner if isinstance(leaf.original, np.ndarray) and leaf.original.dtype.kind in "iub"]
+        arrays = [leaf for leaf in inner if isinstance(leaf.original, np.ndarray)]
+        integers = [leaf for leaf in arrays if leaf.original.dtype.kind in "iub"]
         try:
             outputs, aux = call([leaf.unperturbed() for leaf in inner])
         except (IndexError, TypeError) as error:
@@ -622,7 +629,7 @@ class FiniteDifferencesBackend(Backend):
                 leaf.frozen = True
             try:
                 outputs, aux = call([leaf.unperturbed() for leaf in inner])
-            except Exception:  # noqa: BLE001 - the user's question is about the first error
+            except Exception:
                 raise error from None
         return inner, list(outputs), list(aux)
 
@@ -664,7 +671,9 @@ class FiniteDifferencesBackend(Backend):
                 values[:, i] = np.where(within & np.isfinite(errors[:, i]), z, values[:, i])
         return values, errors
 
-    def _climb(self, problem: Problem, ladders: list, chosen: Any, levels: Iterable[int], values: Any, errors: Any) -> None:
+    def _climb(
+        self, problem: Problem, ladders: list, chosen: Any, levels: Iterable[int], values: Any, errors: Any
+    ) -> None:
         """Evaluate more rungs of the chosen ladders and judge them anew."""
         wanted = [(i, level, h) for i in chosen for level, h in ladders[i].steps(levels).items()]
         found = problem.differences(self.order, [(ladders[i].line, h) for i, _, h in wanted])
@@ -752,7 +761,9 @@ class FiniteDifferencesBackend(Backend):
         flat = np.stack(entries) if is_traced(entries) else np.array(entries)
         return np.reshape(flat, shape) if shape else flat[0]
 
-    def _nested_pushforwards(self, call: Call, leaves: list, directions: list, first: Any = None) -> tuple[list, list, list]:
+    def _nested_pushforwards(
+        self, call: Call, leaves: list, directions: list, first: Any = None
+    ) -> tuple[list, list, list]:
         outputs, aux = first or call(list(leaves))
         return list(outputs), [self._nested_dots(call, leaves, tangents) for tangents in directions], list(aux)
 
@@ -884,7 +895,7 @@ def _pull(problem: Problem, block: np.ndarray, leaf: Leaf, y_bars: list) -> Any:
     return total
 
 
-# -- errors, asked for --------------------------------------------------------------------------------------------------
+# -- errors, asked for -----------------------------------------------------------------------------------------------
 
 
 class FlatCall:

@@ -22,7 +22,7 @@ from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from .base import UNKNOWN, Backend, Call
-from .jax_array import NO_VALUE, JaxArray, under_jit
+from .jax_array import NO_VALUE, JaxArray, close, to_numpy, under_jit
 from .jax_zeros import dependencies, evaluate_strongly
 
 __all__ = ["FlatCall", "JaxArray", "JaxBackend"]
@@ -54,8 +54,9 @@ class FlatCall:
 
     def __init__(self, call: Call, leaves: list, face: str):
         self.call, self.face = call, face
-        self.kinds = ["array" if isinstance(x, Array) else "native" if isinstance(x, jax.Array) else "numpy" for x in leaves]
-        self.wide = any(k != "native" and (face == "numpy" or _is_wide(x)) for k, x in zip(self.kinds, leaves, strict=True))
+        self.kinds = [_kind(leaf) for leaf in leaves]
+        foreign = [leaf for leaf, kind in zip(leaves, self.kinds, strict=True) if kind != "native"]
+        self.wide = any(face == "numpy" or _is_wide(leaf) for leaf in foreign)
         self.integers = [_integers(x) for x in leaves]
         self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
         self.offset = _nesting.bits
@@ -64,6 +65,7 @@ class FlatCall:
         self.face_used = face == "numpy" and any(k != "native" for k in self.kinds)
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
+        self.traces: set = set()
         self.outputs: list[_Output] = []
         self.aux: list[_Output] = []
 
@@ -77,6 +79,7 @@ class FlatCall:
             v if k == "native" or self.face == "native" else JaxArray(v, 1 << (offset + i), self.integers[i])
             for i, (v, k) in enumerate(zip(values, self.kinds, strict=True))
         ]
+        self.traces = {v._trace for v in values if isinstance(v, Tracer)}
         before, _nesting.bits = _nesting.bits, offset + len(values)
         try:
             outputs, aux = self.call(lifted)
@@ -85,6 +88,13 @@ class FlatCall:
         self.outputs, outputs = _described(outputs)
         self.aux, aux = _described(aux)
         return outputs, aux
+
+    def under(self, transformation: Callable) -> tuple[list, Any, list]:
+        """``jax.vjp`` or ``jax.linearize`` of this call: outputs, the linear function, aux."""
+        try:
+            return transformation(self, *self.values, has_aux=True)
+        finally:
+            close(self.traces)
 
     # -- dependencies --------------------------------------------------------------------------------------------
 
@@ -115,16 +125,13 @@ class FlatCall:
     def lowered(self, outputs: list[_Output], natives: list) -> list:
         """Outputs as plain values: NumPy for NumPy, native for native, and still traced inside another derivative."""
         remaining = iter(natives)
-        return [o.value if o.kind == "plain" else self._lower(o.kind, next(remaining), self._outer(o.deps)) for o in outputs]
+        return [o.value if o.kind == "plain" else self._lower(o, next(remaining)) for o in outputs]
 
-    def _lower(self, kind: str, value: Any, deps: int) -> Any:
+    def _lower(self, output: _Output, value: Any) -> Any:
         if isinstance(value, Tracer):
-            if "array" in self.kinds or (kind == "face" and self.nested):
-                return JaxArray(value, deps)
-            return value
-        if kind == "native" and "native" in self.kinds:
-            return value
-        return _numpy(value)
+            keeps_face = "array" in self.kinds or (output.kind == "face" and self.nested)
+            return JaxArray(value, self._outer(output.deps)) if keeps_face else value
+        return value if output.kind == "native" and "native" in self.kinds else to_numpy(value)
 
     def lowered_bar(self, i: int, x_bar: Any, nested: bool) -> Any:
         """The cotangent of leaf i as the caller gave the leaf."""
@@ -132,7 +139,16 @@ class FlatCall:
             return x_bar
         if isinstance(x_bar, Tracer):
             return JaxArray(x_bar, UNKNOWN) if self.nested or nested else x_bar
-        return _numpy(x_bar)
+        return to_numpy(x_bar)
+
+    def lowered_dot(self, output: _Output, y_dot: Any, nested: bool) -> Any:
+        """The tangent of one output as the caller gave the leaves."""
+        if y_dot is None:
+            return None
+        if isinstance(y_dot, Tracer):
+            keeps_face = nested or "array" in self.kinds or (output.kind == "face" and self.nested)
+            return JaxArray(y_dot, UNKNOWN) if keeps_face else y_dot
+        return y_dot if output.kind == "native" and "native" in self.kinds else to_numpy(y_dot)
 
     # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
     # came out non-finite, or when nobody can look because an outer transformation is still tracing it.
@@ -166,7 +182,7 @@ class JaxBackend(Backend):
         """``(outputs, aux, back)``, as in :meth:`Backend.pullback`."""
         flat = FlatCall(call, leaves, self.face)
         with flat.precision():
-            natives, vjp, aux = jax.vjp(flat, *flat.values, has_aux=True)
+            natives, vjp, aux = flat.under(jax.vjp)
             outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
         described, avals = list(flat.outputs), [(y.shape, y.dtype) for y in natives]
         used: list[int] = []
@@ -197,7 +213,8 @@ class JaxBackend(Backend):
                 if x_bars is None or flat.is_singular([x for i, x in enumerate(x_bars) if mask >> i & 1]):
                     x_bars = evaluate_strongly(program(seeds), seeds)
                 return [
-                    flat.lowered_bar(i, _conj(x_bar), nested) if mask >> i & 1 else None for i, x_bar in enumerate(x_bars)
+                    flat.lowered_bar(i, _conj(x_bar), nested) if mask >> i & 1 else None
+                    for i, x_bar in enumerate(x_bars)
                 ]
 
         return outputs, aux, back
@@ -206,7 +223,7 @@ class JaxBackend(Backend):
         """``(outputs, [output_tangents per direction], aux)``; several directions go through one vmap."""
         flat = FlatCall(call, leaves, self.face)
         with flat.precision():
-            natives, linear, aux = jax.linearize(flat, *flat.values, has_aux=True)
+            natives, linear, aux = flat.under(jax.linearize)
             outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
             tangents = [[_seed(t, v.shape, v.dtype) for t, v in zip(d, flat.values, strict=True)] for d in directions]
             if not tangents:
@@ -223,11 +240,13 @@ class JaxBackend(Backend):
             if y_dots is None or flat.is_singular([y_dot for row in y_dots for y_dot in row]):
                 strong = program(tangents[0])
                 y_dots = _directional(lambda *at: evaluate_strongly(strong, list(at)), tangents)
-            provided = [sum(1 << i for i, t in enumerate(d) if t is not None) for d in directions]
             dots = []
-            for row, given in zip(y_dots, provided, strict=True):
-                remaining = iter(zip(row, masks, strict=True))
-                dots.append([None if o.kind == "plain" else _dot(flat, o, *next(remaining), given, nested) for o in flat.outputs])
+            for row, direction in zip(y_dots, directions, strict=True):
+                provided = sum(1 << i for i, t in enumerate(direction) if t is not None)
+                remaining = iter([y_dot if m & provided else None for y_dot, m in zip(row, masks, strict=True)])
+                dots.append(
+                    [None if o.kind == "plain" else flat.lowered_dot(o, next(remaining), nested) for o in flat.outputs]
+                )
         return outputs, dots, aux
 
     def explain(self, exception: BaseException) -> str | None:
@@ -241,7 +260,7 @@ class JaxBackend(Backend):
             )
         if isinstance(exception, NO_VALUE):
             return under_jit("A Python branch, size or index")
-        if self.face == "numpy" and _mentions_face(exception):
+        if self.face == "numpy" and any(name in str(exception) for name in ("JaxArray", "__jax_array__")):
             return (
                 "f's NumPy arguments arrive as arrays that speak NumPy's protocols, and this JAX function takes only "
                 'jax arrays. Choose AutoJax(face="native") to hand f jax arrays (results still come back as NumPy), or '
@@ -250,26 +269,11 @@ class JaxBackend(Backend):
         return None
 
 
-def _mentions_face(exception: BaseException) -> bool:
-    text = str(exception)
-    if "JaxArray" in text or "__jax_array__" in text:
-        return True
-    # jax.nn and the like use operators and attributes that only jax arrays have.
-    return isinstance(exception, (TypeError, AttributeError)) and any(
-        frame.startswith("jax.") for frame in _frames(exception)
-    )
+# -- one value at a time ----------------------------------------------------------------------------------------------
 
 
-def _frames(exception: BaseException) -> list[str]:
-    """Names of the modules the exception passed through."""
-    names, trace = [], exception.__traceback__
-    while trace is not None:
-        names.append(trace.tb_frame.f_globals.get("__name__") or "")
-        trace = trace.tb_next
-    return names
-
-
-# -- one value at a time -----------------------------------------------------------------------------------------------
+def _kind(leaf: Any) -> str:
+    return "array" if isinstance(leaf, Array) else "native" if isinstance(leaf, jax.Array) else "numpy"
 
 
 def _native_value(leaf: Any, kind: str) -> Any:
@@ -323,8 +327,8 @@ def _described(outputs: list) -> tuple[list[_Output], list]:
             natives.append(value.value)
         elif isinstance(value, Array):
             raise UnsupportedError(
-                f"f returned a {type(value).__name__}, a traced value of another backend that it captured; pass that value "
-                "to the inner function as an argument"
+                f"f returned a {type(value).__name__}, a traced value of another backend that it captured; pass that "
+                "value to the inner function as an argument"
             )
         elif isinstance(value, jax.Array):
             described.append(_Output("native", UNKNOWN, None))
@@ -332,12 +336,6 @@ def _described(outputs: list) -> tuple[list[_Output], list]:
         else:
             described.append(_Output("plain", 0, value))
     return described, natives
-
-
-def _numpy(value: Any) -> Any:
-    """A concrete jax array as NumPy: writable, and a scalar where NumPy has scalars."""
-    array = np.array(value)
-    return array if array.ndim else array[()]
 
 
 def _conj(value: Any) -> Any:
@@ -362,7 +360,8 @@ def _seed(seed: Any, shape: tuple, dtype: Any) -> Any:
 def _with_float0(seeds: list, avals: list) -> list:
     """Seeds as jax.vjp wants them: integer outputs take the empty type float0."""
     return [
-        s if dtype.kind in "fcV" else np.zeros(shape, jax.dtypes.float0) for s, (shape, dtype) in zip(seeds, avals, strict=True)
+        seed if dtype.kind in "fcV" else np.zeros(shape, jax.dtypes.float0)
+        for seed, (shape, dtype) in zip(seeds, avals, strict=True)
     ]
 
 
@@ -382,12 +381,3 @@ def _directional(linear: Callable, tangents: list[list]) -> list[list]:
 def _transposed(masks: list[int], count: int) -> list[int]:
     """From "outputs each leaf receives from" to "leaves each output depends on"."""
     return [sum(1 << i for i, mask in enumerate(masks) if mask >> k & 1) for k in range(count)]
-
-
-def _dot(flat: FlatCall, output: _Output, y_dot: Any, mask: int, provided: int, nested: bool) -> Any:
-    """The tangent of one output as the caller gave the leaves; None where it depends on no tangent."""
-    if not mask & provided:
-        return None
-    if isinstance(y_dot, Tracer):
-        return JaxArray(y_dot, UNKNOWN) if nested or "array" in flat.kinds or (output.kind == "face" and flat.nested) else y_dot
-    return y_dot if output.kind == "native" and "native" in flat.kinds else _numpy(y_dot)

@@ -8,6 +8,7 @@ enters it around f, and an operation that runs elsewhere (a thread that f starte
 from __future__ import annotations
 
 import operator
+import weakref
 from typing import Any, Callable
 
 import jax
@@ -15,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from ..array import Array
+from ..array import Array, covers_all, dispatch
 from ..errors import UnsupportedError, user_line
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE
+from . import jax_reductions  # noqa: F401  (its rows join the table)
 from .base import UNKNOWN, FrameworkArray
 from .jax_table import TABLE, concrete, special_function
 
-__all__ = ["NO_VALUE", "JaxArray", "under_jit"]
+__all__ = ["NO_VALUE", "JaxArray", "close", "to_numpy", "under_jit"]
 
 _CONFIG = jax.config
 
@@ -42,6 +44,26 @@ def under_jit(what: str) -> str:
         "branch and keep shapes fixed; or call the operator unprepared and outside jax.jit (for a prepared call: "
         "AutoJax(jit=False)), where f runs eagerly."
     )
+
+
+# JAX traces of derivatives that are over; JAX itself does not say so of a tracer that escaped.
+_over: weakref.WeakSet = weakref.WeakSet()
+
+
+def close(traces: set) -> None:
+    """Say that these JAX traces have ended: values that f stored somewhere are plain values from now on."""
+    _over.update(traces)
+
+
+def is_over(value: Any) -> bool:
+    """Whether value is a tracer of a derivative that is over."""
+    return isinstance(value, Tracer) and value._trace in _over
+
+
+def to_numpy(value: Any) -> Any:
+    """A concrete jax array as NumPy: writable, and a scalar where NumPy has scalars."""
+    array = np.array(value)
+    return array if array.ndim else array[()]
 
 
 class JaxArray(FrameworkArray):
@@ -77,6 +99,11 @@ class JaxArray(FrameworkArray):
             return super()._apply(function, args, kwargs)
         except NO_VALUE as error:
             raise UnsupportedError(under_jit(f"np.{getattr(function, '__name__', function)}")) from error
+        except jax.errors.UnexpectedTracerError:
+            args, kwargs = tuple(_settled(a) for a in args), {k: _settled(v) for k, v in kwargs.items()}
+            if any(isinstance(a, JaxArray) and a._closed for a in args):
+                raise
+            return dispatch(function, args, kwargs)
 
     @classmethod
     def _native(cls, value: Any) -> Any:
@@ -84,8 +111,8 @@ class JaxArray(FrameworkArray):
             return value.copy()  # JAX may read the buffer later, and f may have written into it by then
         if isinstance(value, Array):
             raise UnsupportedError(
-                f"a {type(value).__name__} of another backend met a JAX value at {user_line()}; derivatives of different "
-                "frameworks cannot be nested by capturing: pass the value as an argument of the inner function"
+                f"a {type(value).__name__} of another backend met a JAX value at {user_line()}; derivatives of "
+                "different frameworks do not nest by capturing: pass the value to the inner function as an argument"
             )
         return value
 
@@ -110,6 +137,20 @@ class JaxArray(FrameworkArray):
         return self.value
 
     # -- values --------------------------------------------------------------------------------------------------
+
+    @property
+    def _closed(self) -> bool:
+        return is_over(self.value)
+
+    @property
+    def _inside(self) -> Any:
+        """The NumPy value, or the face of an outer derivative's value, once this derivative is over."""
+        value = self.value
+        while is_over(value) and hasattr(value, "primal"):
+            value = value.primal
+        if isinstance(value, Tracer):
+            return JaxArray(value, UNKNOWN) if value is not self.value else value
+        return to_numpy(value)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -163,6 +204,8 @@ class JaxArray(FrameworkArray):
     # -- indexing ------------------------------------------------------------------------------------------------
 
     def _getitem(self, index: Any) -> Any:
+        if self._closed:
+            return self._inside[index]
         if not _CONFIG.jax_enable_x64:
             with jax.enable_x64(True):
                 return self._getitem(index)
@@ -184,11 +227,11 @@ class JaxArray(FrameworkArray):
         mask = [0]
         new = jnp.asarray(self._unwrap(value, mask))
         if new.dtype.kind == "c" and old.dtype.kind != "c":
-            raise TypeError(f"cannot write a complex value into a {old.dtype} array ({user_line()}); make it complex first")
+            raise TypeError(f"a complex value does not fit into a {old.dtype} array ({user_line()}); y.astype(complex)")
         new = new.astype(old.dtype)
-        index = _array_index(index)
-        if _is_everything(index):
+        if covers_all(index):
             return JaxArray(jnp.broadcast_to(_without_leading_ones(new, old.ndim), old.shape), mask[0])
+        index = _array_index(index)
         if not _holds_native(index):
             shape = _check_bounds(old.shape, index)
             new = _without_leading_ones(new, len(shape))
@@ -201,6 +244,15 @@ jax.tree_util.register_pytree_node(
     # The mask is not part of the structure: it would make equal types differ and go stale in jax.jit's cache.
     lambda _, children: JaxArray(children[0], UNKNOWN),
 )
+
+
+def _settled(value: Any) -> Any:
+    """A value whose derivative is over as the plain value it stands for."""
+    if isinstance(value, JaxArray):
+        return value._inside if value._closed else value
+    if type(value) in (list, tuple):
+        return type(value)(_settled(v) for v in value)
+    return value
 
 
 def _known(value: Any) -> Any:
@@ -218,8 +270,9 @@ def _known(value: Any) -> Any:
 def _array_index(index: Any) -> Any:
     """Lists become integer or boolean arrays: JAX does not take lists."""
     if type(index) is list:
-        index = [i.value if isinstance(i, JaxArray) else i for i in index]
-        array = jnp.stack([jnp.asarray(i) for i in index]) if any(isinstance(i, jax.Array) for i in index) else np.asarray(index)
+        if any(isinstance(i, jax.Array) for i in index):
+            return jnp.stack([jnp.asarray(i) for i in index])
+        array = np.asarray(index)
         return array if array.size else array.astype(np.intp)
     if type(index) is tuple:
         return tuple([_array_index(i) for i in index])
@@ -238,20 +291,12 @@ def _check_bounds(shape: tuple, index: Any) -> tuple:
 _NOTHING = np.empty((), bool)
 
 
-def _is_everything(index: Any) -> bool:
-    if type(index) is tuple:
-        return all(i is Ellipsis or i == slice(None) for i in index if not isinstance(i, np.ndarray)) and not any(
-            isinstance(i, (np.ndarray, jax.Array)) for i in index
-        )
-    return index is Ellipsis or (type(index) is slice and index == slice(None))
-
-
 def _without_leading_ones(value: Any, ndim: int) -> Any:
     extra = value.ndim - ndim
     return value.reshape(value.shape[extra:]) if extra > 0 and set(value.shape[:extra]) == {1} else value
 
 
-# -- operators -----------------------------------------------------------------------------------------------------------
+# -- operators --------------------------------------------------------------------------------------------------------
 
 _NUMBERS = (float, int, complex)
 
@@ -272,7 +317,11 @@ def _install() -> None:
                 return through_numpy(self, other)
             if not _CONFIG.jax_enable_x64:
                 return through_numpy(self, other)
-            result = JaxArray(operate(right, value) if reflected else operate(value, right), deps if derivative else 0)
+            try:
+                native = operate(right, value) if reflected else operate(value, right)
+            except jax.errors.UnexpectedTracerError:
+                return through_numpy(self, other)
+            result = JaxArray(native, deps if derivative else 0)
             if keeps_integers and self.integer is not None:
                 integer = other.integer if kind is JaxArray else other if kind is int else None
                 if integer is not None:

@@ -17,32 +17,43 @@ import numpy as np
 from jax import lax
 from jax.extend.core import concrete_or_error
 
-__all__ = ["TABLE", "concrete", "special_function"]
+__all__ = [
+    "TABLE",
+    "absolute",
+    "concrete",
+    "is_complex",
+    "power_of_number",
+    "root",
+    "safe",
+    "special_function",
+    "translation",
+]
 
 TABLE: dict[Any, Callable] = {}
 
 
-# -- functions of the same name and meaning ----------------------------------------------------------------------------
+# -- functions of the same name and meaning ---------------------------------------------------------------------------
 
 # Operands promote among each other: JAX keeps float32 beside an int64 array, NumPy goes to float64.
 PROMOTING = """
     add subtract multiply divide floor_divide remainder fmod divmod negative positive exp exp2 expm1 log log2 log10
     log1p sqrt cbrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh deg2rad
-    rad2deg degrees radians maximum minimum logaddexp logaddexp2 copysign nextafter heaviside floor ceil trunc rint
+    rad2deg degrees radians maximum minimum logaddexp logaddexp2 copysign heaviside floor ceil trunc rint
     sign signbit isnan isinf isfinite logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor
     invert left_shift right_shift equal not_equal less less_equal greater greater_equal conjugate modf frexp ldexp
-    spacing gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron cross tensordot convolve correlate interp
-    isclose allclose array_equal array_equiv append polyval polyadd polysub polymul polyder polyint isin
-    linalg.solve linalg.outer linalg.cross linalg.matmul linalg.tensordot linalg.vecdot
+    gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron cross convolve correlate interp
+    isclose allclose array_equal array_equiv append polyval polyadd polysub polymul polyder polyint isin average
+    compress extract
+    linalg.solve linalg.outer linalg.cross linalg.matmul linalg.vecdot
 """
 SAME = """
     sum prod max min amax amin mean var any all argmax argmin nansum nanprod nanmax nanmin nanmean nanvar nanargmax
     nanargmin nancumsum nancumprod nanmedian nanquantile nanpercentile cumsum cumprod cumulative_sum cumulative_prod
-    count_nonzero ptp average cov corrcoef round around fix real imag nan_to_num real_if_close sinc i0 unwrap
-    reshape ravel transpose permute_dims swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
+    count_nonzero ptp cov corrcoef round around real imag nan_to_num sinc i0 unwrap
+    reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
     tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace vander diff ediff1d gradient
-    trapezoid choose compress extract insert delete resize trim_zeros ix_
-    split array_split hsplit vsplit dsplit unstack linspace logspace geomspace searchsorted digitize nonzero argwhere
+    trapezoid insert delete resize trim_zeros ix_
+    split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
     shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf
     linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.eig linalg.eigvals
@@ -57,9 +68,9 @@ OF_LISTS = "concatenate stack vstack hstack dstack column_stack block"
 # scipy.special ufuncs, found by name once scipy is loaded.
 SPECIAL = frozenset(
     """
-    bernoulli beta betainc betaln dawsn digamma entr erf erfc erfcx erfinv exp1 expi expit expn fresnel gamma gammainc
+    beta betainc betaln dawsn digamma entr erf erfc erfcx erfinv exp1 expi expit expn fresnel gamma gammainc
     gammaincc gammaln gammasgn hyp1f1 hyp2f1 i0 i0e i1 i1e kl_div log_ndtr loggamma logit ndtr ndtri owens_t poch
-    rel_entr sici spence wofz xlog1py xlogy zeta boxcox boxcox1p
+    psi rel_entr sici spence wofz xlog1py xlogy boxcox boxcox1p
     """.split()
 )
 
@@ -75,24 +86,31 @@ def _like_numpy(operands: Any) -> Any:
     if target.kind not in "fc":
         return operands
     real = np.empty(0, target).real.dtype
-    return [
-        a.astype(real) if hasattr(a, "dtype") and a.dtype.kind in _INTEGERS and not getattr(a, "weak_type", False) else a
-        for a in operands
-    ]
+    return [a.astype(real) if _is_strong_integer(a) else a for a in operands]
+
+
+def _is_strong_integer(a: Any) -> bool:
+    return hasattr(a, "dtype") and a.dtype.kind in _INTEGERS and not getattr(a, "weak_type", False)
 
 
 def _promoting(function: Callable) -> Callable:
     def call(*args: Any, **kwargs: Any) -> Any:
-        args = [jnp.asarray(a) if type(a) in (list, tuple) else a for a in args]  # type: ignore[assignment]
-        return function(*_like_numpy(args), **kwargs)
+        kwargs = {k: jnp.asarray(v) if type(v) is list else v for k, v in kwargs.items()}
+        return function(*_like_numpy([_listed(a) for a in args]), **kwargs)
 
     return call
+
+
+def _listed(a: Any) -> Any:
+    """JAX takes no lists for arrays."""
+    return jnp.asarray(a) if type(a) in (list, tuple) else a
 
 
 def _of_list(function: Callable) -> Callable:
     def call(arrays: Any, *args: Any, casting: Any = None, **kwargs: Any) -> Any:
         if isinstance(arrays, (list, tuple)):
-            arrays = list(_like_numpy([a if hasattr(a, "dtype") or isinstance(a, list) else jnp.asarray(a) for a in arrays]))
+            items = [a if hasattr(a, "dtype") or isinstance(a, list) else jnp.asarray(a) for a in arrays]
+            arrays = list(_like_numpy(items))
         return function(arrays, *args, **kwargs)
 
     return call
@@ -119,10 +137,10 @@ _install_names()
 def special_function(function: Any) -> Callable | None:
     """``jax.scipy.special``'s function for a ufunc of ``scipy.special``; None for anything else."""
     scipy = sys.modules.get("scipy.special")
-    name = getattr(function, "__name__", "")
+    name = getattr(function, "__name__", "")  # digamma calls itself psi
     if scipy is None or name not in SPECIAL or getattr(scipy, name, None) is not function:
         return None
-    return _promoting(getattr(jax.scipy.special, name))
+    return _promoting(getattr(jax.scipy.special, "digamma" if name == "psi" else name))
 
 
 def concrete(value: Any) -> np.ndarray | None:
@@ -133,7 +151,7 @@ def concrete(value: Any) -> np.ndarray | None:
         return None
 
 
-# -- the rest ------------------------------------------------------------------------------------------------------------
+# -- the rest ---------------------------------------------------------------------------------------------------------
 
 
 def translation(*functions: Any) -> Callable:
@@ -148,36 +166,36 @@ def translation(*functions: Any) -> Callable:
     return register
 
 
-def _is_complex(x: Any) -> bool:
+def is_complex(x: Any) -> bool:
     return jnp.iscomplexobj(x)
 
 
-def _safe(function: Callable, bad: Any, x: Any, there: Any = 0) -> Any:
+def safe(function: Callable, bad: Any, x: Any, there: Any = 0) -> Any:
     """function(x) with the constant ``there``, and slope 0, where bad."""
     y = function(jnp.where(bad, 1, x))
     return jnp.where(bad, jnp.asarray(there, y.dtype), y)
 
 
 @translation(np.absolute)
-def _absolute(x: Any) -> Any:
+def absolute(x: Any) -> Any:
     x = jnp.asarray(x)
     if x.dtype.kind == "f":
         return x * jnp.sign(x)  # the slope is sign(x), which is 0 at 0
-    return _safe(jnp.abs, x == 0, x) if x.dtype.kind == "c" else jnp.abs(x)
+    return safe(jnp.abs, x == 0, x) if x.dtype.kind == "c" else jnp.abs(x)
 
 
-TABLE[np.fabs] = _absolute
+TABLE[np.fabs] = absolute
 
 
-def _root(x: Any) -> Any:
+def root(x: Any) -> Any:
     """The square root of a sum of squares: slope 0 at 0."""
-    return _safe(jnp.sqrt, x == 0, x)
+    return safe(jnp.sqrt, x == 0, x)
 
 
 @translation(np.power)
 def _power(x: Any, y: Any) -> Any:
     if isinstance(y, (int, float)) and not isinstance(y, (bool, np.generic)):
-        return _power_of_number(x, y)
+        return power_of_number(x, y)
     x, y = _like_numpy((x, y))
     x, y = jnp.asarray(x), jnp.asarray(y)
     if y.dtype.kind not in "fc":
@@ -186,7 +204,7 @@ def _power(x: Any, y: Any) -> Any:
     return jnp.power(jnp.where((x == 0) & (y == 0), jnp.ones((), x.dtype), x), y)
 
 
-def _power_of_number(x: Any, y: Any) -> Any:
+def power_of_number(x: Any, y: Any) -> Any:
     if not jnp.issubdtype(jnp.result_type(x), jnp.inexact):
         return jnp.power(x, y)
     if y == 0:
@@ -200,6 +218,22 @@ def _power_of_number(x: Any, y: Any) -> Any:
 def _float_power(x: Any, y: Any) -> Any:
     wide = np.result_type(np.float64, *[a.dtype for a in (x, y) if hasattr(a, "dtype")])
     return _power(jnp.asarray(x).astype(wide), jnp.asarray(y).astype(wide))
+
+
+@translation(np.arccosh)
+def _arccosh(x: Any) -> Any:
+    # JAX differentiates the complex function across its branch cut.
+    return jnp.log(x + jnp.sqrt(x + 1) * jnp.sqrt(x - 1)) if is_complex(x) else jnp.arccosh(x)
+
+
+@translation(np.nextafter)
+def _nextafter(x: Any, y: Any) -> Any:
+    x, y = jnp.broadcast_arrays(*_like_numpy((x, y)))
+    return x + lax.stop_gradient(jnp.nextafter(lax.stop_gradient(x), lax.stop_gradient(y)) - x)
+
+
+TABLE[np.spacing] = lambda x: jnp.spacing(lax.stop_gradient(x))
+TABLE[np.fix] = _promoting(jnp.trunc)
 
 
 @translation(np.fmax)
@@ -218,20 +252,20 @@ def _fmin(x: Any, y: Any) -> Any:
 def _hypot(x: Any, y: Any) -> Any:
     x, y = _like_numpy((x, y))
     origin = (x == 0) & (y == 0)
-    return _safe(lambda x: jnp.hypot(x, y), origin, x)
+    return safe(lambda x: jnp.hypot(x, y), origin, x)
 
 
 @translation(np.arctan2)
 def _arctan2(y: Any, x: Any) -> Any:
     y, x = _like_numpy((y, x))
     origin = (x == 0) & (y == 0)
-    return _safe(lambda x: jnp.arctan2(y, x), origin, x, jnp.arctan2(lax.stop_gradient(y), lax.stop_gradient(x)))
+    return safe(lambda x: jnp.arctan2(y, x), origin, x, jnp.arctan2(lax.stop_gradient(y), lax.stop_gradient(x)))
 
 
 @translation(np.angle)
 def _angle(z: Any, deg: bool = False) -> Any:
     z = jnp.asarray(z)
-    angle = _arctan2(z.imag, z.real) if _is_complex(z) else jnp.where(z < 0, np.pi, 0 * z)
+    angle = _arctan2(z.imag, z.real) if is_complex(z) else jnp.where(z < 0, np.pi, 0 * z)
     return jnp.rad2deg(angle) if deg else angle
 
 
@@ -257,8 +291,13 @@ def _clip(a: Any, a_min: Any = _MISSING, a_max: Any = _MISSING, *, min: Any = No
 def _where(condition: Any, *choices: Any) -> Any:
     if not choices:
         return jnp.nonzero(condition)
-    choices = [jnp.asarray(c) if type(c) in (list, tuple) else c for c in choices]  # type: ignore[assignment]
-    return jnp.where(jnp.asarray(condition), *_like_numpy(choices))
+    return jnp.where(jnp.asarray(condition), *_like_numpy([_listed(c) for c in choices]))
+
+
+@translation(np.choose)
+def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
+    choices = _like_numpy([jnp.asarray(c) for c in choices])
+    return jnp.choose(jnp.asarray(a), choices, mode="clip" if mode == "raise" and concrete(a) is None else mode)
 
 
 @translation(np.select)
@@ -268,184 +307,13 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 @translation(np.std, np.nanstd)
 def _std(a: Any, *args: Any, **kwargs: Any) -> Any:
-    return _root(jnp.var(a, *args, **kwargs))
+    return root(jnp.var(a, *args, **kwargs))
 
 
-TABLE[np.nanstd] = lambda a, *args, **kwargs: _root(jnp.nanvar(a, *args, **kwargs))
+TABLE[np.nanstd] = lambda a, *args, **kwargs: root(jnp.nanvar(a, *args, **kwargs))
 
 
-# -- order statistics: equal elements share the slope --------------------------------------------------------------------
-
-
-def _to_last(a: Any, axis: Any) -> tuple[Any, tuple]:
-    """a with the axes to be reduced joined into the last one, and the shape of the result under keepdims."""
-    a = jnp.asarray(a)
-    if not jnp.issubdtype(a.dtype, jnp.inexact):
-        a = a.astype(float)
-    axes = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
-    axes = tuple(k % a.ndim for k in axes)
-    rest = [k for k in range(a.ndim) if k not in axes]
-    kept = tuple(1 if k in axes else n for k, n in enumerate(a.shape))
-    return jnp.transpose(a, (*rest, *axes)).reshape(*[a.shape[k] for k in rest], -1), kept
-
-
-def _ranked(a: Any, ranks: Any) -> Any:
-    """The elements of the given ranks along the last axis: the mean of all elements equal to each."""
-    ordered = jnp.sort(lax.stop_gradient(a), axis=-1)
-    chosen = jnp.take(ordered, ranks, axis=-1, mode="clip")
-    equal = a[..., None, :] == chosen[..., None]
-    return jnp.sum(jnp.where(equal, a[..., None, :], 0), -1) / jnp.sum(equal, -1).astype(a.dtype)
-
-
-def _lower(h: Any, n: int) -> tuple[Any, Any]:
-    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, max(n - 2, 0))
-    return low.astype(int), h - low
-
-
-_QUANTILES: dict[str, Callable] = {
-    "linear": _lower,
-    "lower": lambda h, n: (jnp.floor(lax.stop_gradient(h)).astype(int), 0 * h),
-    "higher": lambda h, n: (jnp.ceil(lax.stop_gradient(h)).astype(int), 0 * h),
-    "nearest": lambda h, n: (jnp.round(lax.stop_gradient(h)).astype(int), 0 * h),
-    "midpoint": lambda h, n: (lambda low, t: (low, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)))(*_lower(h, n)),
-}
-
-
-@translation(np.quantile)
-def _quantile(
-    a: Any, q: Any, axis: Any = None, overwrite_input: bool = False, method: str = "linear", keepdims: bool = False, **kwargs: Any
-) -> Any:
-    if method not in _QUANTILES or kwargs.get("weights") is not None:
-        return jnp.quantile(a, q, axis=axis, method=method, keepdims=keepdims, **kwargs)
-    a, kept = _to_last(a, axis)
-    q = jnp.asarray(q, None if hasattr(q, "dtype") else a.dtype)
-    n = a.shape[-1]
-    low, t = _QUANTILES[method](q.reshape(-1) * (n - 1), n)
-    below, above = _ranked(a, low), _ranked(a, jnp.minimum(low + 1, n - 1))
-    # An infinite neighbour of weight zero must not make a NaN.
-    y = jnp.where(t == 0, below, jnp.where(t == 1, above, below + (above - below) * t))
-    y = jnp.where(jnp.any(jnp.isnan(a), -1, keepdims=True), jnp.nan, y)
-    y = jnp.moveaxis(y, -1, 0)
-    return y.reshape(q.shape + (kept if keepdims else y.shape[1:]))
-
-
-@translation(np.percentile)
-def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
-    q = q / 100 if hasattr(q, "dtype") else np.true_divide(q, 100)
-    return _quantile(a, q if np.ndim(q) or not isinstance(q, np.generic) else float(q), *args, **kwargs)
-
-
-@translation(np.median)
-def _median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
-
-
-# -- norms ---------------------------------------------------------------------------------------------------------------
-
-
-@translation(np.linalg.norm)
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    x = jnp.asarray(x)
-    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
-    if axis is None:
-        if ord is None:
-            return _root(jnp.sum(_squared(x), keepdims=keepdims))
-        axis = tuple(range(x.ndim))
-    axis = (axis,) if np.ndim(axis) == 0 else tuple(axis)
-    if len(axis) == 1:
-        return _vector_norm(x, 2 if ord is None else ord, axis[0], keepdims)
-    if len(axis) == 2:
-        return _matrix_norm(x, "fro" if ord is None else ord, axis, keepdims)
-    raise ValueError("Improper number of dimensions to norm.")
-
-
-def _squared(x: Any) -> Any:
-    return x.real * x.real + x.imag * x.imag if _is_complex(x) else x * x
-
-
-def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
-    if isinstance(ord, str):
-        raise ValueError(f"Invalid norm order '{ord}' for vectors")
-    options = {"axis": axis, "keepdims": keepdims}
-    if ord == 2:
-        return _root(jnp.sum(_squared(x), **options))
-    if ord == np.inf:
-        return jnp.max(_absolute(x), **options)
-    if ord == -np.inf:
-        return jnp.min(_absolute(x), **options)
-    if ord == 0:
-        return jnp.sum((x != 0).astype(_squared(x).dtype), **options)
-    if ord == 1:
-        return jnp.sum(_absolute(x), **options)
-    total = jnp.sum(_power_of_number(_absolute(x), ord), **options)
-    return _safe(lambda t: _power_of_number(t, 1 / ord), total == 0, total) if ord > 0 else _power_of_number(total, 1 / ord)
-
-
-def _matrix_norm(x: Any, ord: Any, axis: tuple, keepdims: bool) -> Any:
-    rows, columns = (k % x.ndim for k in axis)
-    if rows == columns:
-        raise ValueError("Duplicate axes given.")
-    if ord == "fro":
-        return _root(jnp.sum(_squared(x), axis=(rows, columns), keepdims=keepdims))
-    if ord in ("nuc", 2, -2):
-        values = jnp.linalg.svd(jnp.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
-        y = jnp.sum(values, -1) if ord == "nuc" else jnp.max(values, -1) if ord == 2 else jnp.min(values, -1)
-    elif ord in (1, -1, np.inf, -np.inf):
-        inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
-        totals = jnp.sum(_absolute(x), axis=inner, keepdims=True)
-        y = (jnp.max if ord > 0 else jnp.min)(totals, axis=outer, keepdims=True)
-        y = jnp.squeeze(y, (rows, columns))
-    else:
-        raise ValueError("Invalid norm order for matrices.")
-    return jnp.expand_dims(y, tuple(sorted((rows, columns)))) if keepdims else y
-
-
-@translation(getattr(np.linalg, "vector_norm", None))
-def _array_api_vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    x = jnp.asarray(x)
-    axis = tuple(range(x.ndim)) if axis is None else (axis,) if np.ndim(axis) == 0 else tuple(axis)
-    axis = tuple(k % x.ndim for k in axis)
-    return _vector_norm(x, ord, axis, keepdims)
-
-
-@translation(getattr(np.linalg, "matrix_norm", None))
-def _array_api_matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
-    return _matrix_norm(jnp.asarray(x), ord, (-2, -1), keepdims)
-
-
-@translation(np.linalg.cond)
-def _cond(x: Any, p: Any = None) -> Any:
-    x = jnp.asarray(x)
-    if p in (None, 2, -2):
-        values = jnp.linalg.svd(x, compute_uv=False)
-        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
-    return _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(x), p, (-2, -1), False)
-
-
-# -- linear algebra that NumPy refuses and JAX answers with NaN ----------------------------------------------------------
-
-
-def _or_error(function: Any, message: str) -> None:
-    target = TABLE[function]
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        y = target(*args, **kwargs)
-        value = concrete(y)
-        if value is not None and not np.isfinite(value).all():
-            inputs = [concrete(a) for a in args]
-            if all(a is None or a.dtype.kind not in "fc" or np.isfinite(a).all() for a in inputs):
-                raise np.linalg.LinAlgError(message)
-        return y
-
-    TABLE[function] = call
-
-
-_or_error(np.linalg.solve, "Singular matrix")
-_or_error(np.linalg.inv, "Singular matrix")
-_or_error(np.linalg.cholesky, "Matrix is not positive definite")
-
-
-# -- signatures ----------------------------------------------------------------------------------------------------------
+# -- signatures -------------------------------------------------------------------------------------------------------
 
 
 def _shaped_like(target: Callable) -> Callable:
@@ -467,7 +335,7 @@ def _copy(a: Any, order: Any = "K", subok: bool = False) -> Any:
 @translation(getattr(np, "astype", None))
 def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     dtype = np.dtype(dtype)
-    return x.real.astype(dtype) if _is_complex(x) and dtype.kind not in "cb" else x.astype(dtype)
+    return x.real.astype(dtype) if is_complex(x) and dtype.kind not in "cb" else x.astype(dtype)
 
 
 @translation(np.sort, np.partition)
@@ -483,6 +351,14 @@ TABLE[np.meshgrid] = lambda *xi, copy=True, sparse=False, indexing="xy": tuple(
 )
 TABLE[np.broadcast_arrays] = lambda *args, subok=False: tuple(jnp.broadcast_arrays(*args))
 TABLE[np.broadcast_to] = lambda array, shape, subok=False: jnp.broadcast_to(array, shape)
+TABLE[np.repeat] = lambda a, repeats, axis=None: jnp.repeat(
+    a, repeats if jnp.ndim(repeats) == 0 else np.asarray(repeats), axis
+)
+TABLE[np.tensordot] = lambda a, b, axes=2: jnp.tensordot(*_like_numpy((_listed(a), _listed(b))), axes)
+TABLE[np.searchsorted] = lambda a, v, side="left", sorter=None: jnp.searchsorted(
+    *_like_numpy((_listed(a), _listed(v))), side=side, sorter=sorter
+).astype(int)
+TABLE[np.digitize] = lambda x, bins, right=False: jnp.digitize(_listed(x), _listed(bins), right).astype(int)
 TABLE[np.result_type] = lambda *args: np.result_type(*[_weak_or_dtype(a) for a in args])
 TABLE[np.tril_indices_from] = lambda arr, k=0: np.tril_indices(*_rectangle(arr, k))
 TABLE[np.triu_indices_from] = lambda arr, k=0: np.triu_indices(*_rectangle(arr, k))
@@ -499,7 +375,7 @@ def _rectangle(a: Any, k: int) -> tuple:
 def _weak_or_dtype(a: Any) -> Any:
     if getattr(a, "weak_type", False):
         return {"i": 0, "f": 0.0, "c": 0j, "b": False}[a.dtype.kind]
-    return a.dtype if hasattr(a, "dtype") else a
+    return a.dtype if isinstance(a, (jax.Array, np.ndarray, np.generic)) else a
 
 
 def _at_least(n: int) -> Callable:

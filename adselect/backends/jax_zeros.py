@@ -108,7 +108,7 @@ def _strong_equation(name: str, inputs: list, flags: list) -> list | None:
     if name not in ("mul", "div") or flags[0] == flags[1]:
         return None
     slope, linear = (inputs[1], inputs[0]) if flags[0] else inputs
-    if isinstance(slope, (np.ndarray, np.generic, int, float, complex)) and np.all(np.isfinite(slope)) and np.all(slope):
+    if isinstance(slope, (np.ndarray, np.generic, int, float, complex)) and np.isfinite(slope).all() and np.all(slope):
         return None
     dtype, shape = linear.dtype, np.shape(linear)
     slope = lax.convert_element_type(slope, dtype)

@@ -16,6 +16,8 @@ from .forward import push_forward
 
 __all__ = ["TapeBackend", "enter"]
 
+_LARGE = 100_000  # entries of a leaf from which freeing the records on the way back pays
+
 
 def enter(leaf: Any) -> Any:
     """The value the engine computes with for a leaf.
@@ -80,12 +82,21 @@ class TapeBackend(Backend):
         plain_outputs = [_leave(o, trace) for o in outputs]
         records, n_leaves = trace.records, len(values)
 
+        large = any(getattr(v, "size", 0) >= _LARGE for v in values)
+
         def back(y_bars: list, last: bool = False) -> list:
             seeds: dict[int, Any] = {}
+            for place in trace.selecting:
+                seeds[place] = 0.0
             for place, y_bar in zip(places, y_bars, strict=True):
                 if place >= 0 and y_bar is not None:
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
-            return pull_back(records, n, n_leaves, seeds, values, consume=last)
+            grads = pull_back(records, n, n_leaves, seeds, values, consume=last and large)
+            if grads is None:
+                # A result that is not finite, met while the records were freed: f once more, for a careful pass.
+                _, _, again = self.pullback(call, leaves)
+                return again(y_bars)
+            return grads
 
         return plain_outputs, [_leave(a, trace) for a in aux], back
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ _NOT_GIVEN: Any = np._NoValue
 
 _TORCH_DTYPES = {
     np.dtype(name): getattr(torch, name)
-    for name in "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128".split()
+    for name in ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128"]
 }
 _NUMPY_DTYPES = {t: n for n, t in _TORCH_DTYPES.items()}
 # torch has hardly any operation on these: the nearest type that holds every (or, for uint64, nearly every) value.
@@ -61,8 +62,10 @@ def numpy_dtype(dtype: torch.dtype) -> np.dtype:
 def from_numpy(array: Any, device: Any = None) -> Tensor:
     """A tensor of its own memory: the array may change after it was read, the recorded value must not."""
     array = np.asarray(array)
-    dtype = torch_dtype(array.dtype)
-    tensor = torch.from_numpy(np.array(array, dtype=_NUMPY_DTYPES[dtype], order="C"))
+    if array.dtype in _TORCH_DTYPES:  # not so for a foreign byte order, and for what torch has no dtype for
+        tensor = torch.from_numpy(array.copy())
+    else:
+        tensor = torch.from_numpy(array.astype(_NUMPY_DTYPES[torch_dtype(array.dtype)], order="C"))
     return tensor if device is None else tensor.to(device)
 
 
@@ -326,7 +329,7 @@ UNARY: dict[Any, Callable] = {
     np.radians: _float_unary(_radians),
     np.deg2rad: _float_unary(_radians),
     np.fabs: _float_unary(torch.abs),
-    np.rint: _float_unary(torch.round),
+    np.rint: lambda x: _round(_inexact(x)),
     np.floor: _keep_integers(torch.floor),
     np.ceil: _keep_integers(torch.ceil),
     np.trunc: _keep_integers(torch.trunc),
@@ -539,8 +542,8 @@ def _sum(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any 
         y = torch.sum(a)
     else:
         axes = _axes(axis, a.ndim)
-        y = torch.sum(a, axes, keepdim=keepdims) if axes else a.clone()
-    return y if type(initial) is int and initial == 0 or initial is _NOT_GIVEN else TABLE[np.add](y, initial)
+        y = torch.sum(a, axes, keepdim=keepdims) if axes else a.clone() if a.dtype in _INEXACT else a.to(torch.int64)
+    return y if (type(initial) is int and initial == 0) or initial is _NOT_GIVEN else TABLE[np.add](y, initial)
 
 
 def _positional(a: Any, rest: tuple, keepdims: Any, initial: Any = None) -> tuple:
@@ -653,7 +656,7 @@ def _prod(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any
         y = y.reshape(shape) if keepdims else y
     else:
         y = torch.prod(a, _axis(axis, a.ndim), keepdim=keepdims)
-    return y if type(initial) is int and initial == 1 or initial is _NOT_GIVEN else TABLE[np.multiply](y, initial)
+    return y if (type(initial) is int and initial == 1) or initial is _NOT_GIVEN else TABLE[np.multiply](y, initial)
 
 
 def _truths(operate: Callable, neutral: bool) -> Callable:
@@ -1230,7 +1233,7 @@ def get_item(x: Tensor, index: Any) -> Tensor:
         if any(type(i) is slice and i.step is not None and i.step < 0 for i in index):
             return _reversed_slices(x, index)
         return _checked(x, index)
-    plain = all(_advanced(i) or i is Ellipsis or i is None or type(i) is slice and (i.step is None or i.step > 0) for i in index)
+    plain = all(_advanced(i) or i is Ellipsis or i is None or (type(i) is slice and (i.step is None or i.step > 0)) for i in index)
     if plain and all(not isinstance(i, (bool, np.bool_)) for i in index):
         return x[tuple([_native_index(i, x) if _advanced(i) else i for i in index])]
     places = _numbered(x)[index]
@@ -1288,19 +1291,19 @@ def _reversed_slices(x: Tensor, index: tuple) -> Tensor:
     return torch.flip(x[tuple(forward)], flips)
 
 
-def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
-    """A copy of x with ``[index]`` replaced; x itself when it is replaced as a whole is not looked at."""
+def set_item(x: Tensor, index: Any, value: Any) -> tuple[Tensor, bool]:
+    """A copy of x with ``[index]`` replaced, and whether that was all of it: then nothing of x is left."""
     value = _tensor(value, x)
     if value.is_complex() and not x.is_complex():
         raise TypeError(f"a complex value was written into a real array ({user_line()}): make the array complex first")
     if value.dtype is not x.dtype:
         value = value.to(x.dtype)
-    if covers(x, index):
-        return _shrunk(value, x.shape).expand(x.shape).clone()
+    if _covers(x, index):
+        return _shrunk(value, x.shape).expand(x.shape).clone(), True
     if _simple(index):
         new = x.clone()
         new[index] = value
-        return new
+        return new, False
     places = np.ascontiguousarray(_numbered(x)[index])
     value = _shrunk(value, places.shape).expand(places.shape).reshape(-1)
     flat = places.reshape(-1)
@@ -1309,10 +1312,11 @@ def set_item(x: Tensor, index: Any, value: Any) -> Tensor:
     if len(last) < len(flat):
         keep = np.sort(len(flat) - 1 - last)
         flat, value = flat[keep], value[torch.from_numpy(keep).to(x.device)]
-    return x.reshape(-1).index_put((torch.from_numpy(np.ascontiguousarray(flat)).to(x.device),), value).reshape(x.shape)
+    at = torch.from_numpy(np.ascontiguousarray(flat)).to(x.device)
+    return x.reshape(-1).index_put((at,), value).reshape(x.shape), False
 
 
-def covers(x: Tensor, index: Any) -> bool:
+def _covers(x: Tensor, index: Any) -> bool:
     """Whether an index stands for all of x, in order."""
     items = index if type(index) is tuple else (index,)
     axis = 0
@@ -1329,7 +1333,7 @@ def covers(x: Tensor, index: Any) -> bool:
 def _simple(index: Any) -> bool:
     """Whether torch writes to this basic index as NumPy does."""
     items = index if type(index) is tuple else (index,)
-    return all(type(i) is int or i is Ellipsis or i is None or type(i) is slice and (i.step is None or i.step > 0) for i in items)
+    return all(type(i) is int or i is Ellipsis or i is None or (type(i) is slice and (i.step is None or i.step > 0)) for i in items)
 
 
 def _shrunk(value: Tensor, shape: tuple) -> Tensor:
@@ -1804,8 +1808,8 @@ def _xlog1py(x: Tensor, y: Tensor) -> Tensor:
 
 
 _SPECIAL: dict[str, Callable] = {
-    **{n: _float_unary(getattr(torch.special, n)) for n in "erf erfc erfinv erfcx expit logit entr ndtr ndtri log_ndtr".split()},
-    **{n: _float_unary(getattr(torch.special, n)) for n in "i0 i0e i1 i1e gammaln digamma".split()},
+    **{n: _float_unary(getattr(torch.special, n)) for n in ["erf", "erfc", "erfinv", "erfcx", "expit", "logit", "entr", "ndtr", "ndtri", "log_ndtr"]},
+    **{n: _float_unary(getattr(torch.special, n)) for n in ["i0", "i0e", "i1", "i1e", "gammaln", "digamma"]},
     "psi": _float_unary(torch.special.digamma),
     "log_expit": _float_unary(torch.nn.functional.logsigmoid),
     "gamma": _float_unary(_gamma),

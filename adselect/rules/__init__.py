@@ -1,3 +1,3 @@
 """Derivative rules, registered on import; ``registry`` says what a rule is."""
 
-from . import calls, elementwise, indexing, linalg, reductions, shaping  # noqa: F401  (registration)
+from . import calls, elementwise, fft, indexing, linalg, reductions, shaping  # noqa: F401  (registration)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .registry import composite, define, elementwise, no_derivative
+from .registry import RULES, composite, define, elementwise, no_derivative
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
 
@@ -23,16 +23,16 @@ def _safe(d: Any) -> Any:
 def _power_base(g: Any, y: Any, a: Any, p: Any) -> Any:
     if isinstance(p, (int, float)):
         if p == 2:
-            return g * (2 * a)
+            return g * 2.0 * a
         if p == 1:
             return g * 1.0
         if p == 0:
             return g * 0.0
         if p == 0.5:
-            return g * (0.5 / y)
+            return g * 0.5 / y
         if p == 3:
-            return g * (3 * a * a)
-        return g * (p * a ** (p - 1.0 if p < 1 else p - 1))
+            return g * 3.0 * a * a
+        return g * p * a ** (p - 1.0 if p < 1 else p - 1)
     flat = np.equal(p, 0)
     return np.where(flat, 0.0, g * p * np.power(a, np.where(flat, 1.0, p - 1.0)))
 
@@ -86,17 +86,20 @@ elementwise(np.float_power, _power_base, _power_exponent, singular=True)
 elementwise(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor(a / b))
 elementwise(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
 elementwise(np.negative, lambda g, y, x: -g)
+for _function, _signs_of in ((np.add, (1, 1)), (np.subtract, (1, -1))):
+    RULES[_function].signs = _signs_of  # type: ignore[attr-defined]
+    RULES[_function].unstretched.signs = _signs_of  # type: ignore[attr-defined]
 elementwise(np.positive, lambda g, y, x: g)
-elementwise(np.square, lambda g, y, x: g * (2 * x))
-elementwise(np.sqrt, lambda g, y, x: g * (0.5 / y), singular=True)
+elementwise(np.square, lambda g, y, x: g * 2.0 * x)
+elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, singular=True)
 elementwise(np.cbrt, lambda g, y, x: g / (3 * y * y), singular=True)
-elementwise(np.reciprocal, lambda g, y, x: -g * (y * y), singular=True)
+elementwise(np.reciprocal, lambda g, y, x: -g * y * y, singular=True)
 elementwise(np.exp, lambda g, y, x: g * y)
-elementwise(np.exp2, lambda g, y, x: g * (y * LOG2))
+elementwise(np.exp2, lambda g, y, x: g * LOG2 * y)
 elementwise(np.expm1, lambda g, y, x: g * (y + 1))
 elementwise(np.log, lambda g, y, x: g / x, singular=True)
-elementwise(np.log2, lambda g, y, x: g / (x * LOG2), singular=True)
-elementwise(np.log10, lambda g, y, x: g / (x * LOG10), singular=True)
+elementwise(np.log2, lambda g, y, x: g / LOG2 / x, singular=True)
+elementwise(np.log10, lambda g, y, x: g / LOG10 / x, singular=True)
 elementwise(np.log1p, lambda g, y, x: g / (1.0 + x), singular=True)
 elementwise(np.sin, lambda g, y, x: g * np.cos(x))
 elementwise(np.cos, lambda g, y, x: -g * np.sin(x))

@@ -18,6 +18,8 @@ from .registry import composite, define, unbroadcast
 
 def _h(a: Any) -> Any:
     """Conjugate transpose of the last two axes."""
+    if type(a) is np.ndarray and a.ndim == 2:
+        return a.T if a.dtype.kind != "c" else a.T.conj()
     t = np.swapaxes(a, -1, -2)
     return np.conj(t) if np.iscomplexobj(a) else t
 
@@ -34,10 +36,14 @@ def _like(x_bar: Any, x: Any) -> Any:
     return np.real(x_bar) if np.iscomplexobj(x_bar) and not np.iscomplexobj(x) else x_bar
 
 
+_FLOAT64 = np.dtype(np.float64)
+
 # -- matmul ------------------------------------------------------------------------------------------------------------
 
 
 def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if type(a) is type(b) is np.ndarray and a.ndim == 2 and a.dtype is b.dtype is _FLOAT64:
+        return g @ b.T if b.ndim == 2 else g[:, None] * b if b.ndim == 1 else _like(g @ _h(b), a)
     na, nb = np.ndim(a), np.ndim(b)
     if nb == 2:
         x_bar = g @ _h(b)
@@ -52,6 +58,8 @@ def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    if type(a) is type(b) is np.ndarray and a.ndim == 2 and b.ndim <= 2 and a.dtype is b.dtype is _FLOAT64:
+        return a.T @ g
     na, nb = np.ndim(a), np.ndim(b)
     if na == 2 and nb == 2:
         x_bar = _h(a) @ g

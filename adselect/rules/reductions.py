@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .registry import composite, define, linear
+from ..array import Array
+from .registry import AtIndex, composite, define, linear
 
 _NOT_GIVEN: Any = np._NoValue
 
@@ -51,12 +52,28 @@ def _sum_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdi
 define(np.sum, (_sum_vjp,), (_sum_jvp,), call=_fast_sum, lazy=True)
 
 
-@composite(np.mean)
-def _mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
+def _number(a: Any, axis: Any, keepdims: Any, where: Any) -> Any:
+    """How many elements enter each mean."""
     if where is True:
-        return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims) / count(np.shape(a), axis)
-    n = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
-    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, where=where) / n
+        return count(np.shape(a), axis)
+    return np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims is True)
+
+
+def _fast_mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
+    if where is True and dtype is None and isinstance(a, (np.ndarray, Array)) and a.dtype.kind in "fc" and a.dtype.itemsize > 2:
+        return np.add.reduce(a, axis, None, None, keepdims is True) / count(a.shape, axis)
+    return np.mean(a, axis=axis, dtype=dtype, keepdims=keepdims is True, where=where)
+
+
+def _mean_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
+    return _sum_vjp(g / _number(a, axis, keepdims, where), y, a, axis, None, keepdims, 0, where)
+
+
+def _mean_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
+    return _sum_jvp(d, y, a, axis, None, keepdims, 0, where) / _number(a, axis, keepdims, where)
+
+
+define(np.mean, (_mean_vjp,), (_mean_jvp,), call=_fast_mean, lazy=True)
 
 
 def _others(a: Any, axis: int) -> Any:
@@ -133,6 +150,10 @@ def _extremum_weights(y: Any, a: Any, axis: Any, keepdims: bool, where: Any) -> 
 
 
 def _extremum_vjp(g: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True) -> Any:
+    if axis is None and where is True and type(a) is np.ndarray and np.ndim(g) == 0 and a.ndim:
+        index = np.flatnonzero(a.reshape(-1) == y)
+        if len(index) == 1:  # no ties: the cotangent goes to one place
+            return AtIndex(np.unravel_index(index[0], a.shape), g)
     return expand(g, axis, keepdims is True, np.shape(a)) * _extremum_weights(y, a, axis, keepdims is True, where)
 
 

@@ -87,12 +87,20 @@ class Rule:
 
 
 class Elementwise(Rule):
-    """A broadcasting function with holomorphic partial derivatives: one product form per argument."""
+    """A broadcasting function with holomorphic partial derivatives: one product form per argument.
 
-    __slots__ = ()
+    ``unstretched`` is the same rule for calls in which no traced argument was broadcast (the other one is a Python
+    number): the reverse pass need not compare shapes then.
+    """
 
-    def __init__(self, function: Any, forms: Any, call: Any = None, singular: bool = False):
+    __slots__ = ("broadcasts", "signs", "unstretched")
+
+    def __init__(self, function: Any, forms: Any, call: Any = None, singular: bool = False, broadcasts: bool = True):
         super().__init__(function, forms, forms, call, lazy=True, singular=singular)
+        self.broadcasts = broadcasts and len(forms) > 1
+        # +1 or -1 per argument where the form is just ±g: the sum over broadcast axes is then taken first.
+        self.signs: tuple | None = None
+        self.unstretched = Elementwise(function, forms, call, singular, False) if self.broadcasts else self
 
     def pull(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         x = args[i]
@@ -129,6 +137,15 @@ class Elementwise(Rule):
         return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
 
 
+class AtIndex:
+    """A cotangent that is zero but at an index: the reverse pass adds it where it belongs, without a dense array."""
+
+    __slots__ = ("index", "value")
+
+    def __init__(self, index: Any, value: Any):
+        self.index, self.value = index, value
+
+
 class Linear(Rule):
     """Linear in the first argument, the others being parameters without a derivative."""
 
@@ -156,10 +173,12 @@ def unbroadcast(g: Any, y_shape: tuple, x_shape: tuple) -> Any:
     >>> unbroadcast(2.0, (3,), ())
     6.0
     """
-    g_shape = np.shape(g)
-    if y_shape == x_shape or (g_shape == x_shape and g_shape == y_shape):
+    if y_shape == x_shape:
         return g
+    g_shape = np.shape(g)
     lead = len(y_shape) - len(x_shape)
+    if g_shape == y_shape and y_shape[lead:] == x_shape:
+        return np.add.reduce(g, 0 if lead == 1 else tuple(range(lead)))
     count, axes = 1, []
     pad = len(y_shape) - len(g_shape)
     for k, n in enumerate(y_shape):

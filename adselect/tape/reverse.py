@@ -18,66 +18,85 @@ import numpy as np
 
 from ..array import Array, plain
 from ..rules.indexing import SET_ITEM, accumulate_at, pull_set_item, scatter
-from ..rules.registry import Elementwise
+from ..rules.registry import AtIndex, Elementwise
 from . import trace as _trace
 from .trace import CONSTANT, ITEM
 
 __all__ = ["pull_back"]
 
+_ALL = np.logical_and.reduce
 _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
 
-def pull_back(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool = False) -> list:
+def pull_back(
+    records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool = False
+) -> list | None:
     """Cotangents of the first ``n_leaves`` places, given the cotangents ``seeds`` of some places below n.
 
-    values are the leaves' values. An entry is None where no seed depends on the leaf. When a result is not finite the
+    values are the leaves' values. With consume the records are freed on the way back; the result is then None where a
+    second, careful pass would be needed. An entry is None where no seed depends on the leaf. When a result is not finite the
     pass is run again with strong zeros: a cotangent of 0 contributes 0, even through an infinite derivative.
     """
-    bars = _walk(records, n, n_leaves, seeds, strong=False)
+    bars = _walk(records, n, n_leaves, seeds, strong=False, consume=consume)
     grads = [_finish(bar, value) for bar, value in zip(bars, values, strict=True)]
-    if not all(_finite(g) for g in grads):
+    if not all([_finite(g) for g in grads]):
+        if consume:
+            return None
         bars = _walk(records, n, n_leaves, seeds, strong=True)
         grads = [_finish(bar, value) for bar, value in zip(bars, values, strict=True)]
-    if consume:
-        records.clear()
     return _separate(grads, seeds)
 
 
-def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: bool) -> list:
+def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: bool, consume: bool = False) -> list:
     bars: list[Any] = [None] * n
     owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
     for place, seed in seeds.items():
         bars[place] = seed
-    getitem = _trace.GETITEM
+    getitem, ndarray, add = _trace.GETITEM, np.ndarray, np.add
     for k in range(n - 1, n_leaves - 1, -1):
         g = bars[k]
         if g is None:
             continue
         bars[k] = None
-        record = records.get(k)
+        record = records.pop(k, None) if consume else records.get(k)
         if record is None:  # a place taken by a thread that wrote nothing
             continue
         rule, parents, y, args, kwargs = record
         if type(g) is _Scatter:
             g = g.total()
         if type(rule) is Elementwise:
-            vjps = rule.vjps
+            vjps, broadcasts = rule.vjps, rule.broadcasts
             dtype = getattr(y, "dtype", None)
             real = (dtype is _FLOAT64 or dtype is _FLOAT32) and not strong
+            signs = rule.signs
             for i, p in enumerate(parents):
                 if p < 0:
                     continue
-                if real:
+                if signs is not None and real:
+                    x_bar = g
+                    if broadcasts:
+                        shape = y.shape
+                        x = args[i]
+                        if getattr(x, "shape", ()) != shape:
+                            x_bar = rule.reduce(x_bar, shape, x)
+                    if signs[i] < 0:
+                        x_bar = -x_bar
+                elif real:
                     x_bar = vjps[i](g, y, *args)
-                    x = args[i]
-                    shape = y.shape
-                    if getattr(x, "shape", ()) != shape:
-                        x_bar = rule.reduce(x_bar, shape, x)
+                    if broadcasts:
+                        x = args[i]
+                        shape = y.shape
+                        if getattr(x, "shape", ()) != shape:
+                            x_bar = rule.reduce(x_bar, shape, x)
                 else:
                     x_bar = rule.pull(i, g, y, args, kwargs) if not strong else rule.pull_strong(i, g, y, args, kwargs)
                 b = bars[p]
                 if b is None:
                     bars[p] = x_bar
+                    # A form computes a new array, or returns the cotangent it was given.
+                    owned[p] = x_bar is not g and type(x_bar) is ndarray and x_bar.base is None
+                elif owned[p] and type(x_bar) is ndarray and b.shape == x_bar.shape and b.dtype is x_bar.dtype:
+                    add(b, x_bar, b)
                 else:
                     _accumulate(bars, owned, p, b, x_bar)
             continue
@@ -113,7 +132,9 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
         for i, p in enumerate(parents):
             if p >= 0:
                 x_bar = rule.pull(i, g, y, args, kwargs)
-                if x_bar is not None:
+                if type(x_bar) is AtIndex:
+                    _accumulate_index(bars, owned, p, args[i], x_bar.index, x_bar.value)
+                elif x_bar is not None:
                     _add(bars, owned, p, x_bar)
     return bars[:n_leaves]
 
@@ -171,20 +192,27 @@ def _accumulate_index(bars: list, owned: bytearray, p: int, x: Any, index: Any, 
     b = bars[p]
     if isinstance(g, Array) or isinstance(b, (Array, _Scatter)):
         if type(b) is not _Scatter:
-            dtype = g.dtype if g.dtype.kind in "fc" else np.dtype(float)
+            dtype = getattr(g, "dtype", None)
+            dtype = dtype if dtype is not None and dtype.kind in "fc" else np.dtype(float)
             b = bars[p] = _Scatter(np.shape(x), dtype, b)
         b.parts.append(g)
         b.indices.append(index)
         return
     shape = x.shape
     if not (owned[p] and type(b) is np.ndarray and b.shape == shape):
-        dtype = np.result_type(g) if b is None else np.result_type(b, g)
+        dtype = getattr(g, "dtype", _FLOAT64)
+        if b is not None and getattr(b, "dtype", dtype) is not dtype:
+            dtype = np.result_type(b, g)
         buffer = np.zeros(shape, dtype)
         if b is not None:
             buffer += b
         bars[p] = b = buffer
         owned[p] = 1
-    accumulate_at(b, index, g)
+    kind = type(index)
+    if kind is slice or kind is int:
+        b[index] += g
+    else:
+        accumulate_at(b, index, g)
 
 
 def _dense(g: Any, y: Any) -> Any:
@@ -211,13 +239,12 @@ def _finite(grad: Any) -> bool:
     grad = plain(grad)
     kind = type(grad)
     if kind is np.ndarray:
-        if grad.dtype.kind not in "fc":
-            return True
-        flat = grad.reshape(-1)
+        if grad.size < 20_000 or grad.dtype is not _FLOAT64:
+            return grad.dtype.kind not in "fc" or bool(_ALL(np.isfinite(grad), None))
         # One BLAS pass; an overflow of the sum of squares only costs a second, careful look.
-        with np.errstate(all="ignore"):
-            total = np.vdot(flat, flat)
-        return math.isfinite(total.real) or bool(np.isfinite(flat).all())
+        flat = grad.reshape(-1)
+        total = np.vdot(flat, flat)
+        return math.isfinite(total) or bool(np.isfinite(flat).all())
     if kind is np.float64 or kind is float:
         return math.isfinite(grad)
     return kind not in (np.float32, np.complex128, complex, np.complex64) or bool(np.isfinite(grad))

@@ -21,6 +21,7 @@ from ..array import (
     UNARY_OPERATORS,
     Array,
     absorb,
+    covers_all,
     dispatch,
     function_call,
     is_basic,
@@ -42,13 +43,16 @@ _PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.fl
 class Trace:
     """The records of one differentiated call, by place; places are handed out by an atomic counter (threads)."""
 
-    __slots__ = ("level", "next_place", "open", "records")
+    __slots__ = ("level", "next_place", "open", "records", "selecting")
 
     def __init__(self) -> None:
         self.level = next(_LEVELS)
         self.records: dict[int, Any] = {}
         self.next_place: Callable[[], int] = itertools.count().__next__
         self.open = True
+        # Places of scalars compared with one another: they decide a selection (Python's min and max), which depends on
+        # them with slope zero.
+        self.selecting: set[int] = set()
 
     def leaf(self, value: Any) -> TapeArray:
         """A new traced value that depends on nothing: an argument of f."""
@@ -190,6 +194,9 @@ class EngineArray(Array):
     def _setitem(self, index: Any, value: Any) -> Any:
         from ..rules.indexing import set_item
 
+        if covers_all(index):
+            value = np.broadcast_to(value, self.shape)
+            return value.astype(self.dtype) if value.dtype != self.dtype else np.copy(value)
         return dispatch(set_item, (self, value, index), {})
 
 
@@ -264,14 +271,16 @@ class TapeArray(EngineArray):
         return ufunc_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if len(args) == 1 and args[0] is self and not kwargs:
-            rule = RULES.get(function)
+        if args and args[0] is self and function in _SIMPLE:
             trace = self.trace
-            if rule is not None and trace.open and rule.lazy:
+            if trace.open and all([type(a) in _OPTIONS for a in args[1:]]) and all(
+                [type(v) in _OPTIONS for v in kwargs.values()]
+            ):
+                rule = RULES[function]
                 x = self.value
-                y = rule.call(x)
+                y = rule.call(x, *args[1:], **kwargs)
                 place = trace.next_place()
-                trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+                trace.records[place] = (rule, (self.place,), y, (x, *args[1:]), kwargs)
                 array = _new(TapeArray)
                 array.value, array.trace, array.place = y, trace, place
                 return array
@@ -299,6 +308,9 @@ class TapeArray(EngineArray):
 
 
 _new: Callable[[type], Any] = TapeArray.__new__  # type: ignore[assignment]
+# Functions of one array with a single result and options only: recorded without looking for other traced arguments.
+_SIMPLE = frozenset({np.sum, np.mean, np.max, np.min, np.prod, np.cumsum})
+_OPTIONS = frozenset({int, bool, type(None), type})
 
 
 class _Constant(Rule):
@@ -317,11 +329,23 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         kind = type(other)
         trace = self.trace
         a = self.value
+        if other is self and square is not None:
+            return square(self)
         if kind is TapeArray:
             if other.trace is not trace:
                 return ufunc_call(function, "__call__", (self, other), {})
             b = other.value
             parents = (self.place, other.place)
+        elif kind is float or kind is int:
+            try:
+                y = operate(a, other)
+            except ZeroDivisionError:
+                y = function(a, other)
+            place = trace.next_place()
+            trace.records[place] = (unstretched, (self.place, -1), y, (a, other), _EMPTY)
+            array = _new(TapeArray)
+            array.value, array.trace, array.place = y, trace, place
+            return array
         elif kind in _PLAIN:
             b = other
             if kind is np.ndarray and b.dtype == object:
@@ -341,8 +365,9 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
 
     def backward(self: TapeArray, other: Any) -> Any:
         kind = type(other)
-        if kind not in _PLAIN or kind is np.ndarray:
-            return _slow_backward(self, other)
+        if kind is not float and kind is not int:
+            if kind not in _PLAIN or kind is np.ndarray:
+                return _slow_backward(self, other)
         trace = self.trace
         b = self.value
         try:
@@ -350,15 +375,34 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         except ZeroDivisionError:
             y = function(other, b)
         place = trace.next_place()
-        trace.records[place] = (rule, (-1, self.place), y, (other, b), _EMPTY)
+        trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)
         array = _new(TapeArray)
         array.value, array.trace, array.place = y, trace, place
         return array
 
+    unstretched = getattr(rule, "unstretched", rule)
+    # x * x is recorded as a square: one contribution to the cotangent instead of two.
+    square = _unary(np.square, lambda x: x * x, RULES[np.square]) if function is np.multiply else None
     name = function_names[function]
     _slow_forward = getattr(Array, f"__{name}__")
     _slow_backward = getattr(Array, f"__r{name}__")
     return forward, backward
+
+
+def _power(general: Callable, square: Rule) -> Callable:
+    def power(self: TapeArray, other: Any) -> Any:
+        if type(other) is not int or other != 2:
+            return general(self, other)
+        trace = self.trace
+        x = self.value
+        y = x**2
+        place = trace.next_place()
+        trace.records[place] = (square, (self.place,), y, (x,), _EMPTY)
+        array = _new(TapeArray)
+        array.value, array.trace, array.place = y, trace, place
+        return array
+
+    return power
 
 
 def _unary(function: Any, operate: Callable, rule: Rule) -> Callable:
@@ -379,7 +423,10 @@ def _comparison(operate: Callable, slow: Callable) -> Callable:
     def compare(self: TapeArray, other: Any) -> Any:
         kind = type(other)
         if kind is TapeArray and other.trace is self.trace:
-            return operate(self.value, other.value)
+            result = operate(self.value, other.value)
+            if type(result) is not np.ndarray:
+                self.trace.selecting.update((self.place, other.place))
+            return result
         if kind is float or kind is int:
             return operate(self.value, other)
         return slow(self, other)
@@ -400,6 +447,7 @@ def install() -> None:
             forward, backward = _binary(function, getattr(operator, name), rule)
             setattr(TapeArray, f"__{name}__", forward)
             setattr(TapeArray, f"__r{name}__", backward)
+    TapeArray.__pow__ = _power(TapeArray.__pow__, RULES[np.square])  # type: ignore[method-assign]
     for name, function in UNARY_OPERATORS.items():
         rule = RULES.get(function)
         if rule is not None:

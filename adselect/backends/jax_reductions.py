@@ -1,0 +1,244 @@
+"""Reductions and decompositions of the JAX face that need more than a name: order statistics, norms, linear algebra."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from .jax_table import TABLE, absolute, concrete, is_complex, power_of_number, root, safe, translation
+
+__all__: list[str] = []
+
+
+# -- order statistics: equal elements share the slope -----------------------------------------------------------------
+
+
+def _to_last(a: Any, axis: Any) -> tuple[Any, tuple]:
+    """a with the axes to be reduced joined into the last one, and the shape of the result under keepdims."""
+    a = jnp.asarray(a)
+    if not jnp.issubdtype(a.dtype, jnp.inexact):
+        a = a.astype(float)
+    axes = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
+    axes = tuple(k % a.ndim for k in axes)
+    rest = [k for k in range(a.ndim) if k not in axes]
+    kept = tuple(1 if k in axes else n for k, n in enumerate(a.shape))
+    return jnp.transpose(a, (*rest, *axes)).reshape(*[a.shape[k] for k in rest], -1), kept
+
+
+def _ranked(a: Any, ranks: Any) -> Any:
+    """The elements of the given ranks along the last axis: the mean of all elements equal to each."""
+    ordered = jnp.sort(lax.stop_gradient(a), axis=-1)
+    chosen = jnp.take(ordered, ranks, axis=-1, mode="clip")
+    equal = a[..., None, :] == chosen[..., None]
+    return jnp.sum(jnp.where(equal, a[..., None, :], 0), -1) / jnp.sum(equal, -1).astype(a.dtype)
+
+
+def _between(h: Any, n: int) -> tuple[Any, Any]:
+    """Rank below the (fractional) rank h, and the weight of the rank above it."""
+    h = jnp.clip(h, 0, n - 1)
+    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, max(n - 2, 0))
+    return low.astype(int), h - low
+
+
+def _at(rounding: Callable) -> Callable:
+    return lambda q, n: (rounding(lax.stop_gradient(q * (n - 1))).astype(int), 0 * q)
+
+
+def _midpoint(q: Any, n: int) -> tuple[Any, Any]:
+    low, t = _between(q * (n - 1), n)
+    return low, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)
+
+
+def _plotting(alpha: float, beta: float) -> Callable:
+    return lambda q, n: _between(n * q + alpha + q * (1 - alpha - beta) - 1, n)
+
+
+# method -> (q, n) -> (rank below, weight of the rank above)
+_QUANTILES: dict[str, Callable] = {
+    "linear": _plotting(1, 1),
+    "lower": _at(jnp.floor),
+    "higher": _at(jnp.ceil),
+    "nearest": _at(jnp.round),
+    "midpoint": _midpoint,
+    "interpolated_inverted_cdf": _plotting(0, 1),
+    "hazen": _plotting(0.5, 0.5),
+    "weibull": _plotting(0, 0),
+    "median_unbiased": _plotting(1 / 3, 1 / 3),
+    "normal_unbiased": _plotting(3 / 8, 3 / 8),
+}
+
+
+@translation(np.quantile)
+def _quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: bool = False,
+    **kwargs: Any,
+) -> Any:
+    if method not in _QUANTILES or kwargs.get("weights") is not None:
+        return jnp.quantile(a, q, axis=axis, method=method, keepdims=keepdims, **kwargs)
+    a, kept = _to_last(a, axis)
+    q = jnp.asarray(q, None if hasattr(q, "dtype") else a.dtype)
+    n = a.shape[-1]
+    low, t = _QUANTILES[method](q.reshape(-1), n)
+    below, above = _ranked(a, low), _ranked(a, jnp.minimum(low + 1, n - 1))
+    # An infinite neighbour of weight zero must not make a NaN.
+    y = jnp.where(t == 0, below, jnp.where(t == 1, above, below + (above - below) * t))
+    y = jnp.where(jnp.any(jnp.isnan(a), -1, keepdims=True), jnp.nan, y)
+    y = jnp.moveaxis(y, -1, 0)
+    return y.reshape(q.shape + (kept if keepdims else y.shape[1:]))
+
+
+@translation(np.percentile)
+def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
+    q = q / 100 if hasattr(q, "dtype") else np.true_divide(q, 100)
+    return _quantile(a, q if np.ndim(q) or not isinstance(q, np.generic) else float(q), *args, **kwargs)
+
+
+@translation(np.median)
+def _median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
+
+
+# -- norms ------------------------------------------------------------------------------------------------------------
+
+
+@translation(np.linalg.norm)
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    x = jnp.asarray(x)
+    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
+    if axis is None:
+        if ord is None:
+            return root(jnp.sum(_squared(x), keepdims=keepdims))
+        axis = tuple(range(x.ndim))
+    axis = (axis,) if np.ndim(axis) == 0 else tuple(axis)
+    if len(axis) == 1:
+        return _vector_norm(x, 2 if ord is None else ord, axis[0], keepdims)
+    if len(axis) == 2:
+        return _matrix_norm(x, "fro" if ord is None else ord, axis, keepdims)
+    raise ValueError("Improper number of dimensions to norm.")
+
+
+def _squared(x: Any) -> Any:
+    return x.real * x.real + x.imag * x.imag if is_complex(x) else x * x
+
+
+def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
+    if isinstance(ord, str):
+        raise ValueError(f"Invalid norm order '{ord}' for vectors")
+    options = {"axis": axis, "keepdims": keepdims}
+    if ord == 2:
+        return root(jnp.sum(_squared(x), **options))
+    if ord == np.inf:
+        return jnp.max(absolute(x), **options)
+    if ord == -np.inf:
+        return jnp.min(absolute(x), **options)
+    if ord == 0:
+        return jnp.sum((x != 0).astype(_squared(x).dtype), **options)
+    if ord == 1:
+        return jnp.sum(absolute(x), **options)
+    total = jnp.sum(power_of_number(absolute(x), ord), **options)
+    if ord < 0:
+        return power_of_number(total, 1 / ord)
+    return safe(lambda t: power_of_number(t, 1 / ord), total == 0, total)
+
+
+def _matrix_norm(x: Any, ord: Any, axis: tuple, keepdims: bool) -> Any:
+    rows, columns = (k % x.ndim for k in axis)
+    if rows == columns:
+        raise ValueError("Duplicate axes given.")
+    if ord == "fro":
+        return root(jnp.sum(_squared(x), axis=(rows, columns), keepdims=keepdims))
+    if ord in ("nuc", 2, -2):
+        values = jnp.linalg.svd(jnp.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
+        y = jnp.sum(values, -1) if ord == "nuc" else jnp.max(values, -1) if ord == 2 else jnp.min(values, -1)
+    elif ord in (1, -1, np.inf, -np.inf):
+        inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
+        totals = jnp.sum(absolute(x), axis=inner, keepdims=True)
+        y = (jnp.max if ord > 0 else jnp.min)(totals, axis=outer, keepdims=True)
+        y = jnp.squeeze(y, (rows, columns))
+    else:
+        raise ValueError("Invalid norm order for matrices.")
+    return jnp.expand_dims(y, tuple(sorted((rows, columns)))) if keepdims else y
+
+
+@translation(getattr(np.linalg, "vector_norm", None))
+def _array_api_vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    x = jnp.asarray(x)
+    axis = tuple(range(x.ndim)) if axis is None else (axis,) if np.ndim(axis) == 0 else tuple(axis)
+    axis = tuple(k % x.ndim for k in axis)
+    return _vector_norm(x, ord, axis, keepdims)
+
+
+@translation(getattr(np.linalg, "matrix_norm", None))
+def _array_api_matrix_norm(x: Any, keepdims: bool = False, ord: Any = "fro") -> Any:
+    return _matrix_norm(jnp.asarray(x), ord, (-2, -1), keepdims)
+
+
+@translation(np.linalg.cond)
+def _cond(x: Any, p: Any = None) -> Any:
+    x = jnp.asarray(x)
+    if p in (None, 2, -2):
+        values = jnp.linalg.svd(x, compute_uv=False)
+        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+    return _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(x), p, (-2, -1), False)
+
+
+# -- decompositions ---------------------------------------------------------------------------------------------------
+
+
+@translation(np.linalg.svd)
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
+    rows, columns = jnp.shape(a)[-2:]
+    if not compute_uv or not full_matrices or rows == columns:
+        return jnp.linalg.svd(a, full_matrices and compute_uv, compute_uv, hermitian)
+    # JAX differentiates the thin factors only. The rest is fixed up to a rotation by being orthonormal to them.
+    u, s, vh = jnp.linalg.svd(a, full_matrices=False)
+    full_u, _, full_vh = jnp.linalg.svd(lax.stop_gradient(a), full_matrices=True)
+    k = min(rows, columns)
+    if rows > columns:
+        u = jnp.concatenate([u, _complement(u, full_u[..., :, k:])], -1)
+    else:
+        v = _adjoint(vh)
+        vh = _adjoint(jnp.concatenate([v, _complement(v, _adjoint(full_vh)[..., :, k:])], -1))
+    return type(np.linalg.svd(np.eye(1)))(u, s, vh)
+
+
+def _adjoint(x: Any) -> Any:
+    return jnp.conj(jnp.swapaxes(x, -1, -2))
+
+
+def _complement(basis: Any, rest: Any) -> Any:
+    """The columns ``rest``, orthonormal to the columns of ``basis`` wherever those move."""
+    x = rest - basis @ (_adjoint(basis) @ rest)
+    factor = jnp.linalg.cholesky(_adjoint(x) @ x)
+    return _adjoint(jnp.linalg.solve(factor, _adjoint(x)))
+
+
+# -- linear algebra that NumPy refuses and JAX answers with NaN -------------------------------------------------------
+
+
+def _or_error(function: Any, message: str) -> None:
+    target = TABLE[function]
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        y = target(*args, **kwargs)
+        value = concrete(y)
+        if value is not None and not np.isfinite(value).all():
+            inputs = [concrete(a) for a in args]
+            if all(a is None or a.dtype.kind not in "fc" or np.isfinite(a).all() for a in inputs):
+                raise np.linalg.LinAlgError(message)
+        return y
+
+    TABLE[function] = call
+
+
+_or_error(np.linalg.solve, "Singular matrix")
+_or_error(np.linalg.inv, "Singular matrix")
+_or_error(np.linalg.cholesky, "Matrix is not positive definite")

@@ -1,0 +1,324 @@
+"""compare: differentiate one function with every backend and say whether, and how far apart, they are."""
+
+from __future__ import annotations
+
+import html
+import itertools
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Iterable
+
+import numpy as np
+
+from ..adtypes import ADType
+from ..backends.registry import BackendInfo, available_backends, name_of
+from ..errors import ADSelectTypeError, BackendNotInstalledError
+from ..operators.gradient import withgradient
+from .checks import is_exact, tolerance
+from .results import difference, entries, magnitude, short
+
+__all__ = ["Report", "Row", "compare", "measure"]
+
+
+@dataclass
+class Row:
+    """One backend in a comparison.
+
+    status: ``"ok"``, ``"differs"``, ``"error"`` or ``"skipped"``; value: of f; gradient: its entries by path; distance:
+    per entry the difference to the reference row; seconds: of one call of ``withgradient``, the first one not counted;
+    peak: bytes allocated at most during a call, None unless asked for; reason: the error, or why it was skipped.
+    """
+
+    adtype: ADType
+    status: str = "ok"
+    value: Any = None
+    gradient: dict[str, Any] = field(default_factory=dict)
+    distance: dict[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+    peak: int | None = None
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The choice as it is written."""
+        return repr(self.adtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as plain data."""
+        return {
+            "adtype": self.name,
+            "status": self.status,
+            "value": _plain(self.value),
+            "gradient": {k: _plain(v) for k, v in self.gradient.items()},
+            "distance": {k: _finite(d) for k, d in self.distance.items()},
+            "seconds": self.seconds,
+            "peak": self.peak,
+            "reason": self.reason,
+        }
+
+
+class Report:
+    """What ``compare`` found: ``agree``, ``rows``, ``differences``; prints as a table.
+
+    agree: whether at least two backends gave a gradient, all of them the same within the tolerances, and none raised.
+    differences: for every pair of backends the largest difference per argument (and of the value). reference: the name
+    of the row that is closest to the others.
+
+    >>> import adselect as ad
+    >>> report = compare(lambda x: x**2, 3.0, adtypes=[ad.AutoTape(), ad.AutoForward()])
+    >>> report.agree, report.differences["AutoTape()", "AutoForward()"]
+    (True, {'value': 0.0, 'args[0]': 0.0})
+    """
+
+    def __init__(self, rows: list[Row], rtol: float | None = None):
+        self.rows = rows
+        self.rtol = rtol
+        ran = [r for r in rows if r.status in ("ok", "differs")]
+        self.differences: dict[tuple[str, str], dict[str, float]] = {}
+        clashes: dict[int, int] = {id(r): 0 for r in ran}
+        distances: dict[int, float] = {id(r): 0.0 for r in ran}
+        for a, b in itertools.combinations(ran, 2):
+            apart = _apart(a, b)
+            self.differences[a.name, b.name] = apart
+            clash = any(d > self._allowed(a, b, path) for path, d in apart.items())
+            for row in (a, b):
+                clashes[id(row)] += clash
+                distances[id(row)] += max(apart.values(), default=0.0)
+        # The reference is the row that clashes least; an exact backend before an approximate one.
+        best = min(ran, key=lambda r: (clashes[id(r)], not is_exact(r.adtype), distances[id(r)]), default=None)
+        self.reference = best.name if best is not None else ""
+        for row in ran:
+            row.distance = _apart(row, best)
+            near = all(d <= self._allowed(row, best, path) for path, d in row.distance.items())
+            row.status = "ok" if near else "differs"
+        errors = any(r.status == "error" for r in rows)
+        self.agree = len(ran) > 1 and not any(clashes.values()) and not errors
+
+    def _allowed(self, a: Row, b: Row, path: str) -> float:
+        """The largest difference of two rows at a path that counts as agreement."""
+        x, y = (a.value, b.value) if path == "value" else (a.gradient.get(path), b.gradient.get(path))
+        size = max(magnitude(x), magnitude(y)) or max(map(magnitude, a.gradient.values()), default=1.0) or 1.0
+        if self.rtol is not None:
+            return self.rtol * size
+        dtypes = [getattr(v, "dtype", np.dtype(float)) for v in (x, y, a.value)]
+        single = any("float32" in str(d) or "complex64" in str(d) for d in dtypes)
+        dtype = np.float32 if single else float
+        if path == "value":
+            return (1e-5 if single else 1e-10) * size
+        return max(tolerance(a.adtype, dtype=dtype), tolerance(b.adtype, dtype=dtype)) * size
+
+    # -- the report as a table ------------------------------------------------------------------------------------
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Header and rows of the table that is printed, as text."""
+        paths = list(dict.fromkeys(p for r in self.rows for p in r.distance))
+        timed, weighed = (any(getattr(r, a) is not None for r in self.rows) for a in ("seconds", "peak"))
+        header = ["adtype", "value", *[f"Δ {p}" for p in paths if p != "value"]]
+        header += ["time"] * timed + ["memory"] * weighed + ["verdict"]
+        body = []
+        for row in self.rows:
+            cells = [row.name, "" if row.value is None else _value(row.value)]
+            for path in paths:
+                if path != "value":
+                    cells.append("reference" if row.name == self.reference else _scientific(row.distance.get(path)))
+            if timed:
+                cells.append("" if row.seconds is None else _seconds(row.seconds))
+            if weighed:
+                cells.append("" if row.peak is None else f"{row.peak / 1e6:.3g} MB")
+            verdict = f"{row.status}: {row.reason}" if row.reason else row.status
+            cells.append(verdict if len(verdict) <= 120 else verdict[:119] + "…")
+            body.append(cells)
+        return header, body
+
+    def summary(self) -> str:
+        """The verdict in one sentence."""
+        ran = [r for r in self.rows if r.status in ("ok", "differs")]
+        if len(ran) < 2:
+            return f"nothing to compare: {len(ran)} backend{'s' * (len(ran) != 1)} gave a gradient"
+        worst = max(self.differences, key=lambda pair: max(self.differences[pair].values(), default=0.0))
+        apart = self.differences[worst]
+        path = max(apart, key=lambda p: apart[p])
+        verdict = "agree" if self.agree else "do NOT agree" if any(r.status == "differs" for r in ran) else "agree, others raised"
+        return f"{len(ran)} backends {verdict}; largest difference {_scientific(apart[path])} at {path}, {worst[0]} and {worst[1]}"
+
+    def __repr__(self) -> str:
+        header, body = self.table()
+        widths = [max(len(r[i]) for r in [header, *body]) for i in range(len(header))]
+        lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in [header, *body]]
+        rule = "  ".join("─" * w for w in widths)
+        return "\n".join([lines[0], rule[: max(map(len, lines))], *lines[1:], "", self.summary()])
+
+    def _repr_html_(self) -> str:
+        header, body = self.table()
+        head = "".join(f"<th>{html.escape(c)}</th>" for c in header)
+        rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in r) + "</tr>" for r in body)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{html.escape(self.summary())}</p>"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report as plain data, ready for ``json.dumps``.
+
+        >>> import adselect as ad
+        >>> report = compare(lambda x: x**2, 3.0, adtypes=[ad.AutoTape(), ad.AutoForward()])
+        >>> report.to_dict()["agree"]
+        True
+        """
+        return {
+            "agree": self.agree,
+            "reference": self.reference,
+            "rows": [r.to_dict() for r in self.rows],
+            "differences": [
+                {"pair": list(pair), **{p: _finite(d) for p, d in apart.items()}} for pair, apart in self.differences.items()
+            ],
+        }
+
+
+def compare(
+    f: Callable,
+    *args: Any,
+    adtypes: Iterable[ADType] | None = None,
+    rtol: float | None = None,
+    memory: bool = False,
+    **kwargs: Any,
+) -> Report:
+    """Differentiate ``f(*args, **kwargs)`` with several backends and report whether they agree.
+
+    adtypes: which (default: every backend, those without their package being skipped rows); rtol: relative tolerance of
+    every comparison instead of the one that fits each pair (1e-10 for exact float64, 1e-5 for float32 and finite
+    differences); memory: also measure the peak of Python's and NumPy's allocations, which slows the calls down. The
+    other keyword arguments go to f.
+
+    Raises nothing for a backend that fails: its row holds the error, and ``report.agree`` is False. Cost: two calls of
+    withgradient per backend (three with memory).
+
+    >>> import numpy as np, adselect as ad
+    >>> report = compare(lambda x: np.sum(x**3), np.array([1.0, 2.0]), adtypes=[ad.AutoTape(), ad.AutoForward()])
+    >>> report.agree
+    True
+    >>> [row.status for row in report.rows]
+    ['ok', 'ok']
+    """
+    if adtypes is None:
+        adtypes = [b.adtype for b in available_backends()]
+    return Report([measure(f, a, args, kwargs, memory=memory) for a in checked(adtypes)], rtol)
+
+
+def checked(adtypes: Iterable[ADType]) -> list[ADType]:
+    """The adtypes as a list; anything but adtype objects is refused."""
+    adtypes = [adtypes] if isinstance(adtypes, (ADType, str, type)) else list(adtypes)
+    for a in adtypes:
+        if not isinstance(a, ADType):
+            written = f"{a.__name__}()" if isinstance(a, type) else "AutoTape()"
+            raise ADSelectTypeError(f"adtypes are objects such as {written}, got {a!r}")
+    return adtypes
+
+
+def measure(f: Callable, adtype: ADType, args: tuple, kwargs: dict, memory: bool = False) -> Row:
+    """One backend's row: value, gradient, time; its error where it raises.
+
+    >>> from adselect import AutoTape
+    >>> measure(lambda x: x**2, AutoTape(), (3.0,), {}).gradient
+    {'args[0]': 6.0}
+    """
+    row = Row(adtype)
+    try:
+        value, gradient = withgradient(f, adtype, *args, **kwargs)
+        start = time.perf_counter()
+        withgradient(f, adtype, *args, **kwargs)
+        row.seconds = time.perf_counter() - start
+        if memory:
+            row.peak = _peak(lambda: withgradient(f, adtype, *args, **kwargs))
+        row.value = _loss(value)
+        row.gradient = entries(gradient, "args")
+    except BackendNotInstalledError:
+        info = next((b for b in available_backends() if name_of(b.adtype) == name_of(adtype)), None)
+        row.status, row.reason = "skipped", _missing(adtype, info)
+    except Exception as error:
+        row.status = "error"
+        row.reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+    return row
+
+
+def _missing(adtype: ADType, info: BackendInfo | None) -> str:
+    install = f"; {info.install}" if info is not None and info.install else ""
+    return f"{adtype.requires} is not installed{install}"
+
+
+def _loss(value: Any) -> Any:
+    """The number in what f returned, without auxiliary output."""
+    if isinstance(value, dict):
+        return next(iter(value.values()))
+    return value[0] if isinstance(value, tuple) else value
+
+
+def _peak(call: Callable) -> int:
+    import tracemalloc
+
+    running = tracemalloc.is_tracing()
+    if not running:
+        tracemalloc.start()
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1] - before
+    finally:
+        if not running:
+            tracemalloc.stop()
+
+
+def _apart(a: Row, b: Row) -> dict[str, float]:
+    """The difference of two rows: of the value, and per entry of the gradient."""
+    found = {"value": difference(a.value, b.value)}
+    for path in dict.fromkeys([*a.gradient, *b.gradient]):
+        if path not in a.gradient or path not in b.gradient:
+            found[path] = math.inf
+            continue
+        x, y = a.gradient[path], b.gradient[path]
+        if (x is None) != (y is None):
+            # Zeros of a backend that cannot see independence are no disagreement with None.
+            blind = b if x is None else a
+            found[path] = magnitude(y if x is None else x) if not is_exact(blind.adtype) else math.inf
+        else:
+            found[path] = difference(x, y)
+    return found
+
+
+def _scientific(number: float | None) -> str:
+    if number is None:
+        return ""
+    return "0" if number == 0 else "inf" if math.isinf(number) else f"{number:.1e}"
+
+
+def _value(value: Any) -> str:
+    return f"{float(value):.10g}" if isinstance(value, (float, np.floating)) else short(value)
+
+
+def _seconds(seconds: float) -> str:
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} µs"
+
+
+def _finite(number: float) -> float | str:
+    return number if math.isfinite(number) else repr(number)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays as lists, complex numbers as pairs, what is not finite as text."""
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    array = np.asarray(value) if not hasattr(value, "detach") else value.detach().cpu().numpy()
+    if array.dtype.kind == "c":
+        return {"real": _plain(array.real), "imag": _plain(array.imag)}
+    if array.dtype.kind not in "fiub":
+        return repr(value)
+    listed = array.tolist()
+    return _finite_list(listed)
+
+
+def _finite_list(listed: Any) -> Any:
+    if isinstance(listed, list):
+        return [_finite_list(v) for v in listed]
+    return _finite(listed) if isinstance(listed, float) else listed
