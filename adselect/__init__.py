@@ -22,6 +22,7 @@ from .errors import (
 from .operators.gradient import gradient, pullback, withgradient
 from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
 from .operators.jacobian import jacobian, withjacobian
+from .operators.prepare import prepare, source
 from .operators.pushforward import derivative, pushforward, second_derivative
 from .structure import Const, project_to
 from .toolbox.buffer import Buffer

@@ -66,6 +66,10 @@ class Array:
         """The value one level further in."""
         return self.value
 
+    def _constant(self, value: np.ndarray) -> Any:
+        """value as an Array of this engine that depends on nothing yet: what ``np.zeros_like(x)`` and ``like=x`` give."""
+        raise NotImplementedError
+
     @property
     def _closed(self) -> bool:
         """Whether the derivative this value belonged to is over: from then on it behaves as its plain value."""
@@ -81,6 +85,8 @@ class Array:
         return ufunc_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in CREATORS:  # called with like=self
+            return created(self, function, args, kwargs)
         return function_call(function, args, kwargs)
 
     @property
@@ -636,12 +642,31 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     if function in _WRITERS:
         return _WRITERS[function](*args, **kwargs)
     out = kwargs.pop("out", None) if "out" in kwargs else None
-    if "like" in kwargs:
-        kwargs = {k: v for k, v in kwargs.items() if k != "like"}
     result = dispatch(function, args, kwargs)
     if out is not None:
         return _write_out(out, result, function.__name__)
     return result
+
+
+# Functions that reach us only by their like= argument: array constructors.
+CREATORS = frozenset(
+    {
+        *(np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray, np.require),
+        *(np.zeros, np.ones, np.empty, np.full, np.eye, np.identity, np.tri, np.arange),
+        *(np.fromfunction, np.fromiter, np.frombuffer, np.fromstring, np.fromfile, np.loadtxt, np.genfromtxt),
+    }
+)
+
+
+def created(like: Array, function: Any, args: tuple, kwargs: dict) -> Any:
+    """``function(*args, like=like, **kwargs)``: a traced array, so that traced values can be written into it."""
+    if function is np.full and is_traced(args[1:]):
+        value = namespace.full(*args, **{k: v for k, v in kwargs.items() if k == "dtype"})
+    elif is_traced(args[:1]):
+        value = namespace.asarray(args[0], dtype=kwargs.get("dtype"), copy=function is np.array or None)
+    else:
+        value = function(*args, **kwargs)
+    return value if isinstance(value, Array) or like._closed else like._constant(value)
 
 
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:

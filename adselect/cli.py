@@ -90,12 +90,12 @@ def _backends(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
-    header = ["backend", "adtype", "version", "reverse", "forward", "sees None"]
+    header = ["adtype", "version", "reverse", "forward", "sees None"]
     body = []
     for row in rows:
         marks = [_mark(row[c]) for c in ("reverse", "forward", "detects_independence")]
         version = (row["version"] or "?") if row["installed"] else f"missing: {row['install']}"
-        body.append([row["name"], row["adtype"], version, *marks])
+        body.append([row["adtype"], version, *marks])
     _print_table(header, body, [not row["installed"] for row in rows])
     return 0
 
@@ -232,7 +232,7 @@ def _print_table(header: list[str], body: list[list[str]], marked: list[bool]) -
 
         table = Table(header_style="bold")
         for name in header:
-            table.add_column(name, overflow="fold", no_wrap=name in ("backend", "adtype"))
+            table.add_column(name, overflow="fold", no_wrap=name == "adtype")
         for row, red in zip(body, marked, strict=True):
             table.add_row(*[Text(cell) for cell in row], style="red" if red else None)
         Console().print(table)

@@ -525,6 +525,8 @@ def project(grad: Any, leaf: Any) -> Any:
     kind = type(leaf)
     if isinstance(grad, Array):
         return _project_traced(grad, leaf)
+    if type(grad) is not np.ndarray and _is_jax_tracer(grad) and not is_native(leaf):
+        return grad  # inside the user's own jax.grad or jax.jit: a NumPy argument's gradient is still being traced
     if kind is np.ndarray:
         dtype = leaf.dtype
         if dtype.kind in "iu":
@@ -558,6 +560,11 @@ def project(grad: Any, leaf: Any) -> Any:
     if isinstance(leaf, (int, float)):
         return float(np.real(to_numpy(grad)))
     return _project_native(grad, leaf)
+
+
+def _is_jax_tracer(value: Any) -> bool:
+    jax = sys.modules.get("jax")
+    return jax is not None and hasattr(jax, "core") and isinstance(value, jax.core.Tracer)
 
 
 def _project_traced(grad: Array, leaf: Any) -> Any:

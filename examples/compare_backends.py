@@ -2,8 +2,8 @@
 
     python examples/compare_backends.py
 
-The models are those of ``logistic_regression.py`` (31 parameters in one vector) and ``digits_network.py`` (310 parameters in
-a dict of four arrays). The exit status is 0 if all backends agree and 1 if they do not.
+The models are those of ``logistic_regression.py`` (31 parameters in one vector) and ``digits_network.py`` (310
+parameters in a dict of four arrays). The exit status is 0 if all backends agree and 1 if they do not.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
+from ..rules import load_for
 from ..rules.indexing import scatter_parts, set_item
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from ..structure import to_numpy
@@ -172,6 +173,8 @@ def _contract(rows: list[list], tangents: list, output: Any) -> Any:
     flat = np.stack(entries) if any(is_traced(e) for e in entries) else np.array(entries, dtype=float)
     if np.result_type(output).kind == "c":
         flat = flat[:size] + 1j * flat[size:]
+    if np.result_type(output).kind in "fc":
+        flat = flat.astype(np.result_type(output))
     return np.reshape(flat, shape) if shape else flat[0]
 
 
@@ -267,6 +270,8 @@ class FrameworkArray(Array):
         if target is None and function in (scatter_parts, set_item):
             return cls._write_primitive(function, args, kwargs)
         if target is None:
+            if function not in COMPOSITES:
+                load_for(function)
             implementation = COMPOSITES.get(function)
             if implementation is not None:
                 return implementation(*args, **kwargs)
@@ -292,6 +297,9 @@ class FrameworkArray(Array):
         for part, index in zip(args, kwargs["indices"], strict=True):
             total = total._add_at(index, part)
         return total
+
+    def _constant(self, value: Any) -> Any:
+        return self._face(value)
 
     @classmethod
     def _face(cls, value: Any) -> FrameworkArray:

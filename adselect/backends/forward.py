@@ -38,7 +38,7 @@ def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: i
 
 
 def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
-    if type(result) is DualArray and result.trace is one_pass:
+    if type(result) is DualArray and result._trace is one_pass:
         tangent = result.tangents[k]
         if tangent is not None and np.shape(tangent) != result.shape:
             tangent = np.broadcast_to(tangent, result.shape).copy()
@@ -47,7 +47,7 @@ def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
 
 
 def _leave(value: Any, one_pass: Pass) -> Any:
-    if type(value) is DualArray and value.trace is one_pass:
+    if type(value) is DualArray and value._trace is one_pass:
         return value.value
     if type(value) is np.ndarray and value.dtype == object:
         return _leave(absorb(value), one_pass)
@@ -86,14 +86,12 @@ def pullback_by_directions(pushforwards: Callable, call: Call, leaves: list) -> 
                 direction[i] = basis.reshape(shape) if shape else basis[0]
                 directions.append(direction)
                 place.append((i, j, unit))
-    if not directions:
-        outputs, aux = call([])
-        return outputs, aux, lambda y_bars: []
     outputs, dots, aux = pushforwards(call, leaves, directions)
 
     def back(y_bars: list) -> list:
         entries: list[list] = [[] for _ in leaves]
-        dependent = [False] * len(leaves)
+        # What has no entries has a cotangent without entries.
+        dependent = [isinstance(leaf, np.ndarray) and leaf.size == 0 and leaf.dtype.kind in "fc" for leaf in leaves]
         for (i, _, unit), tangents in zip(place, dots, strict=True):
             total: Any = 0.0
             for y_bar, y_dot in zip(y_bars, tangents, strict=True):

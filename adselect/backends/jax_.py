@@ -22,14 +22,14 @@ from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from .base import UNKNOWN, Backend, Call
-from .jax_array import NO_VALUE, JaxArray, close, to_numpy, under_jit
+from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
 from .jax_zeros import dependencies, evaluate_strongly
 
 __all__ = ["FlatCall", "JaxArray", "JaxBackend"]
 
 
 class _Nesting(threading.local):
-    """Dependency bits taken by the calls under way on this thread: an inner call must not reuse an outer one's."""
+    """Bits of a dependency mask taken by the calls under way on this thread: an inner call must not reuse them."""
 
     bits = 0
 
@@ -59,9 +59,7 @@ class FlatCall:
         self.wide = any(face == "numpy" or _is_wide(leaf) for leaf in foreign)
         self.integers = [_integers(x) for x in leaves]
         self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
-        self.offset = _nesting.bits
-        # Inside another derivative results stay Arrays; with native arguments they stay native.
-        self.nested = "array" in self.kinds or (self.offset > 0 and face == "numpy")
+        self.offset = 0
         self.face_used = face == "numpy" and any(k != "native" for k in self.kinds)
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
@@ -69,22 +67,27 @@ class FlatCall:
         self.outputs: list[_Output] = []
         self.aux: list[_Output] = []
 
+    @property
+    def nested(self) -> bool:
+        """Whether this runs inside another derivative: what is still traced then stays an Array."""
+        return "array" in self.kinds or (self.offset > 0 and self.face == "numpy")
+
     def precision(self) -> Any:
         """64-bit mode where a leaf needs it; native arrays keep the precision the user chose."""
         return jax.enable_x64(True) if self.wide else nullcontext()
 
     def __call__(self, *values: Any) -> tuple[list, list]:
-        offset = self.offset
+        self.offset = offset = _nesting.bits
         lifted = [
             v if k == "native" or self.face == "native" else JaxArray(v, 1 << (offset + i), self.integers[i])
             for i, (v, k) in enumerate(zip(values, self.kinds, strict=True))
         ]
-        self.traces = {v._trace for v in values if isinstance(v, Tracer)}
-        before, _nesting.bits = _nesting.bits, offset + len(values)
+        self.traces = opened(values, offset)
+        _nesting.bits = offset + len(values)
         try:
             outputs, aux = self.call(lifted)
         finally:
-            _nesting.bits = before
+            _nesting.bits = offset
         self.outputs, outputs = _described(outputs)
         self.aux, aux = _described(aux)
         return outputs, aux
@@ -257,6 +260,11 @@ class JaxBackend(Backend):
             return (
                 "A NumPy function, or np.asarray, was called on a jax array that is being differentiated. jax.numpy "
                 "results stay jax arrays: go on with jax.numpy there, or use NumPy functions on the argument itself."
+            )
+        if isinstance(exception, jax.errors.UnexpectedTracerError):
+            return (
+                "A traced value was used where JAX cannot follow it: in a derivative taken in another thread than the"
+                " one it belongs to, or after its own derivative was over. Take the inner derivative in f's own thread."
             )
         if isinstance(exception, NO_VALUE):
             return under_jit("A Python branch, size or index")

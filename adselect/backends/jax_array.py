@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import operator
 import weakref
-from typing import Any, Callable
+from typing import Any, Callable, Iterable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.extend.core import set_current_trace
 
 from ..array import Array, covers_all, dispatch
 from ..errors import UnsupportedError, user_line
@@ -23,7 +24,7 @@ from . import jax_reductions  # noqa: F401  (its rows join the table)
 from .base import UNKNOWN, FrameworkArray
 from .jax_table import TABLE, concrete, special_function
 
-__all__ = ["NO_VALUE", "JaxArray", "close", "to_numpy", "under_jit"]
+__all__ = ["NO_VALUE", "JaxArray", "close", "opened", "to_numpy", "under_jit"]
 
 _CONFIG = jax.config
 
@@ -46,18 +47,63 @@ def under_jit(what: str) -> str:
     )
 
 
-# JAX traces of derivatives that are over; JAX itself does not say so of a tracer that escaped.
+# JAX does not say of a tracer that escaped that its derivative is over, and knows the traces of its own thread only.
 _over: weakref.WeakSet = weakref.WeakSet()
+_depths: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def opened(tracers: Iterable, depth: int) -> set:
+    """The JAX traces behind the leaves f is about to be run on, ``depth`` derivatives deep."""
+    traces = {v._trace for v in tracers if isinstance(v, Tracer)}
+    _depths.update(dict.fromkeys(traces, depth))
+    return traces
 
 
 def close(traces: set) -> None:
-    """Say that these JAX traces have ended: values that f stored somewhere are plain values from now on."""
+    """Say that these traces have ended: values that f stored somewhere are plain values from now on."""
     _over.update(traces)
 
 
 def is_over(value: Any) -> bool:
     """Whether value is a tracer of a derivative that is over."""
     return isinstance(value, Tracer) and value._trace in _over
+
+
+def _anywhere(method: Callable, afterwards: Callable | None = None) -> Callable:
+    """An operation that also works in a thread that f started: in 64-bit mode and in the trace of its operands.
+
+    ``afterwards`` carries it out once the derivative is over.
+    """
+
+    def call(self: JaxArray, *args: Any) -> Any:
+        if not _CONFIG.jax_enable_x64:
+            with jax.enable_x64(True):
+                return call(self, *args)
+        try:
+            return method(self, *args)
+        except jax.errors.UnexpectedTracerError:
+            traces = {v._trace for v in _tracers((self, args))}
+            if not traces.isdisjoint(_over):
+                if afterwards is None:
+                    raise
+                return afterwards(self, *args)
+            with set_current_trace(max(traces, key=lambda trace: _depths.get(trace, -1))):
+                return method(self, *args)
+
+    return call
+
+
+def _tracers(value: Any) -> Iterator[Any]:
+    """The JAX tracers among operands."""
+    if isinstance(value, JaxArray):
+        value = value.value
+    if isinstance(value, Tracer):
+        yield value
+    elif type(value) in (list, tuple):
+        for v in value:
+            yield from _tracers(v)
+    elif type(value) is dict:
+        yield from _tracers(list(value.values()))
 
 
 def to_numpy(value: Any) -> Any:
@@ -89,21 +135,18 @@ class JaxArray(FrameworkArray):
                 TABLE[function] = target
         return target
 
-    def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
-        if not _CONFIG.jax_enable_x64:
-            with jax.enable_x64(True):
-                return self._apply(function, args, kwargs)
+    def _translated(self, function: Any, args: tuple, kwargs: dict) -> Any:
         try:
             if function in NO_DERIVATIVE and function not in COMPOSITES and self._target(function) is None:
                 return function(*[_known(a) for a in args], **{k: _known(v) for k, v in kwargs.items()})
-            return super()._apply(function, args, kwargs)
+            return FrameworkArray._apply(self, function, args, kwargs)
         except NO_VALUE as error:
             raise UnsupportedError(under_jit(f"np.{getattr(function, '__name__', function)}")) from error
-        except jax.errors.UnexpectedTracerError:
-            args, kwargs = tuple(_settled(a) for a in args), {k: _settled(v) for k, v in kwargs.items()}
-            if any(isinstance(a, JaxArray) and a._closed for a in args):
-                raise
-            return dispatch(function, args, kwargs)
+
+    def _untraced(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        return dispatch(function, _settled(args), _settled(kwargs))
+
+    _apply = _anywhere(_translated, _untraced)
 
     @classmethod
     def _native(cls, value: Any) -> Any:
@@ -203,12 +246,10 @@ class JaxArray(FrameworkArray):
 
     # -- indexing ------------------------------------------------------------------------------------------------
 
-    def _getitem(self, index: Any) -> Any:
-        if self._closed:
-            return self._inside[index]
-        if not _CONFIG.jax_enable_x64:
-            with jax.enable_x64(True):
-                return self._getitem(index)
+    def _constant(self, value: Any) -> Any:
+        return JaxArray(jnp.asarray(value), 0)
+
+    def _entries(self, index: Any) -> Any:
         value = self.value
         index = _array_index(index)
         if _holds_native(index):
@@ -219,15 +260,18 @@ class JaxArray(FrameworkArray):
         integer = self.integer
         return JaxArray(value[index], self.deps, None if integer is None else integer[index])
 
+    _getitem = _anywhere(_entries, lambda self, index: self._inside[index])
+
+    @_anywhere
     def _setitem(self, index: Any, value: Any) -> Any:
-        if not _CONFIG.jax_enable_x64:
-            with jax.enable_x64(True):
-                return self._setitem(index, value)
         old = self.value
         mask = [0]
         new = jnp.asarray(self._unwrap(value, mask))
         if new.dtype.kind == "c" and old.dtype.kind != "c":
-            raise TypeError(f"a complex value does not fit into a {old.dtype} array ({user_line()}); y.astype(complex)")
+            raise TypeError(
+                f"a complex value does not fit into a {old.dtype} array ({user_line()}); "
+                "write y = y.astype(complex) first"
+            )
         new = new.astype(old.dtype)
         if covers_all(index):
             return JaxArray(jnp.broadcast_to(_without_leading_ones(new, old.ndim), old.shape), mask[0])
@@ -247,11 +291,13 @@ jax.tree_util.register_pytree_node(
 
 
 def _settled(value: Any) -> Any:
-    """A value whose derivative is over as the plain value it stands for."""
+    """Operands with values whose derivative is over replaced by the plain values they stand for."""
     if isinstance(value, JaxArray):
         return value._inside if value._closed else value
     if type(value) in (list, tuple):
-        return type(value)(_settled(v) for v in value)
+        return type(value)([_settled(v) for v in value])
+    if type(value) is dict:
+        return {k: _settled(v) for k, v in value.items()}
     return value
 
 
@@ -311,8 +357,10 @@ def _install() -> None:
                 right, deps = other.value, deps | other.deps
                 if right.dtype != value.dtype:
                     return through_numpy(self, other)
-            elif kind in _NUMBERS:
+            elif kind in _NUMBERS or (kind is np.float64 and value.dtype == kind):
                 right = other
+            elif kind is np.ndarray and other.dtype == value.dtype:
+                right = other.copy()  # JAX may read the buffer later
             else:
                 return through_numpy(self, other)
             if not _CONFIG.jax_enable_x64:

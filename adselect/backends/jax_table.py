@@ -34,16 +34,18 @@ TABLE: dict[Any, Callable] = {}
 
 # -- functions of the same name and meaning ---------------------------------------------------------------------------
 
+ELEMENTWISE = """
+    negative positive exp exp2 expm1 log log2 log10 log1p sqrt cbrt square reciprocal sin cos tan arcsin arccos arctan
+    sinh cosh tanh arcsinh arccosh arctanh deg2rad rad2deg degrees radians floor ceil trunc rint sign signbit isnan
+    isinf isfinite logical_not invert conjugate modf frexp
+"""
 # Operands promote among each other: JAX keeps float32 beside an int64 array, NumPy goes to float64.
 PROMOTING = """
-    add subtract multiply divide floor_divide remainder fmod divmod negative positive exp exp2 expm1 log log2 log10
-    log1p sqrt cbrt square reciprocal sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh deg2rad
-    rad2deg degrees radians maximum minimum logaddexp logaddexp2 copysign heaviside floor ceil trunc rint
-    sign signbit isnan isinf isfinite logical_and logical_or logical_not logical_xor bitwise_and bitwise_or bitwise_xor
-    invert left_shift right_shift equal not_equal less less_equal greater greater_equal conjugate modf frexp ldexp
-    gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron cross convolve correlate interp
-    isclose allclose array_equal array_equiv append polyval polyadd polysub polymul polyder polyint isin average
-    compress extract
+    add subtract multiply divide floor_divide remainder fmod divmod maximum minimum logaddexp logaddexp2 copysign
+    heaviside logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift equal
+    not_equal less less_equal greater greater_equal ldexp gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron
+    cross convolve correlate interp isclose allclose array_equal array_equiv append polyval polyadd polysub polymul
+    polyder polyint isin average compress extract
     linalg.solve linalg.outer linalg.cross linalg.matmul linalg.vecdot
 """
 SAME = """
@@ -51,7 +53,7 @@ SAME = """
     nanargmin nancumsum nancumprod nanmedian nanquantile nanpercentile cumsum cumprod cumulative_sum cumulative_prod
     count_nonzero ptp cov corrcoef round around real imag nan_to_num sinc i0 unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
-    tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace vander diff ediff1d gradient
+    tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace vander diff ediff1d
     trapezoid insert delete resize trim_zeros ix_
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
@@ -66,13 +68,11 @@ SAME = """
 OF_LISTS = "concatenate stack vstack hstack dstack column_stack block"
 
 # scipy.special ufuncs, found by name once scipy is loaded.
-SPECIAL = frozenset(
-    """
+SPECIAL = """
     beta betainc betaln dawsn digamma entr erf erfc erfcx erfinv exp1 expi expit expn fresnel gamma gammainc
     gammaincc gammaln gammasgn hyp1f1 hyp2f1 i0 i0e i1 i1e kl_div log_ndtr loggamma logit ndtr ndtri owens_t poch
     psi rel_entr sici spence wofz xlog1py xlogy boxcox boxcox1p
-    """.split()
-)
+"""
 
 _INTEGERS = frozenset("iu")
 
@@ -123,7 +123,7 @@ def _find(module: Any, dotted: str) -> Any:
 
 
 def _install_names() -> None:
-    for names, prepare in ((PROMOTING, _promoting), (SAME, None), (OF_LISTS, _of_list)):
+    for names, prepare in ((ELEMENTWISE, None), (PROMOTING, _promoting), (SAME, None), (OF_LISTS, _of_list)):
         for name in names.split():
             function, target = _find(np, name), _find(jnp, name)
             # A name that this NumPy does not have yet is not a row.
@@ -138,7 +138,7 @@ def special_function(function: Any) -> Callable | None:
     """``jax.scipy.special``'s function for a ufunc of ``scipy.special``; None for anything else."""
     scipy = sys.modules.get("scipy.special")
     name = getattr(function, "__name__", "")  # digamma calls itself psi
-    if scipy is None or name not in SPECIAL or getattr(scipy, name, None) is not function:
+    if scipy is None or name not in SPECIAL.split() or getattr(scipy, name, None) is not function:
         return None
     return _promoting(getattr(jax.scipy.special, "digamma" if name == "psi" else name))
 
@@ -233,7 +233,7 @@ def _nextafter(x: Any, y: Any) -> Any:
 
 
 TABLE[np.spacing] = lambda x: jnp.spacing(lax.stop_gradient(x))
-TABLE[np.fix] = _promoting(jnp.trunc)
+TABLE[np.fix] = jnp.trunc
 
 
 @translation(np.fmax)
@@ -359,6 +359,9 @@ TABLE[np.searchsorted] = lambda a, v, side="left", sorter=None: jnp.searchsorted
     *_like_numpy((_listed(a), _listed(v))), side=side, sorter=sorter
 ).astype(int)
 TABLE[np.digitize] = lambda x, bins, right=False: jnp.digitize(_listed(x), _listed(bins), right).astype(int)
+TABLE[np.gradient] = lambda f, *varargs, axis=None, edge_order=1: jnp.gradient(
+    f, *varargs, axis=axis, edge_order=None if edge_order == 1 else edge_order
+)
 TABLE[np.result_type] = lambda *args: np.result_type(*[_weak_or_dtype(a) for a in args])
 TABLE[np.tril_indices_from] = lambda arr, k=0: np.tril_indices(*_rectangle(arr, k))
 TABLE[np.triu_indices_from] = lambda arr, k=0: np.triu_indices(*_rectangle(arr, k))

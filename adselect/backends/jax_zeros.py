@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend.core import ClosedJaxpr, Literal, Primitive
@@ -89,7 +90,7 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
             inner = equation.params["jaxpr"]
             outputs, out_flags = _evaluate(inner.jaxpr, inner.consts, inputs, flags)
         else:
-            outputs = _strong_equation(name, inputs, flags)
+            outputs = _strong_equation(name, inputs, flags, equation.outvars[0].aval.shape)
             if outputs is None:
                 params = equation.primitive.get_bind_params(equation.params)
                 functions, params = ((), params) if isinstance(params, dict) else params  # a pair before jax 0.10
@@ -103,16 +104,15 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
     return [read(v) for v in jaxpr.outvars], [depends(v) for v in jaxpr.outvars]
 
 
-def _strong_equation(name: str, inputs: list, flags: list) -> list | None:
+def _strong_equation(name: str, inputs: list, flags: list, shape: tuple) -> list | None:
     """The product or quotient of a slope and a linear value; None for any other equation."""
     if name not in ("mul", "div") or flags[0] == flags[1]:
         return None
     slope, linear = (inputs[1], inputs[0]) if flags[0] else inputs
     if isinstance(slope, (np.ndarray, np.generic, int, float, complex)) and np.isfinite(slope).all() and np.all(slope):
         return None
-    dtype, shape = linear.dtype, np.shape(linear)
-    slope = lax.convert_element_type(slope, dtype)
-    slope = slope if np.shape(slope) == shape else lax.broadcast(slope, shape)
+    linear = jnp.broadcast_to(linear, shape)
+    slope = jnp.broadcast_to(lax.convert_element_type(slope, linear.dtype), shape)
     return [strong_product(lax.div(lax.full_like(slope, 1), slope) if name == "div" else slope, linear)]
 
 

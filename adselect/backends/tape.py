@@ -78,7 +78,7 @@ class TapeBackend(Backend):
         finally:
             trace.close()
         n = trace.next_place()
-        places = [o.place if type(o) is TapeArray and o.trace is trace else -1 for o in outputs]
+        places = [o.place if type(o) is TapeArray and o._trace is trace else -1 for o in outputs]
         plain_outputs = [_leave(o, trace) for o in outputs]
         records, n_leaves = trace.records, len(values)
 
@@ -100,6 +100,14 @@ class TapeBackend(Backend):
 
         return plain_outputs, [_leave(a, trace) for a in aux], back
 
+    def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
+        """A replayed version of the operator, or None where replay was declined."""
+        if not self.adtype.replay:  # type: ignore[attr-defined]
+            return None
+        from ..tape.prepared import ReplayedOperator
+
+        return ReplayedOperator(operator, f, self.adtype, args, options, check)  # type: ignore[arg-type]
+
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         return push_forward(call, leaves, directions, None)
 
@@ -110,7 +118,7 @@ def _absorbed(output: Any) -> Any:
 
 def _leave(value: Any, trace: Trace) -> Any:
     """An output without this trace."""
-    if type(value) is TapeArray and value.trace is trace:
+    if type(value) is TapeArray and value._trace is trace:
         return value.value
     if type(value) is np.ndarray and value.dtype == object:
         return _leave(absorb(value), trace)

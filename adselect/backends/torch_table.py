@@ -8,6 +8,7 @@ where torch's own derivative is not the one adselect promises. What is missing h
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import sys
@@ -26,13 +27,17 @@ _NOT_GIVEN: Any = np._NoValue
 
 # -- dtypes and promotion ----------------------------------------------------------------------------------------------
 
-_TORCH_DTYPES = {
-    np.dtype(name): getattr(torch, name)
-    for name in ["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "complex64", "complex128"]
-}
+_NAMES = "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
+_TORCH_DTYPES = {np.dtype(name): getattr(torch, name) for name in _NAMES.split()}
 _NUMPY_DTYPES = {t: n for n, t in _TORCH_DTYPES.items()}
 # torch has hardly any operation on these: the nearest type that holds every (or, for uint64, nearly every) value.
-_NEAREST = {"uint16": np.int32, "uint32": np.int64, "uint64": np.int64, "longdouble": np.float64, "clongdouble": np.complex128}
+_NEAREST = {
+    "uint16": np.int32,
+    "uint32": np.int64,
+    "uint64": np.int64,
+    "longdouble": np.float64,
+    "clongdouble": np.complex128,
+}
 
 
 def torch_dtype(dtype: Any) -> torch.dtype:
@@ -117,12 +122,15 @@ def _promoted(*operands: Any) -> list:
     """The operands as tensors of NumPy's common dtype (Python numbers are weak, 0-d tensors are not)."""
     first = next((x for x in operands if isinstance(x, Tensor)), None)
     device = None if first is None else first.device
-    operands = tuple([from_numpy(x, device) if isinstance(x, (list, tuple, np.ndarray, np.generic)) else x for x in operands])
+    arrays = (list, tuple, np.ndarray, np.generic)
+    operands = tuple([from_numpy(x, device) if isinstance(x, arrays) else x for x in operands])
     dtype = _common_dtype(tuple([x.dtype if isinstance(x, Tensor) else _number_kind(x) for x in operands]))
-    return [
-        (x if x.dtype is dtype else x.to(dtype)) if isinstance(x, Tensor) else torch.tensor(x, dtype=dtype, device=device)
-        for x in operands
-    ]
+    result = []
+    for x in operands:
+        if not isinstance(x, Tensor):
+            x = torch.tensor(x, dtype=dtype, device=device)
+        result.append(x if x.dtype is dtype else x.to(dtype))
+    return result
 
 
 def _number_kind(x: Any) -> type:
@@ -430,8 +438,8 @@ def _chosen(x: Any, y: Any, like: Any) -> list:
 
 @implements(np.clip)
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
-    low, high = (min if a_min is None or a_min is _NOT_GIVEN else a_min), (max if a_max is None or a_max is _NOT_GIVEN else a_max)
-    low, high = (None if low is _NOT_GIVEN else low), (None if high is _NOT_GIVEN else high)
+    low, high = a_min if _given(a_min) else min, a_max if _given(a_max) else max
+    low, high = low if _given(low) else None, high if _given(high) else None
     if low is None and high is None:
         return _tensor(a).clone()
     if isinstance(a, Tensor) and a.dtype in _INEXACT and all(v is None or type(v) in (float, int) for v in (low, high)):
@@ -533,7 +541,9 @@ def _truth(keepdims: Any) -> bool:
 
 
 @implements(np.sum)
-def _sum(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 0, where: Any = True) -> Tensor:
+def _sum(
+    a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 0, where: Any = True
+) -> Tensor:
     a, keepdims, initial = _positional(a, rest, keepdims, initial)
     a = _masked(a, where, 0)
     if dtype is not None and dtype is not _NOT_GIVEN:
@@ -586,20 +596,25 @@ def _moments(operate: Callable) -> Callable:
         ddof = ddof if correction is _NOT_GIVEN else correction
         keepdims, axes = _truth(keepdims), _axes(axis, a.ndim)
         if where is not True or not axes:
-            mask = torch.ones_like(a, dtype=torch.bool) if where is True else _tensor(where, a).to(torch.bool).expand(a.shape)
+            mask = torch.ones_like(a, dtype=torch.bool)
+            if where is not True:
+                mask = _tensor(where, a).to(torch.bool).expand(a.shape)
             count = _sum(mask, axis, keepdims=True)
             centred = a - _sum(a, axis, keepdims=True, where=mask) / count
             total = _sum(torch.abs(centred) ** 2, axis, keepdims=keepdims, where=mask)
             variance = total / (count.reshape(total.shape) - ddof).clamp(min=0).to(total.dtype)
-            return variance if operate is torch.var else torch.linalg.vector_norm(variance.sqrt().unsqueeze(-1), dim=-1)
+            return variance if operate is torch.var else _root(variance)
         return operate(a, axes, correction=ddof, keepdim=keepdims)
 
     return call
 
 
 def _std(a: Tensor, axes: tuple, correction: Any, keepdim: bool) -> Tensor:
-    # The root of a variance of 0 has slope 0 to every order: torch's own is right to the first only.
-    variance = torch.var(a, axes, correction=correction, keepdim=keepdim)
+    return _root(torch.var(a, axes, correction=correction, keepdim=keepdim))
+
+
+def _root(variance: Tensor) -> Tensor:
+    """The square root with slope 0 at 0, to every order; torch's own std and norm are right to the first only."""
     flat = variance == 0
     root = torch.sqrt(torch.where(flat, torch.ones_like(variance), variance))
     return torch.where(flat, torch.zeros_like(root), root)
@@ -609,8 +624,10 @@ TABLE[np.var] = _moments(torch.var)
 TABLE[np.std] = _moments(_std)
 
 
-def _extremes(reduce: Callable, pick: Callable, lowest: bool) -> Callable:
-    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True) -> Tensor:
+def _extremes(reduce: Callable, pick: Callable) -> Callable:
+    def call(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
+    ) -> Tensor:
         a, keepdims, axes = _tensor(a), _truth(keepdims), _axes(axis, _tensor(a).ndim)
         if _given(initial):
             a = _masked(a, where, initial)
@@ -624,8 +641,8 @@ def _extremes(reduce: Callable, pick: Callable, lowest: bool) -> Callable:
     return call
 
 
-TABLE[np.max] = TABLE[np.amax] = _extremes(torch.amax, TABLE[np.maximum], True)
-TABLE[np.min] = TABLE[np.amin] = _extremes(torch.amin, TABLE[np.minimum], False)
+TABLE[np.max] = TABLE[np.amax] = _extremes(torch.amax, TABLE[np.maximum])
+TABLE[np.min] = TABLE[np.amin] = _extremes(torch.amin, TABLE[np.minimum])
 
 
 @implements(np.ptp)
@@ -642,7 +659,9 @@ def _last(a: Tensor, axis: Any) -> tuple[Tensor, tuple]:
 
 
 @implements(np.prod)
-def _prod(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 1, where: Any = True) -> Tensor:
+def _prod(
+    a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 1, where: Any = True
+) -> Tensor:
     a, keepdims, initial = _positional(a, rest, keepdims, initial)
     a = _masked(a, where, 1)
     a = a.to(torch_dtype(dtype)) if _given(dtype) else a
@@ -738,6 +757,48 @@ def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = F
     return y.reshape(shape) if _truth(keepdims) else y
 
 
+@implements(np.quantile)
+def _quantile(
+    a: Any,
+    q: Any,
+    axis: Any = None,
+    out: Any = None,
+    overwrite_input: bool = False,
+    method: str = "linear",
+    keepdims: Any = False,
+    *,
+    weights: Any = None,
+) -> Tensor:
+    if weights is not None or method not in _BETWEEN:
+        raise MissingRuleError(f"np.quantile(method={method!r}, weights=…) has no torch translation ({user_line()})")
+    a, q = _inexact(a), _places(q)
+    flat, shape = _last(a, axis)
+    ordered = torch.sort(flat.detach(), dim=-1).values
+    found = []
+    for place in np.ravel(q) * (flat.shape[-1] - 1):
+        low, high = math.floor(place), math.ceil(place)
+        share = _BETWEEN[method](place - low)
+        y = _order_statistic(flat, ordered, low if share < 1 else high)
+        if 0 < share < 1:
+            y = y + (_order_statistic(flat, ordered, high) - y) * share
+        found.append(y.reshape(shape) if _truth(keepdims) else y)
+    return torch.stack(found).reshape(q.shape + found[0].shape)
+
+
+# How far from the lower to the higher neighbour, from the fraction of the way.
+_BETWEEN: dict[str, Callable] = {
+    "linear": lambda t: t,
+    "lower": lambda t: 0,
+    "higher": lambda t: 1,
+    "midpoint": lambda t: 0.5 if t else 0,
+}
+
+
+@implements(np.percentile)
+def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Tensor:
+    return _quantile(a, _places(q) / 100, *args, **kwargs)
+
+
 def _without_nan(reduce: Any, neutral: float) -> Callable:
     def call(a: Any, *args: Any, **kwargs: Any) -> Tensor:
         a = _tensor(a)
@@ -777,7 +838,9 @@ def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepd
 
 
 def _nan_moments(function: Any) -> Callable:
-    def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False) -> Tensor:
+    def call(
+        a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False
+    ) -> Tensor:
         a = _inexact(a)
         kept = ~torch.isnan(a)
         a = torch.where(kept, a, torch.zeros_like(a))
@@ -788,12 +851,6 @@ def _nan_moments(function: Any) -> Callable:
         return variance if function is np.nanvar else _root(variance)
 
     return call
-
-
-def _root(variance: Tensor) -> Tensor:
-    """The square root with slope 0 at 0."""
-    flat = variance == 0
-    return torch.where(flat, torch.zeros_like(variance), torch.sqrt(torch.where(flat, torch.ones_like(variance), variance)))
 
 
 TABLE[np.nanvar] = _nan_moments(np.nanvar)
@@ -952,7 +1009,7 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
         size, extra = divmod(n, sections)
         points = [k * size + min(k, extra) for k in range(sections + 1)]
     lead = (slice(None),) * axis
-    return [get_item(ary, (*lead, slice(i, j))) for i, j in zip(points[:-1], points[1:], strict=True)]
+    return [get_item(ary, (*lead, slice(i, j))) for i, j in itertools.pairwise(points)]
 
 
 @implements(np.split)
@@ -969,7 +1026,7 @@ TABLE[np.dsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_secti
 
 @implements(np.broadcast_to)
 def _broadcast_to(array: Any, shape: Any, subok: bool = False) -> Tensor:
-    return torch.broadcast_to(_tensor(array), _ints(shape) if isinstance(shape, (tuple, list)) else (operator.index(shape),))
+    return torch.broadcast_to(_tensor(array), _shape(shape))
 
 
 @implements(np.broadcast_arrays)
@@ -980,7 +1037,7 @@ def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple:
 
 @implements(np.tile)
 def _tile(A: Any, reps: Any) -> Tensor:
-    return torch.tile(_tensor(A), _ints(reps) if isinstance(reps, (tuple, list)) else (operator.index(reps),))
+    return torch.tile(_tensor(A), _shape(reps))
 
 
 @implements(np.repeat)
@@ -1097,13 +1154,14 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
 
 
 def _pad_value(values: Any, axis: int, side: int) -> Any:
-    if isinstance(values, Tensor) and values.ndim:
-        values = values.expand(max(axis + 1, values.shape[0]) if values.ndim == 2 else 1, 2)
-        return values[axis if values.shape[0] > 1 else 0, side]
-    while isinstance(values, (tuple, list)):
-        pair = values[axis if len(values) > axis and isinstance(values[0], (tuple, list)) else 0] if isinstance(values[0], (tuple, list)) else values
-        return pair[side if len(pair) > 1 else 0]
-    return values
+    """The constant before (side 0) or after (side 1) the given axis: NumPy broadcasts them to (axes, 2)."""
+    if isinstance(values, Tensor):
+        return torch.broadcast_to(values, (max(axis + 1, len(values) if values.ndim == 2 else 1), 2))[axis, side]
+    if not isinstance(values, (tuple, list)):
+        return values
+    if isinstance(values[0], (tuple, list)):
+        values = values[axis if len(values) > 1 else 0]
+    return values[side if len(values) > 1 else 0]
 
 
 @implements(np.take)
@@ -1150,7 +1208,9 @@ def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> 
 
 
 def _like(fill: Callable) -> Callable:
-    def call(a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None) -> Tensor:
+    def call(
+        a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **other: Any
+    ) -> Tensor:
         a = _tensor(a)
         shape = a.shape if not _given(shape) else _shape(shape)
         return fill(shape, dtype=a.dtype if dtype is None else torch_dtype(dtype), device=a.device)
@@ -1168,7 +1228,7 @@ TABLE[np.ones_like] = _like(torch.ones)
 
 @implements(np.full_like)
 def _full_like(
-    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, *, device: Any = None
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **other: Any
 ) -> Tensor:
     a = _tensor(a)
     dtype = a.dtype if dtype is None else torch_dtype(dtype)
@@ -1198,7 +1258,14 @@ def _asarray(a: Any, dtype: Any = None, **options: Any) -> Tensor:
 
 @implements(np.linspace)
 def _linspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None, axis: int = 0, *, device: Any = None
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    **other: Any,
 ) -> Any:
     first = _first_tensor((start, stop))
     start, stop = [_inexact(x) for x in _promoted(_tensor(start, first), _tensor(stop, first))]
@@ -1233,8 +1300,8 @@ def get_item(x: Tensor, index: Any) -> Tensor:
         if any(type(i) is slice and i.step is not None and i.step < 0 for i in index):
             return _reversed_slices(x, index)
         return _checked(x, index)
-    plain = all(_advanced(i) or i is Ellipsis or i is None or (type(i) is slice and (i.step is None or i.step > 0)) for i in index)
-    if plain and all(not isinstance(i, (bool, np.bool_)) for i in index):
+    # Single integers and booleans among arrays, and negative steps, mean something else to torch.
+    if all((_advanced(i) and not isinstance(i, (bool, np.bool_))) or _forward(i) for i in index):
         return x[tuple([_native_index(i, x) if _advanced(i) else i for i in index])]
     places = _numbered(x)[index]
     return x.reshape(-1)[torch.from_numpy(np.ascontiguousarray(places)).to(x.device)]
@@ -1330,10 +1397,14 @@ def _covers(x: Tensor, index: Any) -> bool:
     return True
 
 
+def _forward(index: Any) -> bool:
+    """A part of an index that is basic, no integer, and no step backwards."""
+    return index is Ellipsis or index is None or (type(index) is slice and (index.step is None or index.step > 0))
+
+
 def _simple(index: Any) -> bool:
     """Whether torch writes to this basic index as NumPy does."""
-    items = index if type(index) is tuple else (index,)
-    return all(type(i) is int or i is Ellipsis or i is None or (type(i) is slice and (i.step is None or i.step > 0)) for i in items)
+    return all(type(i) is int or _forward(i) for i in (index if type(index) is tuple else (index,)))
 
 
 def _shrunk(value: Tensor, shape: tuple) -> Tensor:
@@ -1796,7 +1867,19 @@ def _relative_entropy(x: Tensor, y: Tensor) -> Tensor:
     safe = (x > 0) & (y > 0)
     one = torch.ones_like(x * y)
     inside = torch.where(safe, x, one) * torch.log(torch.where(safe, x, one) / torch.where(safe, y, one))
-    return torch.where(safe, inside, torch.where((x == 0) & (y >= 0), torch.zeros_like(one), torch.full_like(one, math.inf)))
+    edge = torch.where((x == 0) & (y >= 0), torch.zeros_like(one), torch.full_like(one, math.inf))
+    return torch.where(safe, inside, edge)
+
+
+def _exprel(x: Tensor) -> Tensor:
+    # (exp(x) - 1)/x, by its series near 0 where the quotient has no derivative.
+    near = torch.abs(x) < 1e-2
+    t = torch.where(near, x, torch.zeros_like(x))
+    series = torch.ones_like(t)
+    for k in range(9, 1, -1):
+        series = 1 + t / k * series
+    far = torch.where(near, torch.ones_like(x), x)
+    return torch.where(near, series, torch.expm1(far) / far)
 
 
 def _xlogy(x: Tensor, y: Tensor) -> Tensor:
@@ -1807,9 +1890,9 @@ def _xlog1py(x: Tensor, y: Tensor) -> Tensor:
     return torch.special.xlog1py(*torch.broadcast_tensors(x, y))
 
 
+_SAME_NAME = "erf erfc erfinv erfcx expit logit entr ndtr ndtri log_ndtr i0 i0e i1 i1e gammaln digamma"
 _SPECIAL: dict[str, Callable] = {
-    **{n: _float_unary(getattr(torch.special, n)) for n in ["erf", "erfc", "erfinv", "erfcx", "expit", "logit", "entr", "ndtr", "ndtri", "log_ndtr"]},
-    **{n: _float_unary(getattr(torch.special, n)) for n in ["i0", "i0e", "i1", "i1e", "gammaln", "digamma"]},
+    **{name: _float_unary(getattr(torch.special, name)) for name in _SAME_NAME.split()},
     "psi": _float_unary(torch.special.digamma),
     "log_expit": _float_unary(torch.nn.functional.logsigmoid),
     "gamma": _float_unary(_gamma),
@@ -1819,7 +1902,7 @@ _SPECIAL: dict[str, Callable] = {
     "expm1": TABLE[np.expm1],
     "log1p": TABLE[np.log1p],
     "cbrt": TABLE[np.cbrt],
-    "exprel": _float_unary(lambda x: torch.where(x == 0, 1 + x / 2 + x * x / 6, torch.expm1(x) / torch.where(x == 0, torch.ones_like(x), x))),
+    "exprel": _float_unary(_exprel),
     "erfcinv": _float_unary(lambda x: torch.special.erfinv(1 - x)),
     "xlogy": _binary(_xlogy, floating=True),
     "xlog1py": _binary(_xlog1py, floating=True),

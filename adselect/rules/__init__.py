@@ -1,3 +1,37 @@
 """Derivative rules, registered on import; ``registry`` says what a rule is."""
 
-from . import calls, elementwise, fft, indexing, linalg, reductions, shaping  # noqa: F401  (registration)
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from . import (  # noqa: F401  (registration)
+    calls,
+    creation,
+    decompositions,
+    elementwise,
+    fft,
+    indexing,
+    linalg,
+    polynomials,
+    quantiles,
+    reductions,
+    sets,
+    shaping,
+    signals,
+    statistics,
+)
+from .registry import COMPOSITES, RULES
+
+
+def load_for(function: Any) -> bool:
+    """Whether rules of a package loaded later cover function; registers them the first time.
+
+    The functions of scipy.special are ufuncs and arrive like NumPy's own. Their rules need SciPy, which ``import
+    adselect`` must not load: whoever calls one of them has it loaded already.
+    """
+    if "scipy.special" not in sys.modules or "adselect.rules.special" in sys.modules:
+        return False
+    from . import special  # noqa: F401  (registration)
+
+    return function in RULES or function in COMPOSITES

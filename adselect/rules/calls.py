@@ -1,4 +1,4 @@
-"""NumPy functions whose signature hides their arguments: where, clip, full_like, select, piecewise."""
+"""NumPy functions whose signature hides their arguments (where, clip, full_like, select, piecewise) or takes functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, dispatch
+from ..array import Array, absorb, dispatch
 from .elementwise import clipped, select
 from .registry import composite
 
@@ -32,7 +32,8 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
 def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **k: Any) -> Any:
     target = np.shape(a) if shape is None else shape
     if not isinstance(fill_value, Array):
-        return np.full(target, fill_value, dtype or a.dtype)
+        value = np.full(target, fill_value, dtype or a.dtype)
+        return value if a._closed else a._constant(value)
     return np.broadcast_to(fill_value, target).astype(dtype or a.dtype)
 
 
@@ -54,3 +55,32 @@ def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> A
     for condition, function in zip(condlist, funclist, strict=True):
         result = np.where(condition, function(x, *args, **kw) if callable(function) else function, result)
     return result
+
+
+# -- functions of functions --------------------------------------------------------------------------------------------
+
+
+@composite(np.apply_along_axis)
+def _apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: Any) -> Any:
+    axis = axis % np.ndim(arr)
+    moved = np.moveaxis(arr, axis, -1)
+    lead = np.shape(moved)[:-1]
+    rows = np.reshape(moved, (-1, np.shape(arr)[axis]))
+    results = [absorb(func1d(row, *args, **kwargs)) for row in rows]
+    stacked = np.stack([r if isinstance(r, Array) else np.asarray(r) for r in results])
+    inner = np.shape(stacked)[1:]
+    result = np.reshape(stacked, lead + inner)
+    places = list(range(len(lead), len(lead) + len(inner)))
+    return np.moveaxis(result, places, list(range(axis, axis + len(inner)))) if inner else result
+
+
+@composite(np.apply_over_axes)
+def _apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
+    ndim = np.ndim(a)
+    for axis in [axes] if np.ndim(axes) == 0 else axes:
+        axis = axis % ndim
+        result = func(a, axis)
+        a = result if np.ndim(result) == ndim else np.expand_dims(result, axis)
+        if np.ndim(a) != ndim:
+            raise ValueError("function is not returning an array of the correct shape")
+    return a

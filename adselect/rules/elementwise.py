@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array, dispatch
 from .registry import RULES, composite, define, elementwise, no_derivative
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
@@ -188,7 +189,7 @@ define(np.conjugate, (lambda g, y, x: np.conjugate(g),), (lambda d, y, x: np.con
 
 @composite(np.angle)
 def _angle(z: Any, deg: bool = False) -> Any:
-    angle = np.arctan2(np.imag(z), np.real(z)) if _complex(z) else np.arctan2(z * 0.0, z)
+    angle = np.arctan2(np.imag(z), np.real(z)) if _complex(z) else np.arctan2(0.0, z)
     return np.degrees(angle) if deg else angle
 
 
@@ -261,7 +262,61 @@ def _modf(x: Any) -> Any:
     return x - whole, whole
 
 
+# -- parts of numbers --------------------------------------------------------------------------------------------------
+
+elementwise(np.ldexp, lambda g, y, x, i: np.ldexp(g, i), _flat)
+elementwise(np.nextafter, lambda g, y, a, b: g, _flat)
+
+
+def exponent(x: Any) -> Any:
+    """The second result of ``np.frexp``."""
+    return dispatch(exponent, (x,), {}) if isinstance(x, Array) else np.frexp(x)[1]
+
+
+@composite(np.frexp)
+def _frexp(x: Any) -> Any:
+    power = exponent(x)
+    return np.ldexp(x, -power), power
+
+
+@composite(np.around)
+def _around(a: Any, decimals: int = 0, out: Any = None) -> Any:
+    return np.round(a, decimals)
+
+
+# ndarray.clip calls a ufunc of its own.
+composite(np._core.umath.clip)(lambda a, low, high: dispatch(clipped, (a, low, high), {}))
+
+
+@composite(np.real_if_close)
+def _real_if_close(a: Any, tol: float = 100) -> Any:
+    if not _complex(a):
+        return a
+    tol = tol * np.finfo(a.dtype).eps if tol > 1 else tol
+    return np.real(a) if np.all(np.absolute(np.imag(a)) < tol) else a
+
+
+def _leaving_the_reals(function: Any, outside: Any) -> Any:
+    """numpy.emath: the complex function where the real one is not defined."""
+
+    def extended(x: Any, *args: Any) -> Any:
+        x = x if isinstance(x, (Array, np.ndarray, np.generic)) else np.asarray(x)
+        if not _complex(x) and np.any(outside(x)):
+            x = x.astype(np.result_type(x.dtype, np.complex64))
+        return function(x, *args)
+
+    return extended
+
+
+for _name in ("sqrt", "log", "log2", "log10"):
+    composite(getattr(np.emath, _name))(_leaving_the_reals(getattr(np, _name), lambda x: x < 0))
+for _name in ("arccos", "arcsin", "arctanh"):
+    composite(getattr(np.emath, _name))(_leaving_the_reals(getattr(np, _name), lambda x: np.abs(x) > 1))
+composite(np.emath.power)(lambda x, p: _leaving_the_reals(np.power, lambda x: x < 0)(x, p))
+composite(np.emath.logn)(lambda n, x: np.emath.log(x) / np.emath.log(n))
+
 no_derivative(
+    exponent,
     *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal),
     *(np.logical_and, np.logical_or, np.logical_xor, np.logical_not),
     *(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift, np.bitwise_count),

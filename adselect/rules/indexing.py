@@ -11,7 +11,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from ..array import Array, dispatch, is_basic
+from ..array import Array, absorb, dispatch, is_basic, plain_index
 from .registry import Rule, RULES, composite, define, no_derivative, unbroadcast
 
 __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
@@ -91,7 +91,7 @@ def _base_tangent(d: Any, y: Any, base: Any, value: Any, index: Any) -> Any:
 
 
 def _value_tangent(d: Any, y: Any, base: Any, value: Any, index: Any) -> Any:
-    return dispatch(set_item, (np.zeros(np.shape(base)), d, index), {})
+    return dispatch(set_item, (np.zeros(np.shape(base), np.result_type(d)), d, index), {})
 
 
 define(
@@ -155,7 +155,7 @@ def _register_rearrangements(functions: list) -> None:
 _register_rearrangements(
     [
         *(np.take_along_axis, np.diagonal, np.rot90, np.repeat, np.tile, np.resize, np.delete),
-        *(np.flip, np.fliplr, np.flipud, np.roll, np.rollaxis, np.trim_zeros),
+        *(np.flip, np.fliplr, np.flipud, np.roll, np.rollaxis),
         np.lib.stride_tricks.sliding_window_view,
     ]
 )
@@ -206,6 +206,52 @@ def _diag(v: Any, k: int = 0) -> Any:
     return scatter([v], [(rows + max(-k, 0), rows + max(k, 0))], (n, n), v.dtype if v.dtype.kind in "fc" else float)
 
 
+@composite(np.trim_zeros)
+def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+    filt = filt if isinstance(filt, (Array, np.ndarray)) else np.asarray(filt)
+    ndim = np.ndim(filt)
+    places = np.nonzero(filt)
+    axes = range(ndim) if axis is None else [k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))]
+    window = [slice(None)] * ndim
+    for k in axes:
+        if not len(places[k]):
+            window[k] = slice(0, 0)
+            continue
+        first, last = int(places[k].min()), int(places[k].max())
+        window[k] = slice(first if "f" in trim.lower() else 0, last + 1 if "b" in trim.lower() else None)
+    return filt[tuple(window)]
+
+
+@composite(np.diagflat)
+def _diagflat(v: Any, k: int = 0) -> Any:
+    return np.diag(np.reshape(v, -1), k)
+
+
+@composite(np.sort_complex)
+def _sort_complex(a: Any) -> Any:
+    a = np.sort(a)
+    return a if np.iscomplexobj(a) else a.astype(np.result_type(a.dtype, np.complex64))
+
+
+@composite(np.insert)
+def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
+    arr = arr if isinstance(arr, (Array, np.ndarray)) else np.asarray(arr)
+    values = absorb(values)
+    values = values if isinstance(values, (Array, np.ndarray)) else np.asarray(values)
+    n, m = int(np.prod(np.shape(arr))), int(np.prod(np.shape(values)))
+    # Numbers of the elements of both arrays, moved as the elements are.
+    numbers = np.insert(np.arange(n).reshape(np.shape(arr)), obj, n + np.arange(m).reshape(np.shape(values)), axis)
+    both = np.concatenate([np.reshape(arr, -1), np.reshape(values, -1).astype(arr.dtype)])
+    return both[numbers]
+
+
+@composite(np.ix_)
+def _ix(*args: Any) -> Any:
+    if any(a.dtype.kind in "fc" for a in args if isinstance(a, Array)):
+        return tuple([np.reshape(a, [-1 if i == k else 1 for i in range(len(args))]) for k, a in enumerate(args)])
+    return np.ix_(*[plain_index(a) for a in args])
+
+
 @composite(np.choose)
 def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
     stacked = choices if isinstance(choices, (Array, np.ndarray)) else np.stack(np.broadcast_arrays(*choices))
@@ -221,7 +267,9 @@ def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
 no_derivative(
     *(np.argmax, np.argmin, np.argsort, np.argpartition, np.argwhere, np.nonzero, np.flatnonzero, np.searchsorted),
     *(np.count_nonzero, np.digitize, np.lexsort, np.nanargmax, np.nanargmin, np.any, np.all),
-    *(np.zeros_like, np.ones_like, np.empty_like, np.shape, np.ndim, np.size, np.result_type, np.min_scalar_type),
+    *(np.shape, np.ndim, np.size, np.result_type, np.min_scalar_type),
     *(np.common_type, np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory),
+    *(np.ravel_multi_index, np.unravel_index, np.packbits, np.unpackbits, np.isnat),
+    *(np.save, np.savez, np.savez_compressed, np.savetxt),
     *(np.histogram_bin_edges, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from),
 )

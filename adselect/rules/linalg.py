@@ -12,8 +12,8 @@ import numpy as np
 
 from ..array import Array, dispatch
 from ..errors import UnsupportedError, user_line
-from .reductions import _root
-from .registry import composite, define, unbroadcast
+from .reductions import _root, squared_modulus
+from .registry import composite, define, no_derivative, unbroadcast
 
 
 def _h(a: Any) -> Any:
@@ -110,9 +110,25 @@ def _vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Any:
     return np.sum((np.conj(x1) if np.iscomplexobj(x1) else x1) * x2, axis=axis)
 
 
+def _matvec(x1: Any, x2: Any, /) -> Any:
+    return np.matmul(x1, np.expand_dims(x2, -1))[..., 0]
+
+
+def _vecmat(x1: Any, x2: Any, /) -> Any:
+    return np.matmul(np.expand_dims(np.conj(x1) if np.iscomplexobj(x1) else x1, -2), x2)[..., 0, :]
+
+
+if hasattr(np, "matvec"):  # NumPy 2.2
+    composite(np.matvec)(_matvec)
+    composite(np.vecmat)(_vecmat)
+
+
 @composite(np.outer)
 def _outer(a: Any, b: Any, out: Any = None) -> Any:
     return np.reshape(a, (-1, 1)) * np.reshape(b, (1, -1))
+
+
+no_derivative(np.einsum_path)
 
 
 @composite(np.tensordot)
@@ -253,22 +269,26 @@ define(contract, _contract_vjp, _contract_jvp, variadic=True)
 # -- solving -------------------------------------------------------------------------------------------------------------
 
 
+def _columns(x: Any, b: Any) -> Any:
+    """x as columns, where the right-hand side b is a vector (and x perhaps a stack of them)."""
+    return np.expand_dims(x, -1) if np.ndim(b) == 1 else x
+
+
 def _solve_matrix(g: Any, y: Any, a: Any, b: Any) -> Any:
-    z = np.linalg.solve(_h(a), g)
-    if np.ndim(b) == 1:
-        x_bar = -np.expand_dims(z, -1) * np.expand_dims(_c(y), -2)
-    else:
-        x_bar = -z @ _h(y)
-    return _like(x_bar, a)
+    return _like(-np.linalg.solve(_h(a), _columns(g, b)) @ _h(_columns(y, b)), a)
 
 
 def _solve_tangent(d: Any, y: Any, a: Any, b: Any) -> Any:
-    return -np.linalg.solve(a, d @ y)
+    return np.reshape(-np.linalg.solve(a, d @ _columns(y, b)), np.shape(y))
+
+
+def _solve_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    return _like(np.reshape(np.linalg.solve(_h(a), _columns(g, b)), np.shape(y)), b)
 
 
 define(
     np.linalg.solve,
-    (_solve_matrix, lambda g, y, a, b: _like(np.linalg.solve(_h(a), g), b)),
+    (_solve_matrix, _solve_right),
     (_solve_tangent, lambda d, y, a, b: np.linalg.solve(a, d)),
 )
 define(
@@ -386,7 +406,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     if axis is None:
         if ord is None or (ord == 2 and np.ndim(x) == 1) or (ord == "fro" and np.ndim(x) == 2):
             flat = np.reshape(x, -1)
-            squares = np.sum(np.square(np.abs(flat))) if np.iscomplexobj(x) else np.sum(np.square(flat))
+            squares = np.sum(squared_modulus(flat))
             result = _root(squares)
             return np.reshape(result, (1,) * np.ndim(x)) if keepdims else result
         axis = tuple(range(np.ndim(x)))
@@ -404,8 +424,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 @composite(np.linalg.vector_norm)
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     if ord == 2:
-        squares = np.square(np.abs(x)) if np.iscomplexobj(x) else np.square(x)
-        return _root(np.sum(squares, axis=axis, keepdims=keepdims))
+        return _root(np.sum(squared_modulus(x), axis=axis, keepdims=keepdims))
     size = np.abs(x)
     if ord == np.inf:
         return np.max(size, axis=axis, keepdims=keepdims)

@@ -141,24 +141,33 @@ def _prod_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepd
 define(np.prod, (_prod_vjp,), (_prod_jvp,))
 
 
-def _extremum_weights(y: Any, a: Any, axis: Any, keepdims: bool, where: Any) -> Any:
+def _extremum_weights(y: Any, a: Any, axis: Any, keepdims: bool, where: Any, initial: Any) -> Any:
     chosen = np.equal(a, expand(y, axis, keepdims, np.shape(a)))
     if where is not True:
         chosen = chosen & where
     n = np.sum(chosen, axis=None if axis is None else tuple(axis) if isinstance(axis, list) else axis, keepdims=True)
-    return chosen / np.maximum(n, 1)
+    if initial is not None and initial is not _NOT_GIVEN:  # one more candidate
+        n = n + np.equal(expand(y, axis, keepdims, np.shape(a)), initial)
+    return chosen / np.maximum(n, 1).astype(y.dtype if y.dtype.kind == "f" else float)
 
 
-def _extremum_vjp(g: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True) -> Any:
-    if axis is None and where is True and type(a) is np.ndarray and np.ndim(g) == 0 and a.ndim:
+def _extremum_vjp(
+    g: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
+) -> Any:
+    if axis is None and where is True and initial is None and type(a) is np.ndarray and np.ndim(g) == 0 and a.ndim:
         index = np.flatnonzero(a.reshape(-1) == y)
         if len(index) == 1:  # no ties: the cotangent goes to one place
             return AtIndex(np.unravel_index(index[0], a.shape), g)
-    return expand(g, axis, keepdims is True, np.shape(a)) * _extremum_weights(y, a, axis, keepdims is True, where)
+    return expand(g, axis, keepdims is True, np.shape(a)) * _extremum_weights(
+        y, a, axis, keepdims is True, where, initial
+    )
 
 
-def _extremum_jvp(d: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True) -> Any:
-    return np.sum(d * _extremum_weights(y, a, axis, keepdims is True, where), axis=axis, keepdims=keepdims)
+def _extremum_jvp(
+    d: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
+) -> Any:
+    weights = _extremum_weights(y, a, axis, keepdims is True, where, initial)
+    return np.sum(d * weights, axis=axis, keepdims=keepdims)
 
 
 for _function in (np.max, np.min):
@@ -192,11 +201,16 @@ def _var(
     correction: Any = _NOT_GIVEN,
 ) -> Any:
     deviation = _deviation(a, axis, where, mean)
-    squares = np.square(np.abs(deviation)) if np.iscomplexobj(a) else np.square(deviation)
+    squares = squared_modulus(deviation)
     if where is True:
         return np.sum(squares, axis=axis, keepdims=keepdims) / _degrees_of_freedom(np.shape(a), axis, ddof, correction)
     n = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
     return np.sum(squares, axis=axis, keepdims=keepdims, where=where) / (n - (ddof if correction is _NOT_GIVEN else correction))
+
+
+def squared_modulus(z: Any) -> Any:
+    """|z|², smooth also where z is 0 (the square of np.abs is not: its slope there hides the second derivative)."""
+    return np.square(np.real(z)) + np.square(np.imag(z)) if np.iscomplexobj(z) else np.square(z)
 
 
 def _root(v: Any) -> Any:
@@ -221,7 +235,10 @@ def _average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fal
         mean = np.mean(a, axis=axis, keepdims=keepdims)
         return (mean, np.full(np.shape(mean), float(count(np.shape(a), axis)))) if returned else mean
     if np.shape(weights) != np.shape(a):
-        weights = np.reshape(weights, [n if i == axis % np.ndim(a) else 1 for i, n in enumerate(np.shape(a))])
+        axes = [k % np.ndim(a) for k in (axis if isinstance(axis, (tuple, list)) else (axis,))]
+        if len(axes) > 1:  # their order is that of axis
+            weights = np.transpose(weights, [int(i) for i in np.argsort(axes)])
+        weights = np.reshape(weights, [n if i in axes else 1 for i, n in enumerate(np.shape(a))])
         weights = np.broadcast_to(weights, np.shape(a))
     total = np.sum(weights, axis=axis, keepdims=keepdims)
     mean = np.sum(a * weights, axis=axis, keepdims=keepdims) / total
@@ -243,19 +260,28 @@ def _nanprod(a: Any, axis: Any = None, **options: Any) -> Any:
 
 
 @composite(np.nanmean)
-def _nanmean(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims)
-    return np.nansum(a, axis=axis, keepdims=keepdims) / n
+def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Any:
+    n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims, where=where, dtype=np.empty(0, a.dtype).real.dtype)
+    return np.nansum(a, axis=axis, keepdims=keepdims, where=where, dtype=dtype) / n
 
 
 @composite(np.nanmax)
-def _nanmax(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    return np.max(_without_nan(a, -np.inf), axis=axis, keepdims=keepdims)
+def _nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **options: Any) -> Any:
+    return _nan_extremum(np.max, a, -np.inf, axis, keepdims, options)
 
 
 @composite(np.nanmin)
-def _nanmin(a: Any, axis: Any = None, keepdims: Any = False) -> Any:
-    return np.min(_without_nan(a, np.inf), axis=axis, keepdims=keepdims)
+def _nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **options: Any) -> Any:
+    return _nan_extremum(np.min, a, np.inf, axis, keepdims, options)
+
+
+def _nan_extremum(function: Any, a: Any, fill: float, axis: Any, keepdims: Any, options: dict) -> Any:
+    nothing = np.isnan(a)
+    if "where" in options:
+        options.setdefault("initial", fill)
+    result = function(np.where(nothing, fill, a), axis=axis, keepdims=keepdims, **options)
+    empty = np.all(nothing, axis=axis, keepdims=keepdims)
+    return np.where(empty, np.nan, result) if np.any(empty) and "initial" not in options else result
 
 
 # -- scans -----------------------------------------------------------------------------------------------------------------

@@ -14,12 +14,13 @@ higher order, replay and translation into other frameworks come free. Most rules
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any, Callable, Sequence
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, dispatch
 
 __all__ = [
     "COMPOSITES",
@@ -29,6 +30,7 @@ __all__ = [
     "Rule",
     "composite",
     "define",
+    "dispatched",
     "elementwise",
     "linear",
     "no_derivative",
@@ -123,7 +125,7 @@ class Elementwise(Rule):
                     x_bar = np.real(x_bar)
             else:
                 x_bar = form(g, y, *args, **kwargs)
-            return self.reduce(np.where(np.equal(g, 0), 0.0, x_bar), np.shape(y), args[i])
+            return self.reduce(without_zero_times_infinity(x_bar, g), np.shape(y), args[i])
 
     @staticmethod
     def reduce(x_bar: Any, y_shape: tuple, x: Any) -> Any:
@@ -133,7 +135,7 @@ class Elementwise(Rule):
     def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         y_dot = self.jvps[i](x_dot, y, *args, **kwargs)
         if self.singular:
-            y_dot = np.where(np.equal(x_dot, 0), 0.0, y_dot)
+            y_dot = without_zero_times_infinity(y_dot, x_dot)
         return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
 
 
@@ -144,6 +146,15 @@ class AtIndex:
 
     def __init__(self, index: Any, value: Any):
         self.index, self.value = index, value
+
+
+def without_zero_times_infinity(product: Any, factor: Any) -> Any:
+    """product with 0 where it is not finite although the tangent or cotangent in it is 0.
+
+    Only there: a factor that is 0 may have a derivative that is not, and with it the product.
+    """
+    lost = np.equal(factor, 0) & ~np.isfinite(product)
+    return np.where(lost, 0.0, product) if np.any(lost) else product
 
 
 class Linear(Rule):
@@ -218,6 +229,18 @@ def linear(function: Any, vjp: Callable, call: Any = None, lazy: bool = False) -
 def define(function: Any, vjps: Any, jvps: Any, call: Any = None, lazy: bool = False, variadic: bool = False) -> None:
     """Rule with one vjp and one jvp for each differentiable positional argument (see :class:`Rule`)."""
     _add(function, Rule(function, vjps, jvps, call, lazy, variadic=variadic))
+
+
+def dispatched(function: Callable) -> Callable:
+    """Decorator: a function of the rules' own that takes traced arguments as NumPy's functions do, to have a rule."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, Array) for a in args):
+            return dispatch(call, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def composite(*functions: Any) -> Callable:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import dispatch
+from ..errors import MissingRuleError, user_line
 from .registry import composite, define, linear, no_derivative, unbroadcast
 from .indexing import rearranged
 
@@ -15,7 +16,7 @@ _BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))  # noqa: E73
 linear(np.reshape, lambda g, y, x, *a, order="C", **k: np.reshape(g, np.shape(x), order=order))
 linear(np.squeeze, _BACK)
 linear(np.expand_dims, _BACK)
-linear(np.copy, lambda g, y, x, *a, **k: g, call=lambda x, *a, **k: np.array(x) if np.ndim(x) else x, lazy=True)
+linear(np.copy, lambda g, y, x, *a, **k: g, call=lambda x, *a, **k: np.copy(x) if np.ndim(x) else x, lazy=True)
 linear(np.broadcast_to, lambda g, y, x, shape, subok=False: unbroadcast(g, np.shape(y), np.shape(x)), lazy=True)
 
 
@@ -237,31 +238,74 @@ composite(np.dsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_s
 # -- padding and masking ---------------------------------------------------------------------------------------------------------
 
 
+_STATISTICS = {"mean": np.mean, "maximum": np.max, "minimum": np.min, "median": np.median}
+
+
+def _pairs(value: Any, ndim: int) -> list:
+    """An option of pad as a (before, after) pair per axis."""
+    return [[pair[0], pair[1]] for pair in np.broadcast_to(value, (ndim, 2))]
+
+
 @composite(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    if mode in ("edge", "reflect", "symmetric", "wrap") and options.get("reflect_type", "even") == "even":
+    odd = options.get("reflect_type", "even") == "odd"
+    if mode in ("edge", "wrap") or (mode in ("reflect", "symmetric") and not odd):
         return rearranged(np.pad, array, pad_width, mode, **options)
-    if mode == "constant" or mode == "empty":
-        ndim = np.ndim(array)
-        if isinstance(pad_width, dict):
-            pad_width = [pad_width.get(i, pad_width.get(i - ndim, (0, 0))) for i in range(ndim)]
-        widths = np.broadcast_to(np.asarray(pad_width), (ndim, 2)).tolist()
-        values = options.get("constant_values", 0)
-        values = np.broadcast_to(values, (ndim, 2))
-        for axis, (before, after) in enumerate(widths):
-            shape = list(np.shape(array))
-            parts = []
-            for width, value in ((before, values[axis][0]), (after, values[axis][1])):
-                shape[axis] = width
-                parts.append(np.broadcast_to(value, tuple(shape)))
-            array = np.concatenate([parts[0], array, parts[1]], axis=axis)
-        return array
-    from ..errors import MissingRuleError, user_line
+    ndim = np.ndim(array)
+    if isinstance(pad_width, dict):
+        pad_width = [pad_width.get(i, pad_width.get(i - ndim, (0, 0))) for i in range(ndim)]
+    widths = [(int(before), int(after)) for before, after in _pairs(pad_width, ndim)]
+    if mode in ("constant", "empty"):
+        for axis, ends in enumerate(_pairs(options.get("constant_values", 0), ndim)):
+            array = _between(array, ends, widths[axis], axis)
+    elif mode in _STATISTICS:
+        lengths = options.get("stat_length")
+        lengths = [(None, None)] * ndim if lengths is None else _pairs(lengths, ndim)
+        for axis, (before, after) in enumerate(lengths):
+            n, lead = np.shape(array)[axis], (slice(None),) * axis
+            first = array if before is None else array[(*lead, slice(None, int(before)))]
+            last = array if after is None else array[(*lead, slice(max(n - int(after), 0), None))]
+            ends = [_STATISTICS[mode](part, axis=axis, keepdims=True) for part in (first, last)]
+            array = _between(array, ends, widths[axis], axis)
+    elif mode == "linear_ramp" or odd:
+        for axis, ends in enumerate(_pairs(options.pop("end_values", 0), ndim)):
+            array = _affine_pad(array, widths[axis], axis, mode, ends if mode == "linear_ramp" else [0, 0], options)
+    else:
+        raise MissingRuleError(
+            f"np.pad with mode={mode!r} has no derivative rule ({user_line()}); all modes that are named by a string do"
+        )
+    return array
 
-    raise MissingRuleError(
-        f"np.pad with mode={mode!r} has no derivative rule ({user_line()}); modes with one: constant, edge, reflect, "
-        "symmetric, wrap"
-    )
+
+def _between(array: Any, ends: Any, widths: tuple, axis: int) -> Any:
+    """array with ends[0] repeated before it and ends[1] behind it."""
+    shape = list(np.shape(array))
+    parts = [array]
+    for end, width, place in ((ends[0], widths[0], 0), (ends[1], widths[1], len(parts))):
+        shape[axis] = width
+        part = np.broadcast_to(end, tuple(shape))
+        parts.insert(place if place == 0 else len(parts), part.astype(array.dtype) if part.dtype != array.dtype else part)
+    return np.concatenate(parts, axis=axis)
+
+
+def _affine_pad(array: Any, widths: tuple, axis: int, mode: str, ends: Any, options: dict) -> Any:
+    """A mode whose result is a fixed matrix times the array plus multiples of the two end values."""
+    n = np.shape(array)[axis]
+    ramp = mode == "linear_ramp"
+
+    def padded(x: Any, **values: Any) -> Any:
+        return np.pad(x, (widths, (0, 0))[: np.ndim(x)] if np.ndim(x) > 1 else widths, mode, **options, **values)
+
+    matrix = padded(np.eye(n, dtype=array.dtype))
+    result = np.moveaxis(np.tensordot(matrix, array, axes=((1,), (axis,))), 0, axis)
+    if ramp:
+        shape = [-1 if i == axis else 1 for i in range(np.ndim(array))]
+        zero = np.zeros(n, array.dtype)
+        for k in (0, 1):
+            unit = [0, 0]
+            unit[k] = 1
+            result = result + np.reshape(padded(zero, end_values=tuple(unit)), shape) * ends[k]
+    return result
 
 
 @composite(np.tril)

@@ -46,7 +46,7 @@ class DualArray(EngineArray):
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         several = isinstance(y, (tuple, list))
-        sums: list[Any] = [None] * self.trace.directions
+        sums: list[Any] = [None] * self._trace.directions
         for i, a in enumerate(own):
             if a is None:
                 continue
@@ -66,22 +66,25 @@ class DualArray(EngineArray):
             items = []
             for k, item in enumerate(y):
                 if np.asarray(item).dtype.kind in "fc" if not isinstance(item, Array) else item.dtype.kind in "fc":
-                    items.append(_dual(item, self.trace, tuple([None if s is None else s[k] for s in sums])))
+                    items.append(_dual(item, self._trace, tuple([None if s is None else s[k] for s in sums])))
                 else:
                     items.append(item)
             return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
-        return _dual(y, self.trace, tuple(sums))
+        return _dual(y, self._trace, tuple(sums))
+
+    def _constant(self, value: Any) -> DualArray:
+        return _dual(value, self._trace, (None,) * self._trace.directions)
 
     def _rebind(self, other: Any) -> None:
-        if type(other) is DualArray and other.trace is self.trace:
+        if type(other) is DualArray and other._trace is self._trace:
             self.value, self.tangents = other.value, other.tangents
         else:
-            self.value, self.tangents = other, (None,) * self.trace.directions
+            self.value, self.tangents = other, (None,) * self._trace.directions
 
 
 def _dual(value: Any, trace: Pass, tangents: tuple) -> DualArray:
     array = DualArray.__new__(DualArray)
-    array.value, array.trace, array.tangents = value, trace, tangents
+    array.value, array._trace, array.tangents = value, trace, tangents
     return array
 
 

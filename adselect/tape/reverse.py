@@ -127,7 +127,11 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
         if strong and not np.any(np.not_equal(plain(g), 0) if not isinstance(g, list) else [np.any(plain(v)) for v in g]):
             for i, p in enumerate(parents):
                 if p >= 0:
-                    _add(bars, owned, p, np.zeros(np.shape(args[i])))
+                    with np.errstate(all="ignore"):
+                        x_bar = rule.pull(i, g, y, args, kwargs)
+                    if type(x_bar) is AtIndex or x_bar is None:
+                        x_bar = 0.0
+                    _add(bars, owned, p, np.where(np.isfinite(x_bar), x_bar, 0.0))
             continue
         for i, p in enumerate(parents):
             if p >= 0:

@@ -23,13 +23,13 @@ from ..array import (
     absorb,
     covers_all,
     dispatch,
-    function_call,
     is_basic,
     link_view,
     plain_index,
     ufunc_call,
 )
 from ..errors import MissingRuleError, user_line
+from ..rules import load_for
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Rule, positional
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]
@@ -57,7 +57,7 @@ class Trace:
     def leaf(self, value: Any) -> TapeArray:
         """A new traced value that depends on nothing: an argument of f."""
         array = _new(TapeArray)
-        array.value, array.trace, array.place = value, self, self.next_place()
+        array.value, array._trace, array.place = value, self, self.next_place()
         return array
 
     def record(self, rule: Rule, parents: tuple, y: Any, args: Any, kwargs: dict) -> Any:
@@ -65,7 +65,7 @@ class Trace:
         place = self.next_place()
         self.records[place] = (rule, parents, y, args, kwargs)
         array = _new(TapeArray)
-        array.value, array.trace, array.place = y, self, place
+        array.value, array._trace, array.place = y, self, place
         if type(y) in (tuple, list) or isinstance(y, tuple):
             items = [self.record(ITEM, (place,), item, (y, i), _EMPTY) if _differentiable(item) else item for i, item in enumerate(y)]
             return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
@@ -97,17 +97,17 @@ ITEM = _Item()
 class EngineArray(Array):
     """What the tape's arrays and the forward mode's dual arrays share: finding the rule and running it."""
 
-    __slots__ = ("trace",)
+    __slots__ = ("_trace",)
 
-    trace: Any
+    _trace: Any  # not "trace": that is a method of arrays
 
     @property
     def level(self) -> int:
-        return self.trace.level
+        return self._trace.level
 
     @property
     def _closed(self) -> bool:
-        return not self.trace.open
+        return not self._trace.open
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,7 +127,7 @@ class EngineArray(Array):
         raise NotImplementedError
 
     def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
-        trace = self.trace
+        trace = self._trace
         if not trace.open:
             return dispatch(function, _strip(args, trace), _strip_options(kwargs, trace))
         rule = RULES.get(function)
@@ -140,7 +140,7 @@ class EngineArray(Array):
         values, own = [], []
         cls = type(self)
         for a in args:
-            if type(a) is cls and a.trace is trace:
+            if type(a) is cls and a._trace is trace:
                 values.append(a.value)
                 own.append(a)
             elif isinstance(a, Array) and not a._closed:
@@ -148,7 +148,7 @@ class EngineArray(Array):
                 own.append(None)
             elif type(a) in (list, tuple) or isinstance(a, Array):
                 stacked = a.value if isinstance(a, Array) else absorb(a)
-                if type(stacked) is cls and stacked.trace is trace:
+                if type(stacked) is cls and stacked._trace is trace:
                     values.append(stacked.value)
                     own.append(stacked)
                 else:
@@ -156,7 +156,7 @@ class EngineArray(Array):
                     own.append(None)
             elif type(a) is np.ndarray and a.dtype == object:
                 stacked = absorb(a)
-                traced_here = type(stacked) is cls and stacked.trace is trace
+                traced_here = type(stacked) is cls and stacked._trace is trace
                 values.append(stacked.value if traced_here else stacked)
                 own.append(stacked if traced_here else None)
             else:
@@ -172,12 +172,14 @@ class EngineArray(Array):
         return self._record(rule, y, values, own, kwargs)
 
     def _apply_without_rule(self, function: Callable, args: tuple, kwargs: dict) -> Any:
-        trace = self.trace
-        if function in NO_DERIVATIVE:
-            return dispatch(function, _strip(args, trace), _strip_options(kwargs, trace))
+        trace = self._trace
         implementation = COMPOSITES.get(function)
         if implementation is not None:
             return implementation(*args, **kwargs)
+        if function in NO_DERIVATIVE:
+            return dispatch(function, _strip(args, trace), _strip_options(kwargs, trace))
+        if load_for(function):
+            return self._apply(function, args, kwargs)
         name = getattr(function, "__name__", str(function))
         raise MissingRuleError(
             f"{name} was called on a traced value at {user_line()} and has no derivative rule. Write it with functions "
@@ -210,7 +212,7 @@ def _strip_options(kwargs: dict, trace: Any) -> dict:
 
 def _value(a: Any, trace: Any) -> Any:
     """a without this trace; lists are looked into."""
-    if isinstance(a, EngineArray) and a.trace is trace:
+    if isinstance(a, EngineArray) and a._trace is trace:
         return a.value
     if type(a) in (list, tuple):
         return type(a)([_value(v, trace) for v in a])
@@ -229,17 +231,20 @@ class TapeArray(EngineArray):
     place: int
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
-        return self.trace.record(rule, tuple([-1 if a is None else a.place for a in own]), y, tuple(args), kwargs)
+        return self._trace.record(rule, tuple([-1 if a is None else a.place for a in own]), y, tuple(args), kwargs)
+
+    def _constant(self, value: Any) -> TapeArray:
+        return self._trace.record(CONSTANT, (), value, (), _EMPTY)
 
     def _rebind(self, other: Any) -> None:
-        if not (type(other) is TapeArray and other.trace is self.trace):
-            other = self.trace.record(CONSTANT, (), other, (), _EMPTY)
+        if not (type(other) is TapeArray and other._trace is self._trace):
+            other = self._constant(other)
         self.value, self.place = other.value, other.place
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
             rule = RULES.get(ufunc)
-            trace = self.trace
+            trace = self._trace
             if rule is not None and trace.open:
                 if len(inputs) == 1:
                     x = self.value
@@ -247,18 +252,18 @@ class TapeArray(EngineArray):
                     place = trace.next_place()
                     trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
                     array = _new(TapeArray)
-                    array.value, array.trace, array.place = y, trace, place
+                    array.value, array._trace, array.place = y, trace, place
                     return array
                 if len(inputs) == 2:
                     a, b = inputs
                     p = q = -1
                     kind = type(a)
-                    if kind is TapeArray and a.trace is trace:
+                    if kind is TapeArray and a._trace is trace:
                         p, a = a.place, a.value
                     elif kind not in _PLAIN or kind is np.ndarray and a.dtype == object:
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     kind = type(b)
-                    if kind is TapeArray and b.trace is trace:
+                    if kind is TapeArray and b._trace is trace:
                         q, b = b.place, b.value
                     elif kind not in _PLAIN or kind is np.ndarray and b.dtype == object:
                         return ufunc_call(ufunc, method, inputs, kwargs)
@@ -266,13 +271,13 @@ class TapeArray(EngineArray):
                     place = trace.next_place()
                     trace.records[place] = (rule, (p, q), y, (a, b), _EMPTY)
                     array = _new(TapeArray)
-                    array.value, array.trace, array.place = y, trace, place
+                    array.value, array._trace, array.place = y, trace, place
                     return array
         return ufunc_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if args and args[0] is self and function in _SIMPLE:
-            trace = self.trace
+            trace = self._trace
             if trace.open and all([type(a) in _OPTIONS for a in args[1:]]) and all(
                 [type(v) in _OPTIONS for v in kwargs.values()]
             ):
@@ -282,12 +287,12 @@ class TapeArray(EngineArray):
                 place = trace.next_place()
                 trace.records[place] = (rule, (self.place,), y, (x, *args[1:]), kwargs)
                 array = _new(TapeArray)
-                array.value, array.trace, array.place = y, trace, place
+                array.value, array._trace, array.place = y, trace, place
                 return array
-        return function_call(function, args, kwargs)
+        return Array.__array_function__(self, function, types, args, kwargs)
 
     def __getitem__(self, index: Any) -> Any:
-        trace = self.trace
+        trace = self._trace
         kind = type(index)
         if kind is not int and kind is not slice:
             index = plain_index(index)
@@ -298,7 +303,7 @@ class TapeArray(EngineArray):
         place = trace.next_place()
         trace.records[place] = (GETITEM, (self.place,), y, (x, index), _EMPTY)
         array = _new(TapeArray)
-        array.value, array.trace, array.place = y, trace, place
+        array.value, array._trace, array.place = y, trace, place
         if not array._is_scalar() and is_basic(index):
             link_view(self, array, index)
         return array
@@ -327,12 +332,12 @@ GETITEM: Rule = None  # type: ignore[assignment]  # set by rules.indexing's regi
 def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callable, Callable]:
     def forward(self: TapeArray, other: Any) -> Any:
         kind = type(other)
-        trace = self.trace
+        trace = self._trace
         a = self.value
         if other is self and square is not None:
             return square(self)
         if kind is TapeArray:
-            if other.trace is not trace:
+            if other._trace is not trace:
                 return ufunc_call(function, "__call__", (self, other), {})
             b = other.value
             parents = (self.place, other.place)
@@ -344,7 +349,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
             place = trace.next_place()
             trace.records[place] = (unstretched, (self.place, -1), y, (a, other), _EMPTY)
             array = _new(TapeArray)
-            array.value, array.trace, array.place = y, trace, place
+            array.value, array._trace, array.place = y, trace, place
             return array
         elif kind in _PLAIN:
             b = other
@@ -360,7 +365,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         place = trace.next_place()
         trace.records[place] = (rule, parents, y, (a, b), _EMPTY)
         array = _new(TapeArray)
-        array.value, array.trace, array.place = y, trace, place
+        array.value, array._trace, array.place = y, trace, place
         return array
 
     def backward(self: TapeArray, other: Any) -> Any:
@@ -368,7 +373,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         if kind is not float and kind is not int:
             if kind not in _PLAIN or kind is np.ndarray:
                 return _slow_backward(self, other)
-        trace = self.trace
+        trace = self._trace
         b = self.value
         try:
             y = operate(other, b)
@@ -377,7 +382,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         place = trace.next_place()
         trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)
         array = _new(TapeArray)
-        array.value, array.trace, array.place = y, trace, place
+        array.value, array._trace, array.place = y, trace, place
         return array
 
     unstretched = getattr(rule, "unstretched", rule)
@@ -393,13 +398,13 @@ def _power(general: Callable, square: Rule) -> Callable:
     def power(self: TapeArray, other: Any) -> Any:
         if type(other) is not int or other != 2:
             return general(self, other)
-        trace = self.trace
+        trace = self._trace
         x = self.value
         y = x**2
         place = trace.next_place()
         trace.records[place] = (square, (self.place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
-        array.value, array.trace, array.place = y, trace, place
+        array.value, array._trace, array.place = y, trace, place
         return array
 
     return power
@@ -407,13 +412,13 @@ def _power(general: Callable, square: Rule) -> Callable:
 
 def _unary(function: Any, operate: Callable, rule: Rule) -> Callable:
     def apply(self: TapeArray) -> Any:
-        trace = self.trace
+        trace = self._trace
         x = self.value
         y = operate(x)
         place = trace.next_place()
         trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
-        array.value, array.trace, array.place = y, trace, place
+        array.value, array._trace, array.place = y, trace, place
         return array
 
     return apply
@@ -422,10 +427,10 @@ def _unary(function: Any, operate: Callable, rule: Rule) -> Callable:
 def _comparison(operate: Callable, slow: Callable) -> Callable:
     def compare(self: TapeArray, other: Any) -> Any:
         kind = type(other)
-        if kind is TapeArray and other.trace is self.trace:
+        if kind is TapeArray and other._trace is self._trace:
             result = operate(self.value, other.value)
             if type(result) is not np.ndarray:
-                self.trace.selecting.update((self.place, other.place))
+                self._trace.selecting.update((self.place, other.place))
             return result
         if kind is float or kind is int:
             return operate(self.value, other)

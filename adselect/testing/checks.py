@@ -118,8 +118,11 @@ def check_scenario(adtype: ADType, scenario: Scenario, *, rtol: float | None = N
     >>> check_scenario(ad.AutoTape(), Scenario("cube", "derivative", lambda t: t**3, (2.0,), 12.0))
     []
     """
+    # Copies: a backend that overwrites its arguments must not spoil the scenario for the next one.
+    args, tangents, seed = copy.deepcopy((scenario.args, scenario.tangents, scenario.seed))
+    scenario = replace(scenario, args=args, tangents=tangents, seed=seed)
     counted = _Counted(scenario.f)
-    trial = _with_function(scenario, counted)
+    trial = replace(scenario, f=counted)
     held = _inputs(scenario)
     before = copy.deepcopy(held)
     rtol = rtol or scenario.rtol or tolerance(adtype, scenario.order, _precision(scenario))
@@ -167,10 +170,6 @@ class _Counted:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         self.calls += 1
         return self.f(*args, **kwargs)
-
-
-def _with_function(scenario: Scenario, f: Callable) -> Scenario:
-    return replace(scenario, f=f)
 
 
 def _precision(scenario: Scenario) -> Any:

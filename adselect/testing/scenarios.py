@@ -337,6 +337,7 @@ def _broadcasting() -> list[Scenario]:
             (np.array([[2.0], [3.0]]), np.array([5.0, 7.0])),
             (np.array([[5.0, 0], [7, 0], [0, 5], [0, 7]]), np.array([[2.0, 0], [0, 2], [3, 0], [0, 3]])),
         ),
+        *_map("identity", lambda x: x, X6, np.eye(6)),
         *_map("broadcast_to", lambda x: np.broadcast_to(x, (3, 2)), np.array([1.0, 2.0]), np.tile(np.eye(2), (3, 1))),
         *_loss(
             "rank three reduced over two axes",
@@ -404,7 +405,7 @@ def _linear_algebra() -> list[Scenario]:
         *_loss("log-determinant", lambda m: np.linalg.slogdet(m)[1], a, inverse.T),
         *_loss("trace of a product", lambda m: np.trace(m @ m), a, 2 * a.T),
         *_loss("norm", np.linalg.norm, b, b / np.sqrt(5.0), (np.eye(2) - np.outer(b, b) / 5) / np.sqrt(5.0)),
-        *_loss("log-determinant by cholesky", lambda m: 2 * np.sum(np.log(np.diagonal(np.linalg.cholesky(m)))), spd, np.linalg.inv(spd)),
+        *_loss("log-determinant by cholesky", lambda m: 2 * np.sum(np.log(np.diagonal(np.linalg.cholesky((m + m.T) / 2)))), spd, np.linalg.inv(spd)),
         Scenario(
             "einsum of three",
             "gradient",

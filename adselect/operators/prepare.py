@@ -1,0 +1,226 @@
+"""prepare: an operator made ready for many calls with arguments of one structure, shape and dtype."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+import numpy as np
+
+from ..adtypes import ADType
+from ..array import Array, is_traced
+from ..backends.base import backend_of
+from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
+from ..structure import Const, flatten, framework_of, is_native
+from .calling import take_adtype
+
+__all__ = ["Prepared", "prepare", "source"]
+
+
+def prepare(
+    operator: Callable,
+    f: Callable,
+    /,
+    *args: Any,
+    strict: str = "error",
+    check: str = "sometimes",
+    **kwargs: Any,
+) -> Prepared:
+    """``prepare(operator, f, [adtype,] *args)``: a callable with the operator's result for other arguments like these.
+
+    operator is any operator of adselect (``gradient``, ``withgradient``, ``jacobian``, ``hessian``, …); args are
+    typical arguments: their structure, shapes and dtypes count, not their values. What can be done once is done here:
+    AutoTape traces the operator's whole computation and replays it as straight-line NumPy with reused buffers, AutoJax
+    compiles it, finite differences keep their stencils. Options of the operator (``missing=``, ``out=``) and keyword
+    arguments of f are fixed here.
+
+    The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here (arrays are read by reference).
+    Branches on values are watched: another branch is traced when it is first taken.
+
+    strict: what to do with arguments of another structure, shape or dtype: ``"error"``, ``"convert"`` (to the dtype and
+    kind prepared for) or ``"retrace"``. check: ``"sometimes"`` (the first replay and then at doubling intervals),
+    ``"always"`` or ``"never"`` compares a replay with the eager result and raises ADSelectValueError on a difference.
+
+    Raises PreparationMismatchError for arguments that do not fit. The callable may be used from several threads.
+
+    >>> import numpy as np, adselect as ad
+    >>> g = prepare(ad.gradient, lambda x: np.sum(x**3), ad.AutoTape(), np.zeros(2))
+    >>> g(np.array([1.0, 2.0]))
+    (array([ 3., 12.]),)
+    """
+    if not callable(operator) or not callable(f):
+        raise ADSelectTypeError("prepare takes an operator and a function: write prepare(gradient, f, adtype, *args)")
+    if strict not in ("error", "convert", "retrace"):
+        raise ADSelectValueError(f"strict must be 'error', 'convert' or 'retrace', not {strict!r}")
+    if check not in ("sometimes", "always", "never"):
+        raise ADSelectValueError(f"check must be 'sometimes', 'always' or 'never', not {check!r}")
+    adtype, args = take_adtype("prepare", args)
+    return Prepared(operator, f, adtype, args, kwargs, strict, check)
+
+
+class _Signature:
+    """Structure, shapes and dtypes that were prepared for."""
+
+    __slots__ = ("checks", "description", "leaves", "skeleton")
+
+    def __init__(self, args: tuple):
+        self.leaves, self.skeleton = flatten(args)
+        self.checks = [_check_of(leaf) for leaf in self.leaves]
+        self.description = _describe(args)
+
+    def fits(self, leaves: list, args: tuple) -> bool:
+        """Whether leaves have the kinds, shapes and dtypes prepared for."""
+        if len(leaves) != len(self.checks):
+            return False
+        for leaf, (kind, shape, dtype) in zip(leaves, self.checks, strict=True):
+            if type(leaf) is not kind:
+                return False
+            if kind is np.ndarray:
+                if leaf.shape != shape or leaf.dtype is not dtype and leaf.dtype != dtype:
+                    return False
+            elif shape is not None and (tuple(leaf.shape) != shape or str(leaf.dtype) != dtype):
+                return False
+        return self.skeleton.simple or _describe(args) == self.description
+
+    def mismatch(self, leaves: list, args: tuple) -> str:
+        """What differs, in words."""
+        _, skeleton = flatten(args)
+        for i, (leaf, prepared) in enumerate(zip(leaves, self.leaves, strict=False)):
+            now, then = _show(leaf), _show(prepared)
+            if now != then:
+                return f"{skeleton.paths[i]} is {now}, prepared for {then}"
+        return f"the structure is {_describe(args)}, prepared for {self.description}"
+
+
+def _check_of(leaf: Any) -> tuple:
+    if type(leaf) is np.ndarray:
+        return np.ndarray, leaf.shape, leaf.dtype
+    if hasattr(leaf, "shape"):
+        return type(leaf), tuple(leaf.shape), str(leaf.dtype)
+    return type(leaf), None, None
+
+
+def _show(leaf: Any) -> str:
+    if hasattr(leaf, "shape") and hasattr(leaf, "dtype"):
+        kind = framework_of(leaf) or "numpy"
+        return f"{leaf.dtype} of shape {tuple(leaf.shape)}" + ("" if kind == "numpy" else f" ({kind})")
+    return type(leaf).__name__
+
+
+def _describe(args: tuple) -> Any:
+    """A comparable picture of the structure; leaves show as a dot, other values by themselves where they compare."""
+
+    def picture(value: Any, seen: tuple) -> Any:
+        if isinstance(value, Const):
+            value = value.value
+            return ("const", _show(value)) if isinstance(value, np.ndarray) else ("const", type(value).__name__)
+        if isinstance(value, (np.ndarray, Array)) or is_native(value):
+            return "·"
+        if isinstance(value, (int, float, complex)) and not isinstance(value, bool):
+            return "·"
+        if isinstance(value, (str, bytes, bool, type(None))):
+            return value
+        if id(value) in seen:
+            return "↺"
+        seen = (*seen, id(value))
+        if isinstance(value, (tuple, list)):
+            return (type(value).__name__, tuple(picture(v, seen) for v in value))
+        if isinstance(value, dict):
+            return ("dict", tuple((k, picture(v, seen)) for k, v in value.items()))
+        if hasattr(value, "__dict__") and not callable(value):
+            return (type(value).__name__, tuple((k, picture(v, seen)) for k, v in vars(value).items()))
+        return type(value).__name__
+
+    return tuple(picture(a, ()) for a in args)
+
+
+class Prepared:
+    """What :func:`prepare` returns: call it with new arguments. ``source(prepared)`` shows what is replayed."""
+
+    def __init__(self, operator: Callable, f: Callable, adtype: ADType, args: tuple, options: dict, strict: str, check: str):
+        self.operator, self.f, self.adtype, self.options = operator, f, adtype, options
+        self.strict, self.check = strict, check
+        self._lock = threading.Lock()
+        self._prepare(args)
+
+    def _prepare(self, args: tuple) -> None:
+        backend = backend_of(self.adtype)
+        signature = _Signature(self._calling(args))
+        maker = getattr(backend, "prepare", None)
+        run = None
+        if maker is not None:
+            run = maker(self.operator, self.f, self._calling(args), self.options, self.check)
+        self._signature = signature
+        self._run = run if run is not None else self._plainly
+        self._constant = [isinstance(a, Const) for a in args]
+
+    def _calling(self, args: tuple) -> tuple:
+        return args
+
+    def _plainly(self, leaves: list, args: tuple) -> Any:
+        return self.operator(self.f, self.adtype, *args, **self.options)
+
+    def __call__(self, *args: Any) -> Any:
+        """The operator's result at args."""
+        if any(self._constant):
+            args = tuple(
+                [Const(a) if c and not isinstance(a, Const) else a for a, c in zip(args, self._constant, strict=False)]
+            )
+        leaves, skeleton = flatten(args)
+        signature = self._signature
+        if not signature.fits(leaves, args):
+            if any(is_traced(leaf) for leaf in leaves):  # inside another derivative: the eager way is always right
+                return self._plainly(leaves, args)
+            args, leaves = self._mismatch(args, leaves)
+        return self._run(leaves, args)
+
+    def _mismatch(self, args: tuple, leaves: list) -> tuple[tuple, list]:
+        what = self._signature.mismatch(leaves, args)
+        if self.strict == "retrace":
+            with self._lock:
+                self._prepare(args)
+            return args, leaves
+        if self.strict == "convert":
+            converted = self._converted(leaves)
+            if converted is not None:
+                rebuilt = tuple(flatten(args)[1].rebuild(converted))
+                return rebuilt, converted
+        raise PreparationMismatchError(
+            f"{getattr(self.operator, '__name__', 'operator')} was prepared for other arguments ({user_line()}): {what}. "
+            "Prepare again, or pass strict='convert' (dtype and kind) or strict='retrace' to prepare."
+        )
+
+    def _converted(self, leaves: list) -> list | None:
+        if len(leaves) != len(self._signature.leaves):
+            return None
+        out = []
+        for leaf, prepared in zip(leaves, self._signature.leaves, strict=True):
+            shape = tuple(prepared.shape) if hasattr(prepared, "shape") else ()
+            if tuple(getattr(leaf, "shape", ())) != shape:
+                return None
+            from ..structure import project
+
+            out.append(project(leaf, prepared) if not isinstance(prepared, (int, np.integer)) else type(prepared)(leaf))
+        return out
+
+    def __repr__(self) -> str:
+        name = getattr(self.operator, "__name__", self.operator)
+        f = getattr(self.f, "__qualname__", self.f)
+        return f"prepare({name}, {f}, {self.adtype!r}, …)"
+
+
+def source(prepared: Prepared) -> str:
+    """The generated adjoint of a prepared operator as readable Python: what is replayed, constants folded.
+
+    Comments name the user's line each part comes from. Raises ADSelectError when nothing is replayed (another backend,
+    or a computation that has to stay eager; the message says why).
+
+    >>> import adselect as ad
+    >>> print(source(ad.prepare(ad.gradient, lambda x: 5 * x + 3, 1.0)))
+    def gradient(x):
+        return 5.0
+    """
+    run = getattr(prepared._run, "source", None)
+    if run is None:
+        raise ADSelectError(f"{prepared!r} replays nothing: only AutoTape(replay=True) writes source")
+    return run()

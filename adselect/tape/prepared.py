@@ -1,0 +1,232 @@
+"""Prepared operators on the tape: trace once, replay, watch the guards, compare with the eager result now and then."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable
+
+import numpy as np
+
+from ..adtypes import AutoTape
+from ..array import plain
+from ..errors import ADSelectError, ADSelectValueError
+from ..structure import flatten
+from .program import NotReplayable, Program, ProgramArray, Ref
+from .replay import GuardFailed, Replay, compile_program
+
+__all__ = ["ReplayedOperator"]
+
+LIMIT = 20_000  # operations of one program; longer computations stay eager
+VARIANTS = 4  # programs for different branches; more of them and the call stays eager for good
+
+
+class ReplayedOperator:
+    """``operator(f, AutoTape(), *args)`` by replay, for arguments of one structure."""
+
+    def __init__(self, operator: Callable, f: Callable, adtype: AutoTape, args: tuple, options: dict, check: str):
+        self.operator, self.f, self.options, self.check = operator, f, options, check
+        self.eager_type = AutoTape(replay=False)
+        self.adtype = adtype
+        self.variants: list[_Variant] = []
+        self.reason = ""
+        self.lock = threading.Lock()
+        self.calls = 0
+        self.next_check = 1
+        self._trace(args)
+
+    def eager(self, args: tuple) -> Any:
+        """The operator's result without replay."""
+        return self.operator(self.f, self.eager_type, *args, **self.options)
+
+    def __call__(self, leaves: list, args: tuple) -> Any:
+        if self.reason:
+            return self.eager(args)
+        if self.check != "never":
+            self.calls += 1
+            if self.check == "always" or self.calls >= self.next_check:
+                self.next_check = 2 * self.calls
+                return self._checked(leaves, args)
+        result = self._replayed(leaves)
+        return self._elsewhere(leaves, args) if result is _FAILED else result
+
+    def _replayed(self, leaves: list) -> Any:
+        for variant in self.variants:
+            try:
+                return variant(leaves)
+            except (GuardFailed, ArithmeticError, ValueError):
+                continue
+        return _FAILED
+
+    def _elsewhere(self, leaves: list, args: tuple) -> Any:
+        """No variant fits: trace the branch that is taken now, or stay eager."""
+        result = self.eager(args)
+        with self.lock:
+            if len(self.variants) >= VARIANTS:
+                self.reason = f"more than {VARIANTS} different branches were taken"
+            elif self._replayed(leaves) is _FAILED:
+                self._trace(args, result)
+        return result
+
+    def _checked(self, leaves: list, args: tuple) -> Any:
+        result = self._replayed(leaves)
+        if result is _FAILED:
+            return self._elsewhere(leaves, args)
+        reference = self.eager(args)
+        difference = _difference(result, reference)
+        if difference:
+            again = _difference(self.eager(args), reference)
+            cause = (
+                "f itself gives different results for the same arguments: does it draw random numbers or change state?"
+                if again
+                else "something f captures has changed since preparation: an attribute, a global or a closure variable "
+                "was rebound, or an array that only preparation looked at was modified"
+            )
+            raise ADSelectValueError(
+                f"the replay of {getattr(self.operator, '__name__', 'the operator')} differs from the eager result "
+                f"({difference}); {cause}. Pass it as an argument (Const(value) if it is not differentiated), prepare "
+                "again, or call the operator unprepared."
+            )
+        return result
+
+    def _trace(self, args: tuple, reference: Any = None) -> None:
+        if reference is None:
+            reference = self.eager(args)
+        leaves, skeleton = flatten(args)
+        program = Program(LIMIT)
+        try:
+            from ..backends.tape import enter
+
+            inputs = [program.input(enter(leaf)) for leaf in leaves]
+            traced_args = _with_constants(args, skeleton.rebuild(inputs))
+            options = {k: v for k, v in self.options.items() if k != "out"}
+            result = self.operator(self.f, self.eager_type, *traced_args, **options)
+            variant = _Variant(program, result, reference, leaves, self.options.get("out"))
+            program.open = False
+            variant.confirm(leaves, reference)
+            self.variants.append(variant)
+        except NotReplayable as error:
+            self.reason = str(error)
+        except Exception as error:
+            # Whatever the tracing met, the eager result stands; the reason is told by source().
+            self.reason = f"{type(error).__name__}: {error}"
+        finally:
+            program.open = False
+
+    def source(self) -> str:
+        """The source of the replayed programs."""
+        if self.reason:
+            raise ADSelectError(f"this operator is not replayed: {self.reason}")
+        return "\n".join(v.readable() for v in self.variants)
+
+
+_FAILED = object()
+
+
+def _with_constants(args: tuple, rebuilt: list) -> tuple:
+    from ..structure import Const
+
+    return tuple([Const(new) if isinstance(old, Const) else new for old, new in zip(args, rebuilt, strict=True)])
+
+
+class _Variant:
+    """One traced branch: inputs, compiled program, and how its outputs become the operator's result."""
+
+    def __init__(self, program: Program, result: Any, reference: Any, leaves: list, out: Any):
+        traced, _ = flatten((result,))
+        expected, self.shape = flatten((reference,))
+        if len(traced) != len(expected):
+            raise NotReplayable("the traced result has another structure than the eager one")
+        outputs = [Ref(t.number) if type(t) is ProgramArray else plain(t) for t in traced]
+        self.name = "replay"
+        self.replay: Replay = compile_program(program, outputs)
+        self.finish = [_finisher(e) for e in expected]
+        self.enter = [_entry(leaf) for leaf in leaves]
+        self.plain = all(e is None for e in self.enter)
+        self.out = out
+
+    def __call__(self, leaves: list) -> Any:
+        inputs = leaves if self.plain else [leaf if e is None else e(leaf) for leaf, e in zip(leaves, self.enter, strict=True)]
+        values = self.replay(inputs)
+        results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
+        return self.shape.rebuild(results)[0]
+
+    def confirm(self, leaves: list, reference: Any) -> None:
+        difference = _difference(self(leaves), reference)
+        if difference:
+            raise NotReplayable(f"a replay at the prepared point differs from the eager result: {difference}")
+
+    def readable(self) -> str:
+        return self.replay.source
+
+
+def _entry(leaf: Any) -> Callable | None:
+    from ..backends.tape import enter
+
+    kind = type(leaf)
+    if kind is np.ndarray:
+        return None if leaf.dtype.isnative else enter
+    return None if kind is float else enter
+
+
+class _NotFinite(ValueError):
+    """A result that is not finite: the eager pass with strong zeros decides."""
+
+
+def _finisher(expected: Any) -> Callable:
+    """Brings an output into the kind the eager result has; gives the call up where it is not finite."""
+    kind = type(expected)
+    if kind is np.ndarray:
+        dtype, shape = expected.dtype, expected.shape
+        reduce, isfinite, all_ = np.add.reduce, np.isfinite, np.logical_and.reduce
+        exact = dtype.kind not in "fc"
+
+        def finish_array(value: Any) -> Any:
+            if type(value) is not np.ndarray or value.dtype != dtype or value.shape != shape:
+                value = np.broadcast_to(np.asarray(value, dtype), shape).copy()
+            if not exact and not all_(isfinite(value), None):
+                raise _NotFinite
+            return value
+
+        return finish_array
+    if kind is float:
+        import math
+
+        isfinite_ = math.isfinite
+
+        def finish_float(value: Any) -> float:
+            value = float(value)
+            if not isfinite_(value):
+                raise _NotFinite
+            return value
+
+        return finish_float
+
+    def finish_scalar(value: Any) -> Any:
+        value = kind(value)
+        if not np.isfinite(value):
+            raise _NotFinite
+        return value
+
+    return finish_scalar
+
+
+def _difference(result: Any, reference: Any) -> str:
+    """The largest difference in words, "" where there is none beyond rounding."""
+    a, structure = flatten((result,))
+    b, _ = flatten((reference,))
+    if len(a) != len(b):
+        return f"{len(a)} values instead of {len(b)}"
+    for x, y, path in zip(a, b, structure.paths, strict=True):
+        x, y = np.asarray(x), np.asarray(y)
+        if x.shape != y.shape:
+            return f"shape {x.shape} instead of {y.shape}"
+        if not x.size or x.dtype.kind not in "fciu":
+            continue
+        single = x.dtype in (np.float32, np.complex64)
+        scale = np.max(np.abs(np.where(np.isfinite(y), y, 0.0)))
+        tolerance = (1e-4 if single else 1e-8) * scale + (1e-30 if single else 1e-200)
+        with np.errstate(invalid="ignore"):
+            off = np.where(np.isfinite(y) | np.isfinite(x), np.abs(x - y), 0.0)
+        if not np.all(off <= tolerance):
+            return f"{path.replace('args', 'result', 1)} is off by {np.nanmax(off):.3g} where the values reach {scale:.3g}"
+    return ""

@@ -1,0 +1,463 @@
+"""Tracing a computation for replay: every NumPy call is written down, whatever it computes.
+
+A :class:`ProgramArray` carries a concrete value and stands for one instruction of a :class:`Program`. Unlike the tape it
+records comparisons, masks and index arrays too, since a replay must compute them anew; where the traced code turns a
+value into a Python bool or int, the program remembers it as a *guard*, checked on every replay. What cannot be replayed
+raises :class:`NotReplayable`, and the caller stays with the eager tape.
+
+Instructions are simplified while they are written (common subexpressions, constants, signs), so that what the optimiser
+sees is already small.
+"""
+
+from __future__ import annotations
+
+import operator
+import sys
+from typing import Any, Callable
+
+import numpy as np
+
+from ..array import COMPARISONS, Array, absorb, dispatch, ufunc_call
+from ..errors import _PACKAGE, ADSelectError
+from ..rules.indexing import scatter_parts
+from ..rules.linalg import contract
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
+from .trace import _LEVELS
+
+__all__ = ["Instruction", "NotReplayable", "Program", "ProgramArray"]
+
+
+class NotReplayable(ADSelectError):
+    """The traced code did something that straight-line code cannot repeat; the message says what."""
+
+
+class Instruction:
+    """One call of the program: ``function(*args, **kwargs)``; args name earlier instructions by :class:`Ref`."""
+
+    __slots__ = ("args", "dtype", "function", "kwargs", "line", "number", "scalar", "shape")
+
+    def __init__(self, number: int, function: Any, args: tuple, kwargs: dict, value: Any, line: str):
+        self.number, self.function, self.args, self.kwargs, self.line = number, function, args, kwargs, line
+        self.shape = np.shape(value)
+        self.dtype = getattr(value, "dtype", None) or np.result_type(value)
+        self.scalar = not isinstance(value, np.ndarray)
+
+    def __repr__(self) -> str:
+        name = getattr(self.function, "__name__", self.function)
+        return f"v{self.number} = {name}{self.args} {self.kwargs or ''} : {self.dtype}{list(self.shape)}"
+
+
+class Ref:
+    """The result of an instruction, used as an argument."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int):
+        self.number = number
+
+    def __repr__(self) -> str:
+        return f"v{self.number}"
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Ref) and other.number == self.number
+
+    def __hash__(self) -> int:
+        return hash(("v", self.number))
+
+
+# Answered from shape and dtype alone, which preparation fixes: constants of the program.
+_STATIC = frozenset(
+    {
+        *(np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast, np.min_scalar_type),
+        *(np.zeros_like, np.ones_like, np.empty_like, np.common_type, np.broadcast_shapes, np.isdtype),
+    }
+)
+_RANDOM_STATE = "random"
+
+
+class Program:
+    """The instructions of one traced computation: inputs first, then calls, in order; and the guards."""
+
+    def __init__(self, limit: int):
+        self.level = next(_LEVELS)
+        self.instructions: list[Instruction] = []
+        self.concrete: list[Any] = []
+        self.inputs: list[int] = []
+        self.guards: list[tuple[int, int, Any]] = []  # (position, instruction, expected value)
+        self.known: dict[Any, int] = {}
+        self.keep: list[Any] = []  # constants whose id is part of a key
+        self.limit = limit
+        self.open = True
+        self.line = ""
+
+    def input(self, value: Any) -> ProgramArray:
+        """A new argument of the program."""
+        self.inputs.append(len(self.instructions))
+        return self._emit(None, (), {}, value)
+
+    def _emit(self, function: Any, args: tuple, kwargs: dict, value: Any) -> ProgramArray:
+        number = len(self.instructions)
+        if number >= self.limit:
+            raise NotReplayable(f"the traced computation has more than {self.limit} operations")
+        self.instructions.append(Instruction(number, function, args, kwargs, value, _line()))
+        self.concrete.append(value)
+        return _wrap(self, number, value)
+
+    def guard(self, number: int, value: Any) -> None:
+        """Remember that the traced code looked at this value."""
+        self.guards.append((len(self.instructions), number, value))
+
+    def call(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        """Carry a call out on the concrete values and write it down, unless it is known or simpler."""
+        refs = tuple([self._spec(a) for a in args])
+        options = {k: self._spec(v) for k, v in kwargs.items()} if kwargs else {}
+        simpler = _simplify(self, function, refs, options)
+        if simpler is not None:
+            if isinstance(simpler, Ref):
+                return _wrap(self, simpler.number, self.concrete[simpler.number])
+            function, refs, options = simpler
+        key = self._key(function, refs, options)
+        if key is not None:
+            number = self.known.get(key)
+            if number is not None:
+                return self._unpack(number)
+        value = function(*[self._concrete(r) for r in refs], **{k: self._concrete(r) for k, r in options.items()})
+        if not isinstance(value, (np.ndarray, np.generic, float, int, complex, bool, tuple, list)):
+            return value
+        if isinstance(value, (tuple, list)):
+            return self._several(function, refs, options, value, key)
+        array = self._emit(function, refs, options, value)
+        if key is not None:
+            self.known[key] = array.number
+        return array
+
+    def _several(self, function: Any, refs: tuple, options: dict, value: Any, key: Any) -> Any:
+        whole = self._emit(_several_of(function), refs, options, np.empty(0))
+        self.concrete[whole.number] = value
+        items = [self._emit(operator.getitem, (Ref(whole.number), i), {}, item) for i, item in enumerate(value)]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+
+    def _unpack(self, number: int) -> Any:
+        return _wrap(self, number, self.concrete[number])
+
+    def _spec(self, value: Any) -> Any:
+        """An argument with Refs in place of this program's arrays."""
+        if type(value) is ProgramArray:
+            if value.program is not self:
+                return value.concrete if not value.program.open else value
+            return Ref(value.number)
+        if type(value) is np.ndarray and value.dtype == object:
+            return self._spec(absorb(value))
+        if isinstance(value, Array):
+            raise NotReplayable("a value of another derivative entered the traced computation")
+        kind = type(value)
+        if kind is tuple or kind is list:
+            return kind([self._spec(v) for v in value])
+        if kind is slice:
+            return slice(*[self._spec(s) for s in (value.start, value.stop, value.step)])
+        return value
+
+    def _concrete(self, spec: Any) -> Any:
+        kind = type(spec)
+        if kind is Ref:
+            return self.concrete[spec.number]
+        if kind is tuple or kind is list:
+            return kind([self._concrete(s) for s in spec])
+        if kind is slice:
+            return slice(self._concrete(spec.start), self._concrete(spec.stop), self._concrete(spec.step))
+        return spec
+
+    def _key(self, function: Any, refs: tuple, options: dict) -> Any:
+        try:
+            key = (function, tuple([self._part(r) for r in refs]), tuple([(k, self._part(v)) for k, v in options.items()]))
+            hash(key)
+        except TypeError:
+            return None
+        return key
+
+    def _part(self, spec: Any) -> Any:
+        kind = type(spec)
+        if kind is Ref:
+            return spec
+        if kind is np.ndarray:
+            self.keep.append(spec)
+            return ("array", id(spec))
+        if kind is tuple or kind is list:
+            return (kind, tuple([self._part(s) for s in spec]))
+        if kind is slice:
+            return ("slice", self._part(spec.start), self._part(spec.stop), self._part(spec.step))
+        return (kind, repr(spec) if kind is float else spec)
+
+
+def _several_of(function: Any) -> Any:
+    return function
+
+
+def _line() -> str:
+    """``file:line`` of the user's frame, or "" when there is none in between."""
+    frame: Any = sys._getframe(3)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if not name.startswith(_PACKAGE) and "numpy" not in name:
+            return f"{name}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+class ProgramArray(Array):
+    """A value under tracing for replay; never seen by f itself, only inside the arrays it is given."""
+
+    __slots__ = ("concrete", "number", "program")
+
+    concrete: Any
+    number: int
+    program: Program
+
+    @property
+    def value(self) -> Any:  # type: ignore[override]
+        if not self.program.open:
+            return self.concrete
+        raise NotReplayable("the traced code needed a value outside of what can be recorded")
+
+    @property
+    def level(self) -> int:
+        return self.program.level
+
+    @property
+    def _closed(self) -> bool:
+        return not self.program.open
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return np.shape(self.concrete)
+
+    @property
+    def dtype(self) -> Any:
+        value = self.concrete
+        return value.dtype if hasattr(value, "dtype") else np.result_type(value)
+
+    def _is_scalar(self) -> bool:
+        return not isinstance(self.concrete, np.ndarray)
+
+    def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
+        if function in _STATIC:
+            strip = lambda v: v.concrete if type(v) is ProgramArray else v
+            return function(*[strip(a) for a in args], **{k: strip(v) for k, v in kwargs.items()})
+        if not self.program.open:
+            strip = lambda v: v.concrete if type(v) is ProgramArray and not v.program.open else v
+            return dispatch(function, tuple([strip(a) for a in args]), {k: strip(v) for k, v in kwargs.items()})
+        if function not in RULES and function not in NO_DERIVATIVE and function in COMPOSITES and function not in _ATOMS:
+            return COMPOSITES[function](*args, **kwargs)
+        if kwargs:
+            args, kwargs = positional(function, args, kwargs)
+        return self.program.call(_PLAIN_FORMS.get(function, function), args, kwargs)
+
+    def _getitem(self, index: Any) -> Any:
+        return self.program.call(operator.getitem, (self, index), {})
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.program.call(operator.getitem, (self, index), {})
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise NotReplayable("a traced value was written to in place")
+
+    def _as_index(self) -> Any:
+        return self
+
+    def _update(self, function: Callable, other: Any) -> Any:
+        return dispatch(function, (self, other), {})
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Any:
+        if len(shape) == 1:
+            shape = shape[0]
+        return self._apply(np.reshape, (self, shape), {} if order in "CA" else {"order": order})
+
+    def transpose(self, *axes: Any) -> Any:
+        if len(axes) == 1:
+            axes = axes[0]
+        return self._apply(np.transpose, (self, axes or None), {})
+
+    def _look(self, value: Any) -> Any:
+        if self.program.open:
+            self.program.guard(self.number, value)
+        return value
+
+    def __bool__(self) -> bool:
+        return self._look(bool(self.concrete))
+
+    def __index__(self) -> int:
+        return self._look(operator.index(self.concrete))
+
+    def __hash__(self) -> int:
+        if self.ndim:
+            raise TypeError("unhashable type: traced array")
+        return hash(self._look(self.concrete))
+
+    def __repr__(self) -> str:
+        return f"ProgramArray({self.concrete!r})"
+
+    def __str__(self) -> str:
+        return str(self.concrete)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.concrete, spec)
+
+
+# Composites that are one fast NumPy call on plain values, and whose parts need not be visible for a derivative: the
+# derivative has been taken already when the program is written.
+_ATOMS = frozenset(
+    {
+        *(np.where, np.clip, np.concatenate, np.stack, np.take, np.take_along_axis, np.sort, np.flip, np.roll, np.tile),
+        *(np.repeat, np.diagonal, np.tril, np.triu, np.outer, np.swapaxes, np.moveaxis, np.ravel, np.diag, np.trace),
+    }
+)
+_PLAIN_FORMS: dict[Any, Any] = {}
+
+
+def _wrap(program: Program, number: int, value: Any) -> ProgramArray:
+    array = ProgramArray.__new__(ProgramArray)
+    array.program, array.number, array.concrete = program, number, value
+    return array
+
+
+# -- simplification while writing ----------------------------------------------------------------------------------------
+
+
+def _number(spec: Any) -> float | None:
+    """The value of a scalar constant."""
+    kind = type(spec)
+    if kind is float or kind is int:
+        return spec
+    return float(spec) if kind is np.float64 else None
+
+
+def _same(program: Program, ref: Ref, other: Any) -> bool:
+    """Whether ref has the shape and dtype that an operation of it with the scalar constant other gives."""
+    dtype = program.instructions[ref.number].dtype
+    return dtype == np.float64 or dtype == np.float32 and type(other) is float
+
+
+def _of(program: Program, spec: Any, function: Any) -> Instruction | None:
+    """The instruction behind spec if it is a call of function."""
+    if type(spec) is Ref:
+        instruction = program.instructions[spec.number]
+        if instruction.function is function:
+            return instruction
+    return None
+
+
+def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> Any:
+    """A Ref (the result is known) or another (function, args, options); None to leave the call as it is."""
+    if options and function not in (np.copy, np.reshape):
+        return None
+    if function is np.multiply:
+        a, b = refs
+        if type(a) is not Ref:
+            a, b = b, a
+        c = _number(b)
+        if c is not None and type(a) is Ref and _same(program, a, b):
+            if c == 1:
+                return a
+            if c == -1:
+                return np.negative, (a,), {}
+            inner = _of(program, a, np.multiply)
+            if inner is not None:
+                x, d = inner.args
+                if type(x) is not Ref:
+                    x, d = d, x
+                k = _number(d)
+                if k is not None and type(x) is Ref and _same(program, x, d):
+                    return _simplify(program, np.multiply, (x, c * k), {}) or (np.multiply, (x, c * k), {})
+            inner = _of(program, a, np.negative)
+            if inner is not None:
+                return _simplify(program, np.multiply, (inner.args[0], -c), {}) or (np.multiply, (inner.args[0], -c), {})
+        if a == b and type(a) is Ref:
+            return np.square, (a,), {}
+    elif function is np.negative:
+        inner = _of(program, refs[0], np.negative)
+        if inner is not None:
+            return inner.args[0]
+        inner = _of(program, refs[0], np.subtract)
+        if inner is not None:
+            return np.subtract, (inner.args[1], inner.args[0]), {}
+        inner = _of(program, refs[0], np.multiply)
+        if inner is not None:
+            x, d = inner.args
+            if type(x) is not Ref:
+                x, d = d, x
+            k = _number(d)
+            if k is not None and type(x) is Ref and _same(program, x, d):
+                return np.multiply, (x, -k), {}
+    elif function is np.add:
+        a, b = refs
+        for x, y in ((a, b), (b, a)):
+            if _number(y) == 0 and type(x) is Ref and _same(program, x, y):
+                return x
+        inner = _of(program, b, np.negative)
+        if inner is not None:
+            return np.subtract, (a, inner.args[0]), {}
+        inner = _of(program, a, np.negative)
+        if inner is not None:
+            return np.subtract, (b, inner.args[0]), {}
+    elif function is np.subtract:
+        a, b = refs
+        if _number(b) == 0 and type(a) is Ref and _same(program, a, b):
+            return a
+        inner = _of(program, b, np.negative)
+        if inner is not None:
+            return np.add, (a, inner.args[0]), {}
+    elif function is np.divide:
+        if _number(refs[1]) == 1 and type(refs[0]) is Ref and _same(program, refs[0], refs[1]):
+            return refs[0]
+    elif function is np.power:
+        p = _number(refs[1])
+        if type(refs[0]) is Ref and program.instructions[refs[0].number].dtype.kind == "f" and type(refs[1]) in (int, float):
+            if p == 2:
+                return np.square, (refs[0],), {}
+            if p == 1:
+                return refs[0]
+    elif function is np.copy:
+        if type(refs[0]) is Ref:
+            return refs[0]
+    elif function in (np.reshape, np.broadcast_to):
+        if type(refs[0]) is Ref and refs[1] == program.instructions[refs[0].number].shape and not options:
+            return refs[0]
+    elif function is np.astype and type(refs[0]) is Ref and program.instructions[refs[0].number].dtype == refs[1]:
+        return refs[0]
+    return None
+
+
+def _install() -> None:
+    def binary(function: Any) -> tuple[Callable, Callable]:
+        def forward(self: ProgramArray, other: Any) -> Any:
+            if isinstance(other, Array) and other.level > self.level:
+                return NotImplemented
+            if isinstance(other, (list, tuple)):
+                other = np.asarray(other)
+            return self.program.call(function, (self, other), {}) if self.program.open else function(self.concrete, other)
+
+        def backward(self: ProgramArray, other: Any) -> Any:
+            if isinstance(other, (list, tuple)):
+                other = np.asarray(other)
+            return self.program.call(function, (other, self), {}) if self.program.open else function(other, self.concrete)
+
+        return forward, backward
+
+    from ..array import BINARY_OPERATORS, UNARY_OPERATORS
+
+    for name, function in BINARY_OPERATORS.items():
+        forward, backward = binary(function)
+        setattr(ProgramArray, f"__{name}__", forward)
+        setattr(ProgramArray, f"__r{name}__", backward)
+    for name, function in COMPARISONS.items():
+        forward, _ = binary(function)
+        setattr(ProgramArray, f"__{name}__", forward)
+    for name, function in UNARY_OPERATORS.items():
+        setattr(ProgramArray, f"__{name}__", lambda self, _f=function: self._apply(_f, (self,), {}))
+    ProgramArray.__hash__ = ProgramArray.__dict__["__hash__"]  # type: ignore[method-assign]
+
+
+_hash = ProgramArray.__hash__
+_install()
+ProgramArray.__hash__ = _hash  # type: ignore[method-assign]
+_ = (ufunc_call, scatter_parts, contract)

@@ -1,0 +1,604 @@
+"""Replay: a traced program as straight-line NumPy source with reused buffers.
+
+``compile_program`` takes the instructions of a :class:`~adselect.tape.program.Program` and writes one Python function:
+dead code is dropped, views and scalars become plain expressions, every array result gets a buffer from a pool by
+liveness, ``out`` is passed by position, results that the caller keeps are always fresh. Guards sit where the traced code
+looked at a value; a failed one raises :class:`GuardFailed`, and the caller traces again.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, Callable
+
+import numpy as np
+
+from ..rules.elementwise import clipped, select
+from ..rules.indexing import scatter_parts, set_item
+from ..rules.linalg import contract
+from ..rules.shaping import join, pile
+from .program import Instruction, NotReplayable, Program, Ref
+
+__all__ = ["GuardFailed", "Replay", "compile_program"]
+
+
+class GuardFailed(Exception):  # noqa: N818 - a signal, not an error
+    """A value the traced code branched on is different now."""
+
+
+_INFIX = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
+_SCALAR_INFIX = _INFIX | {
+    np.less: "<",
+    np.less_equal: "<=",
+    np.greater: ">",
+    np.greater_equal: ">=",
+    np.equal: "==",
+    np.not_equal: "!=",
+}
+# NumPy's functions of one float64 with the same meaning in math; where math raises, the replay is given up for the call.
+_MATH = {
+    np.exp: "exp",
+    np.expm1: "expm1",
+    np.log: "log",
+    np.log1p: "log1p",
+    np.log2: "log2",
+    np.log10: "log10",
+    np.sqrt: "sqrt",
+    np.sin: "sin",
+    np.cos: "cos",
+    np.tan: "tan",
+    np.arcsin: "asin",
+    np.arccos: "acos",
+    np.arctan: "atan",
+    np.sinh: "sinh",
+    np.cosh: "cosh",
+    np.tanh: "tanh",
+    np.arcsinh: "asinh",
+    np.arccosh: "acosh",
+    np.arctanh: "atanh",
+    np.arctan2: "atan2",
+    np.hypot: "hypot",
+    np.fabs: "fabs",
+    np.absolute: "fabs",
+}
+_VIEWS = frozenset({np.reshape, np.transpose, np.broadcast_to, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.real, np.imag, np.ravel, np.diagonal})
+_FLOAT = np.dtype(np.float64)
+
+
+class Replay:
+    """A compiled program: call it with the flat inputs, get the flat outputs. Safe to call from several threads."""
+
+    __slots__ = ("buffers", "function", "instructions", "source")
+
+    def __init__(self, function: Callable, source: str, shapes: list[tuple], instructions: int):
+        self.function, self.source, self.instructions = function, source, instructions
+        self.buffers = [_allocate(shapes)]
+        self.function.__globals__["_shapes"] = shapes
+
+    def __call__(self, inputs: list) -> tuple:
+        # One set of buffers per call that is running: popped here, put back afterwards.
+        try:
+            buffers = self.buffers.pop()
+        except IndexError:
+            buffers = _allocate(self.function.__globals__["_shapes"])
+        try:
+            return self.function(inputs, buffers)
+        finally:
+            self.buffers.append(buffers)
+
+
+def _allocate(shapes: list[tuple]) -> tuple:
+    return tuple([np.empty(shape, dtype) for shape, dtype in shapes])
+
+
+def _refs(spec: Any) -> Any:
+    kind = type(spec)
+    if kind is Ref:
+        yield spec.number
+    elif kind is tuple or kind is list:
+        for s in spec:
+            yield from _refs(s)
+    elif kind is slice:
+        yield from _refs((spec.start, spec.stop, spec.step))
+
+
+def _uses(instruction: Instruction) -> list[int]:
+    found = list(_refs(instruction.args))
+    for value in instruction.kwargs.values():
+        found.extend(_refs(value))
+    return found
+
+
+class _Writer:
+    """Writes the source of one program."""
+
+    def __init__(self, program: Program, outputs: list, name: str):
+        self.program = program
+        self.instructions = program.instructions
+        self.outputs = outputs
+        self.name = name
+        self.constants: dict[str, Any] = {}
+        self.constant_names: dict[int, str] = {}
+        self.lines: list[str] = []
+        self.shapes: list[tuple] = []
+        self.free: dict[tuple, list[str]] = {}
+        self.place: dict[int, str] = {}  # instruction -> expression that names its value
+        self.root: dict[int, int] = {}  # instruction -> the one that owns its memory
+        self.buffer: dict[int, str] = {}  # owner -> buffer
+        self.last: dict[int, int] = {}  # owner -> position of the last use of its memory
+        self.counts: dict[int, int] = {}
+        self.kept: set[int] = set()
+        self.folded: dict[int, tuple] = {}
+        self.scalars = all(i.dtype.kind in "biu" or i.dtype == _FLOAT for i in self.instructions if i.shape == () and i.function is not None)
+        self.float32 = any(i.dtype in (np.float32, np.complex64, np.float16) for i in self.instructions)
+
+    # -- analysis ----------------------------------------------------------------------------------------------------
+
+    def live(self) -> list[int]:
+        """The instructions that an output or a guard needs, in order."""
+        needed = {r.number for r in self.outputs if type(r) is Ref}
+        guards = {number for _, number, _ in self.program.guards}
+        needed |= guards
+        for instruction in reversed(self.instructions):
+            if instruction.number in needed:
+                for n in _uses(instruction):
+                    needed.add(n)
+                    self.counts[n] = self.counts.get(n, 0) + 1
+        for r in self.outputs:
+            if type(r) is Ref:
+                self.counts[r.number] = self.counts.get(r.number, 0) + 1
+                self.kept.add(r.number)
+        for n in guards:
+            self.counts[n] = self.counts.get(n, 0) + 1
+        return [i.number for i in self.instructions if i.number in needed and i.function is not None]
+
+    def fold(self, live: list[int]) -> list[int]:
+        """Join pairs that one NumPy call does: sums of products, additions onto a scatter."""
+        absorbed: set[int] = set()
+        for n in live:
+            i = self.instructions[n]
+            if i.function is np.sum and not i.kwargs.get("keepdims") and i.kwargs.get("axis", i.args[1] if len(i.args) > 1 else None) is None and len(i.args) <= 2 and set(i.kwargs) <= {"axis", "keepdims"}:
+                inner = i.args[0]
+                if type(inner) is Ref and self.counts.get(inner.number) == 1:
+                    source = self.instructions[inner.number]
+                    if source.function is np.square and source.dtype == _FLOAT and self._array(source.args[0], source.shape):
+                        self.folded[n] = ("dot", source.args[0], source.args[0])
+                        absorbed.add(inner.number)
+                    elif source.function is np.multiply and source.dtype == _FLOAT and all(self._array(a, source.shape) for a in source.args):
+                        self.folded[n] = ("dot", *source.args)
+                        absorbed.add(inner.number)
+            elif i.function is np.add and i.shape:
+                for dense, sparse in ((i.args[0], i.args[1]), (i.args[1], i.args[0])):
+                    if type(sparse) is Ref and self.counts.get(sparse.number) == 1:
+                        source = self.instructions[sparse.number]
+                        if source.function is scatter_parts and self._array(dense, i.shape) and i.dtype == source.dtype:
+                            self.folded[n] = ("onto", dense, source)
+                            absorbed.add(sparse.number)
+                            break
+        # A fold moves the use of the inner operands to the outer instruction; nothing in between may depend on the inner.
+        return [n for n in live if n not in absorbed]
+
+    def _array(self, spec: Any, shape: tuple) -> bool:
+        """Whether spec is a float64 array of exactly this shape."""
+        if type(spec) is Ref:
+            i = self.instructions[spec.number]
+            return i.shape == shape and i.dtype == _FLOAT and not i.scalar
+        return type(spec) is np.ndarray and spec.shape == shape and spec.dtype == _FLOAT
+
+    def operands(self, n: int) -> list[int]:
+        fold = self.folded.get(n)
+        if fold is None:
+            return _uses(self.instructions[n])
+        if fold[0] == "dot":
+            return list(_refs(fold[1:]))
+        return [*_refs(fold[1]), *_uses(fold[2])]
+
+    def analyse(self, live: list[int]) -> None:
+        for i in self.instructions:
+            if i.function is None:
+                self.root[i.number] = i.number
+        for n in live:
+            i = self.instructions[n]
+            owner = n
+            if self._is_view(i):
+                owner = self.root[i.args[0].number]
+            self.root[n] = owner
+        for position, n in enumerate(live):
+            self.last[self.root[n]] = position
+            for m in self.operands(n):
+                self.last[self.root[m]] = position
+        end = len(live)
+        for n in self.kept:
+            if n in self.root:
+                self.last[self.root[n]] = end
+
+    def _is_view(self, i: Instruction) -> bool:
+        if not i.args or type(i.args[0]) is not Ref:
+            return False
+        if i.function in _VIEWS:
+            return True
+        return i.function is operator.getitem and i.shape != () and _basic(i.args[1])
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def constant(self, value: Any) -> str:
+        kind = type(value)
+        if kind in (int, bool, str) or value is None or value is Ellipsis:
+            return repr(value)
+        if kind is float or kind is np.float64 and not self.float32:
+            return repr(float(value)) if math.isfinite(value) else self._named(float(value))
+        if kind is tuple:
+            return "(" + "".join(self.spec(v) + ", " for v in value) + ")"
+        if kind is list:
+            return "[" + ", ".join(self.spec(v) for v in value) + "]"
+        if kind is slice:
+            parts = ["" if s is None else self.spec(s) for s in (value.start, value.stop, value.step)]
+            return f"slice({', '.join(p or 'None' for p in parts)})"
+        return self._named(value)
+
+    def _named(self, value: Any) -> str:
+        name = self.constant_names.get(id(value))
+        if name is None:
+            name = f"c{len(self.constants)}"
+            self.constants[name] = value
+            self.constant_names[id(value)] = name
+        return name
+
+    def function(self, function: Any) -> str:
+        name = getattr(function, "__name__", "f").replace("<lambda>", "f").replace(".", "_")
+        if isinstance(function, np.ufunc) or getattr(np, name, None) is function:
+            self.constants[name] = function
+            return name
+        for prefix in ("linalg", "fft"):
+            if getattr(getattr(np, prefix), name, None) is function:
+                self.constants[f"{prefix}_{name}"] = function
+                return f"{prefix}_{name}"
+        if name not in self.constants or self.constants[name] is function:
+            self.constants[name] = function
+            return name
+        return self._named(function)
+
+    def spec(self, spec: Any) -> str:
+        return self.place[spec.number] if type(spec) is Ref else self.constant(spec)
+
+    def index(self, index: Any) -> str:
+        """An index in brackets."""
+        if type(index) is tuple:
+            if not index:
+                return "()"
+            return ", ".join(self._index_part(i) for i in index) + ("," if len(index) == 1 else "")
+        return self._index_part(index)
+
+    def _index_part(self, i: Any) -> str:
+        if type(i) is slice:
+            text = ":".join("" if s is None else self.spec(s) for s in (i.start, i.stop))
+            return text + ("" if i.step is None else f":{self.spec(i.step)}")
+        return "..." if i is Ellipsis else self.spec(i)
+
+    def out(self, n: int, position: int) -> str | None:
+        """The buffer for the result of n; None when the caller keeps it (it is allocated then)."""
+        i = self.instructions[n]
+        if self.last.get(n, -1) >= len(self.order):
+            return None
+        key = (i.shape, i.dtype)
+        pool = self.free.get(key)
+        if pool:
+            name = pool.pop()
+        else:
+            name = f"b{len(self.shapes)}"
+            self.shapes.append(key)
+        self.buffer[n] = name
+        return name
+
+    def inplace(self, n: int, position: int, operands: list) -> str | None:
+        """The buffer of an operand that dies here and can take the result of an elementwise call."""
+        i = self.instructions[n]
+        if self.last.get(n, -1) >= len(self.order):
+            return None
+        for spec in operands:
+            if type(spec) is not Ref:
+                continue
+            m = spec.number
+            owner = self.root.get(m)
+            if owner == m and owner in self.buffer and self.last[owner] == position:
+                j = self.instructions[m]
+                if j.shape == i.shape and j.dtype == i.dtype and not self._shared(owner, m, operands):
+                    name = self.buffer.pop(owner)
+                    self.buffer[n] = name
+                    return name
+        return None
+
+    def _shared(self, owner: int, m: int, operands: list) -> bool:
+        """Whether another operand is a view of the same memory (then writing in place would change it on the way)."""
+        return any(type(s) is Ref and s.number != m and self.root.get(s.number) == owner for s in operands)
+
+    def release(self, position: int, operands: list[int]) -> None:
+        for m in set(operands):
+            owner = self.root.get(m)
+            if owner is not None and owner in self.buffer and self.last[owner] == position:
+                j = self.instructions[owner]
+                self.free.setdefault((j.shape, j.dtype), []).append(self.buffer.pop(owner))
+
+    def write(self) -> str:
+        live = self.fold(self.live())
+        self.order = live
+        self.analyse(live)
+        guards: dict[int, list] = {}
+        seen: set = set()
+        for _, number, value in self.program.guards:
+            if number not in seen:
+                seen.add(number)
+                guards.setdefault(number, []).append(value)
+        names = []
+        for k, n in enumerate(self.program.inputs):
+            self.place[n] = f"x{k}"
+            names.append(f"x{k}")
+        if names:
+            self.lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = inputs")
+        for n in self.program.inputs:
+            self._guard(n, guards)
+        comment = ""
+        for position, n in enumerate(live):
+            i = self.instructions[n]
+            before = len(self.lines)
+            self.place[n] = f"v{n}"
+            self._write_one(n, i, position)
+            if i.line != comment and len(self.lines) > before and i.line:
+                self.lines[before] += f"  # {i.line}"
+                comment = i.line
+            self.release(position, self.operands(n))
+            if self.last.get(n) == position and n in self.buffer:  # computed for a guard or for nothing
+                self.release(position, [n])
+            self._guard(n, guards)
+        self.lines.append(f"return {self._returned()}")
+        used = [f"b{k}" for k in range(len(self.shapes))]
+        head = [f"{', '.join(used)}{',' if len(used) == 1 else ''} = buffers"] if used else []
+        body = "\n".join("    " + line for line in head + self.lines)
+        return f"def {self.name}(inputs, buffers):\n{body}\n"
+
+    def _guard(self, n: int, guards: dict[int, list]) -> None:
+        for value in guards.get(n, ()):
+            self.constants["GuardFailed"] = GuardFailed
+            expression = self.place[n]
+            test = f"not {expression}" if value is True else expression if value is False else f"{expression} != {self.constant(value)}"
+            self.lines.append(f"if {test}: raise GuardFailed")
+
+    def _returned(self) -> str:
+        parts, seen = [], set()
+        for r in self.outputs:
+            text = self.spec(r)
+            if type(r) is Ref:
+                i = self.instructions[r.number]
+                owner = self.root[r.number]
+                shared = owner in seen or self.instructions[owner].function is None or owner != r.number
+                seen.add(owner)
+                if not i.scalar and shared:
+                    text += ".copy()"
+            elif type(r) is np.ndarray:
+                text += ".copy()"
+            parts.append(text)
+        return f"({', '.join(parts)},)" if len(parts) != 1 else f"({parts[0]},)"
+
+    def _write_one(self, n: int, i: Instruction, position: int) -> None:
+        fold = self.folded.get(n)
+        v = f"v{n}"
+        if fold is not None:
+            self._write_fold(n, i, position, fold)
+        elif i.scalar and self._write_scalar(n, i):
+            pass
+        elif i.function is operator.getitem:
+            self.lines.append(f"{v} = {self.spec(i.args[0])}[{self.index(i.args[1])}]")
+        elif isinstance(i.function, np.ufunc) and i.function.nout == 1 and i.function.signature is None and not i.kwargs:
+            text = ", ".join(self.operand(a, i) for a in i.args)
+            if i.scalar:
+                self.lines.append(f"{v} = {self.function(i.function)}({text})")
+            else:
+                out = self.inplace(n, position, list(i.args)) or self.out(n, position)
+                self.lines.append(f"{v} = {self.function(i.function)}({text}{', ' + out if out else ''})")
+        elif i.function is np.matmul and not i.scalar:
+            out = self.out(n, position)
+            self.lines.append(f"{v} = matmul({', '.join(map(self.spec, i.args))}{', ' + out if out else ''})")
+            self.constants["matmul"] = np.matmul
+        elif i.function is np.sum and set(i.kwargs) <= {"axis", "keepdims"} and len(i.args) <= 2:
+            self._write_sum(n, i, position)
+        elif i.function is np.reshape and type(i.args[0]) is Ref and not i.kwargs:
+            self.lines.append(f"{v} = {self.spec(i.args[0])}.reshape({self.constant(i.shape)})")
+        elif i.function is np.transpose and not i.kwargs:
+            axes = i.args[1] if len(i.args) > 1 else None
+            base = self.spec(i.args[0])
+            self.lines.append(f"{v} = {base}.T" if axes is None else f"{v} = {base}.transpose({self.spec(axes)})")
+        elif i.function is scatter_parts:
+            self._write_scatter(n, i, position, None)
+        elif i.function is set_item:
+            self._write_set_item(n, i, position)
+        elif i.function in (join, pile):
+            self._write_join(n, i, position)
+        elif i.function in (select, np.where) and len(i.args) == 3:
+            self.constants["where"] = np.where
+            self.lines.append(f"{v} = where({', '.join(map(self.spec, i.args))})")
+        elif i.function in (clipped, contract):
+            self.lines.append(f"{v} = {self.function(i.function)}({self._arguments(i)})")
+        else:
+            self.lines.append(f"{v} = {self.function(i.function)}({self._arguments(i)})")
+        self.place[n] = v if self.place[n] == v else self.place[n]
+
+    def operand(self, spec: Any, i: Instruction) -> str:
+        """An operand of a ufunc; scalar constants as 0-d arrays of the right dtype, which NumPy reads fastest."""
+        if i.shape and type(spec) in (float, int) and i.dtype == _FLOAT and not isinstance(spec, bool):
+            return self._zero_d(float(spec))
+        return self.spec(spec)
+
+    def _zero_d(self, value: float) -> str:
+        key = ("0-d", repr(value))
+        name = self.constant_names.get(key)  # type: ignore[call-overload]
+        if name is None:
+            name = "k" + repr(value).replace(".", "_").replace("-", "m").replace("+", "")
+            if not name.isidentifier():
+                name = f"c{len(self.constants)}"
+            self.constants[name] = np.array(value)
+            self.constant_names[key] = name  # type: ignore[index]
+        return name
+
+    def _arguments(self, i: Instruction) -> str:
+        parts = [self.spec(a) for a in i.args]
+        parts += [f"{k}={self.spec(v)}" for k, v in i.kwargs.items()]
+        return ", ".join(parts)
+
+    def _write_scalar(self, n: int, i: Instruction) -> bool:
+        """A call on scalars as a plain expression; False when it has to stay a NumPy call."""
+        if self.float32 or not all(self._plain_scalar(a) for a in i.args) or i.kwargs:
+            return False
+        v = f"v{n}"
+        infix = _SCALAR_INFIX.get(i.function)
+        args = [self.spec(a) for a in i.args]
+        if infix is not None:
+            self.lines.append(f"{v} = {args[0]} {infix} {args[1]}")
+        elif i.function is np.negative:
+            self.lines.append(f"{v} = -{args[0]}")
+        elif i.function is np.positive:
+            self.lines.append(f"{v} = {args[0]}")
+        elif i.function is np.square:
+            self.lines.append(f"{v} = {args[0]} * {args[0]}")
+        elif i.function is np.reciprocal:
+            self.lines.append(f"{v} = 1.0 / {args[0]}")
+        elif i.function is np.power and type(i.args[1]) in (int, float) and i.args[1] in (3, 4):
+            self.lines.append(f"{v} = " + " * ".join([args[0]] * int(i.args[1])))
+        elif i.function is np.logical_not:
+            self.lines.append(f"{v} = not {args[0]}")
+        elif i.function in (select, np.where) and len(args) == 3:
+            self.lines.append(f"{v} = {args[1]} if {args[0]} else {args[2]}")
+        elif i.function in _MATH and i.dtype == _FLOAT:
+            name = f"math_{_MATH[i.function]}"
+            self.constants[name] = getattr(math, _MATH[i.function])
+            self.lines.append(f"{v} = {name}({', '.join(args)})")
+        else:
+            return False
+        return True
+
+    def _plain_scalar(self, spec: Any) -> bool:
+        if type(spec) is Ref:
+            i = self.instructions[spec.number]
+            return i.scalar and (i.dtype == _FLOAT or i.dtype == np.bool_)
+        return type(spec) in (float, np.float64) or type(spec) is int
+
+    def _write_sum(self, n: int, i: Instruction, position: int) -> None:
+        axis = i.kwargs.get("axis", i.args[1] if len(i.args) > 1 else None)
+        keepdims = bool(i.kwargs.get("keepdims", False))
+        self.constants["add_reduce"] = np.add.reduce
+        a, v = self.spec(i.args[0]), f"v{n}"
+        if i.scalar:
+            self.lines.append(f"{v} = add_reduce({a}, {self.spec(axis)})")
+            return
+        out = self.out(n, position)
+        tail = f", None, {out or 'None'}" + (", True" if keepdims else "") if out or keepdims else ""
+        self.lines.append(f"{v} = add_reduce({a}, {self.spec(axis)}{tail})")
+
+    def _write_fold(self, n: int, i: Instruction, position: int, fold: tuple) -> None:
+        if fold[0] == "dot":
+            self.constants["dot"] = np.dot
+            flat = []
+            for spec in fold[1:]:
+                text = self.spec(spec)
+                flat.append(text if len(self._shape(spec)) == 1 else f"{text}.reshape(-1)")
+            self.lines.append(f"v{n} = dot({flat[0]}, {flat[1]})")
+            return
+        self._write_scatter(n, i, position, fold[1], fold[2])
+
+    def _shape(self, spec: Any) -> tuple:
+        return self.instructions[spec.number].shape if type(spec) is Ref else np.shape(spec)
+
+    def _fresh(self, n: int, i: Instruction, position: int) -> str:
+        """An array to write into: a buffer, or a new array when the caller keeps it. The name of it."""
+        out = self.out(n, position)
+        v = f"v{n}"
+        if out is None:
+            self.constants["empty"] = np.empty
+            self.lines.append(f"{v} = empty({self.constant(i.shape)}, {self._named(i.dtype)})")
+        else:
+            self.lines.append(f"{v} = {out}")
+        return v
+
+    def _write_scatter(self, n: int, i: Instruction, position: int, dense: Any, source: Instruction | None = None) -> None:
+        source = source or i
+        parts, indices = list(source.args), source.kwargs["indices"]
+        if not i.shape:
+            raise NotReplayable("a scatter into a scalar")
+        taken = None
+        if dense is not None and type(dense) is Ref:
+            owner = dense.number
+            if self.root.get(owner) == owner and owner in self.buffer and self.last[owner] == position and self.last.get(n, -1) < len(self.order):
+                if not any(self.root.get(m) == owner for m in _uses(source)):
+                    taken = self.buffer.pop(owner)
+                    self.buffer[n] = taken
+        v = f"v{n}"
+        if taken is not None:
+            self.lines.append(f"{v} = {taken}")
+        else:
+            self._fresh(n, i, position)
+            if dense is not None:
+                self.lines.append(f"{v}[...] = {self.spec(dense)}")
+            else:
+                covered = self._first_covers(i, indices[0])
+                if covered is None:
+                    self.lines.append(f"{v}.fill(0.0)")
+                else:
+                    self.lines.append(f"{v}[{self.index(indices[0])}] = {self.spec(parts[0])}")
+                    for rest in covered:
+                        self.lines.append(f"{v}[{rest}] = 0.0")
+                    parts, indices = parts[1:], indices[1:]
+        for part, index in zip(parts, indices, strict=True):
+            if _basic(index) or type(index) is np.ndarray and index.dtype == bool:
+                self.lines.append(f"{v}[{self.index(index)}] += {self.spec(part)}")
+            else:
+                self.constants["add_at"] = np.add.at
+                self.lines.append(f"add_at({v}, {self.spec(index)}, {self.spec(part)})")
+
+    def _first_covers(self, i: Instruction, index: Any) -> list[str] | None:
+        """For a contiguous slice of the first axis: the slices that it leaves out."""
+        if type(index) is not slice or index.step not in (None, 1):
+            return None
+        if not all(s is None or type(s) is int for s in (index.start, index.stop)):
+            return None
+        start, stop, _ = index.indices(i.shape[0])
+        if stop < start:
+            return None
+        rest = []
+        if start > 0:
+            rest.append(f":{start}")
+        if stop < i.shape[0]:
+            rest.append(f"{stop}:")
+        return rest
+
+    def _write_set_item(self, n: int, i: Instruction, position: int) -> None:
+        base, value, index = i.args
+        v = self._fresh(n, i, position)
+        self.lines.append(f"{v}[...] = {self.spec(base)}")
+        self.lines.append(f"{v}[{self.index(index)}] = {self.spec(value)}")
+
+    def _write_join(self, n: int, i: Instruction, position: int) -> None:
+        axis = i.kwargs["axis"]
+        arrays = "(" + "".join(self.spec(a) + ", " for a in i.args) + ")"
+        name = "concatenate" if i.function is join else "stack"
+        self.constants[name] = getattr(np, name)
+        out = self.out(n, position)
+        self.lines.append(f"v{n} = {name}({arrays}, {axis}{', ' + out if out else ''})")
+
+
+def _basic(index: Any) -> bool:
+    if type(index) is tuple:
+        return all(_basic_part(i) for i in index)
+    return _basic_part(index)
+
+
+def _basic_part(i: Any) -> bool:
+    return i is None or i is Ellipsis or isinstance(i, (slice, int, np.integer)) and not isinstance(i, bool)
+
+
+def compile_program(program: Program, outputs: list, name: str = "replay") -> Replay:
+    """The program as a callable; outputs are Refs and constants, in order."""
+    writer = _Writer(program, outputs, name)
+    source = writer.write()
+    scope: dict[str, Any] = {**writer.constants}
+    exec(compile(source, f"<adselect {name}>", "exec"), scope)
+    return Replay(scope[name], source, writer.shapes, len(writer.order))

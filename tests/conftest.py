@@ -1,0 +1,67 @@
+"""What all tests share: the backends, and skipping or failing where a framework is missing.
+
+``ADSELECT_REQUIRE=jax,torch,autograd,findiff`` names packages whose absence is a failure instead of a skip.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+
+from adselect.backends.registry import available_backends
+
+REQUIRED = {name.strip() for name in os.environ.get("ADSELECT_REQUIRE", "").split(",") if name.strip()}
+BACKENDS = [b for b in available_backends() if type(b.adtype).__module__.startswith("adselect.")]
+EXACT = [b for b in BACKENDS if b.name != "finitedifferences"]
+
+
+def pytest_sessionstart(session):
+    unknown = REQUIRED - {b.adtype.requires for b in BACKENDS if b.adtype.requires}
+    if unknown:
+        raise pytest.UsageError(f"ADSELECT_REQUIRE names {sorted(unknown)}, which no backend needs")
+
+
+def present(backend):
+    """The backend, if its package is there."""
+    package = backend.adtype.requires
+    if not backend.installed:
+        message = f"{package} is not installed: {backend.install}"
+        if package in REQUIRED:
+            pytest.fail(f"{message} (ADSELECT_REQUIRE={os.environ['ADSELECT_REQUIRE']})")
+        pytest.skip(message)
+    return backend
+
+
+@pytest.fixture(params=BACKENDS, ids=lambda b: b.name)
+def backend(request):
+    """Every backend of adselect in turn."""
+    return present(request.param)
+
+
+@pytest.fixture(params=EXACT, ids=lambda b: b.name)
+def exact_backend(request):
+    """Every backend that differentiates exactly."""
+    return present(request.param)
+
+
+def numeric_jacobian(f, x, step=1e-5):
+    """∂f/∂x by plain central differences with one extrapolation; x and f(x) are real arrays of any shape."""
+    x = np.asarray(x, dtype=float)
+    columns = []
+    for i in range(x.size):
+        slopes = []
+        for h in (step, 2 * step):
+            moved = [x.reshape(-1).copy() for _ in range(2)]
+            moved[0][i] += h
+            moved[1][i] -= h
+            high, low = (np.array(f(m.reshape(x.shape)), dtype=float).reshape(-1) for m in moved)
+            slopes.append((high - low) / (2 * h))
+        columns.append((4 * slopes[0] - slopes[1]) / 3)
+    return np.stack(columns, axis=1)
+
+
+def pytest_configure(config):
+    # JAX asks the system for accelerators once; nothing here needs them.
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")

@@ -1,0 +1,200 @@
+"""The house rules that a machine can hold: imports go downwards, importing is cheap, frameworks load on first use."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import adselect
+
+PACKAGE = Path(adselect.__file__).parent
+MODULES = {".".join(("adselect", *p.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__"): p for p in PACKAGE.rglob("*.py")}
+
+# Rooms from the ground floor up; a module may import (while it is being imported) its own floor and those below.
+FLOORS = [
+    ["adselect.adtypes", "adselect.errors"],
+    ["adselect.tangents", "adselect.array"],
+    ["adselect.structure", "adselect.rules.registry"],
+    ["adselect.rules", "adselect.tape", "adselect.special"],
+    ["adselect.backends"],
+    ["adselect.operators"],
+    ["adselect.toolbox", "adselect.sparse"],
+    ["adselect"],
+    ["adselect.testing", "adselect.cli", "adselect.lifting", "adselect.__main__"],
+]
+FRAMEWORKS = {
+    "jax": "jax",
+    "jaxlib": "jax",
+    "torch": "torch",
+    "autograd": "autograd",
+    "findiff": "finite_differences",
+    "scipy": "",
+    "rich": "",
+    "matplotlib": "",
+}
+
+
+def floor_of(module):
+    best, height = "", None
+    for level, rooms in enumerate(FLOORS):
+        for room in rooms:
+            if (module == room or module.startswith(room + ".")) and len(room) > len(best) and (room != "adselect" or module == room):
+                best, height = room, level
+    return height
+
+
+def imports_of(module, path, everywhere=False):
+    """Modules imported at the top level of a file (everywhere: also inside functions)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+
+    def nodes(parent):
+        for node in ast.iter_child_nodes(parent):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)) and not everywhere:
+                continue
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                continue
+            yield node
+            yield from nodes(node)
+
+    for node in nodes(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = package.split(".")
+                base = ".".join([*parts[: len(parts) - node.level + 1], *([base] if base else [])])
+            for alias in node.names:
+                yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_downwards(module):
+    height = floor_of(module)
+    if height is None:
+        pytest.fail(f"{module} is on no floor: add its room to FLOORS")
+    for imported in imports_of(module, MODULES[module]):
+        if imported.startswith("adselect") and imported != module:
+            below = floor_of(imported)
+            assert below is not None, imported
+            assert below <= height, f"{module} (floor {height}) imports {imported} (floor {below})"
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("adselect.backends.")))
+def test_a_backend_names_one_framework(module):
+    """A backend's file imports its own framework only, and no other framework's file."""
+    name = module.rpartition(".")[2]
+    for imported in imports_of(module, MODULES[module], everywhere=True):
+        framework = FRAMEWORKS.get(imported.partition(".")[0])
+        if framework:
+            assert name.startswith(framework) or framework in ("jax", "torch", "autograd") and name in ("tape", "finite_differences"), f"{module} imports {imported}"
+    for imported in imports_of(module, MODULES[module]):
+        root = imported.partition(".")[0]
+        if root in FRAMEWORKS:
+            assert name.startswith(FRAMEWORKS[root] or "?"), f"{module} imports {imported} when it is itself imported"
+        if imported.startswith("adselect.backends."):
+            other = imported.rpartition(".")[2].partition("_")[0]
+            mine = name.partition("_")[0]
+            neutral = {"base", "registry", "tape", "forward"}
+            assert other == mine or other in neutral, f"{module} imports {imported}"
+
+
+@pytest.mark.parametrize("module", sorted(m for m in MODULES if not m.startswith("adselect.backends.")))
+def test_frameworks_are_imported_inside_functions_only(module):
+    if module == "adselect.testing.plugin" or module == "adselect.rules.special":
+        pytest.skip("loaded by pytest, respectively by SciPy's users")
+    for imported in imports_of(module, MODULES[module]):
+        assert imported.partition(".")[0] not in FRAMEWORKS, f"{module} imports {imported}"
+
+
+def test_no_room_without_a_name():
+    for path in PACKAGE.rglob("*.py"):
+        assert path.stem not in ("utils", "helpers", "core", "common", "misc")
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_every_module_says_what_it_is_for(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    if text.strip():
+        assert ast.get_docstring(ast.parse(text)), f"{module} has no docstring"
+
+
+# -- importing -----------------------------------------------------------------------------------------------------------------
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout
+
+
+def test_importing_loads_no_framework():
+    loaded = run("import sys, adselect; print(*sorted({m.partition('.')[0] for m in sys.modules}))").split()
+    heavy = {"jax", "jaxlib", "torch", "autograd", "scipy", "findiff", "rich", "matplotlib", "sympy", "numba", "pandas", "networkx", "pytest"}
+    assert not heavy & set(loaded)
+
+
+def test_importing_does_not_load_testing_or_the_command_line():
+    loaded = run("import sys, adselect; print(*[m for m in sys.modules if m.startswith('adselect.')])").split()
+    assert not {m for m in loaded if m.startswith(("adselect.testing", "adselect.cli"))}
+    assert run("import adselect; print(adselect.testing.compare.__name__)").strip() == "compare"
+
+
+def test_asking_which_backends_there_are_loads_no_framework():
+    loaded = run("import sys, adselect; adselect.available_backends(); print(*{m.partition('.')[0] for m in sys.modules})").split()
+    assert not {"jax", "torch", "autograd", "findiff"} & set(loaded)
+
+
+def test_importing_is_cheap():
+    """At most 30 ms over NumPy on an idle machine; the guard allows a busy one."""
+    code = (
+        "import time, numpy, numpy.fft, numpy.linalg, dataclasses, fractions, inspect, functools, weakref, itertools\n"
+        "t = time.perf_counter(); import adselect; print(time.perf_counter() - t)"
+    )
+    seconds = sorted(float(run(code)) for _ in range(5))
+    assert seconds[0] < 0.090, f"import adselect takes {1e3 * seconds[0]:.0f} ms over NumPy (best of five)"
+
+
+def test_choices_are_data():
+    import pickle
+
+    for backend in adselect.available_backends():
+        adtype = backend.adtype
+        assert pickle.loads(pickle.dumps(adtype)) == adtype
+        assert hash(adtype) == hash(type(adtype)())
+        assert repr(adtype) == f"{type(adtype).__name__}()"
+        with pytest.raises(AttributeError):
+            adtype.backend_of = 1
+        assert eval(repr(adtype), vars(adselect) | {type(adtype).__name__: type(adtype)}) == adtype
+
+
+def test_public_names_are_documented():
+    missing = []
+    for name in dir(adselect):
+        value = getattr(adselect, name)
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("adselect") and callable(value):
+            if not (value.__doc__ or "").strip():
+                missing.append(name)
+    assert not missing
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_all_lists_what_exists(module):
+    text = MODULES[module].read_text(encoding="utf-8")
+    if "__all__" not in text or module == "adselect.__main__":
+        pytest.skip("no __all__")
+    tree = ast.parse(text)
+    names = next(
+        (ast.literal_eval(n.value) for n in tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], "id", "") == "__all__" and isinstance(n.value, (ast.List, ast.Tuple))),
+        [],
+    )
+    defined = {getattr(n, "name", None) for n in tree.body}
+    defined |= {t.id for n in tree.body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+    defined |= {n.target.id for n in tree.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)}
+    defined |= {a.asname or a.name for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
+    if "__getattr__" not in defined:
+        assert set(names) <= defined, set(names) - defined

@@ -1,0 +1,99 @@
+"""Runs every ``python`` block of the README and of docs/: in order, one namespace per file, in this process.
+
+Blocks written as doctests (``>>>``) are run as doctests. A block that cannot run is fenced as ``text`` or marked
+``python no-run``.
+"""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists()]
+FENCE = re.compile(r"^```python[ \t]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PACKAGES = {"jax": "jax", "torch": "torch", "autograd": "autograd", "findiff": "findiff", "scipy": "scipy", "matplotlib": "matplotlib"}
+
+
+def blocks(text):
+    """Line number, info string and source of every python block."""
+    for match in FENCE.finditer(text):
+        yield text[: match.start(2)].count("\n") + 1, match.group(1).strip(), match.group(2)
+
+
+def needed(text):
+    """Packages that the code of a file imports or reaches by an adtype."""
+    found = {p for p in PACKAGES if re.search(rf"^\s*(>>> )?(import|from) {p}\b", text, re.MULTILINE)}
+    found |= {p for p, name in (("jax", "AutoJax"), ("torch", "AutoTorch"), ("autograd", "AutoAutograd")) if f"{name}(" in text}
+    return found | ({"findiff"} if "AutoFiniteDifferences(" in text else set())
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_blocks_run(path, tmp_path, monkeypatch):
+    text = path.read_text(encoding="utf-8")
+    code = "\n".join(source for _, _, source in blocks(text))
+    for package in sorted(needed(code)):
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+    monkeypatch.chdir(tmp_path)  # what an example writes goes nowhere
+    if "matplotlib" in code:
+        monkeypatch.setenv("MPLBACKEND", "Agg")
+    namespace = {"__name__": "__docs__"}
+    state = np.random.get_state()
+    options = np.get_printoptions()
+    try:
+        for line, info, source in blocks(text):
+            if "no-run" in info:
+                continue
+            run_block(source, namespace, path, line)
+    finally:
+        np.random.set_state(state)
+        np.set_printoptions(**options)
+
+
+def run_block(source, namespace, path, line):
+    name = f"{path.relative_to(ROOT)}"
+    if ">>>" in source:
+        flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+        example = doctest.DocTestParser().get_doctest(source, namespace, name, str(path), line - 1)
+        report = []
+        runner = doctest.DocTestRunner(optionflags=flags)
+        runner.run(example, out=report.append, clear_globs=False)
+        namespace.update(example.globs)
+        assert not report, f"{name}, block at line {line}:\n{''.join(report)}"
+        return
+    padded = "\n" * (line - 1) + source  # line numbers of the file in tracebacks
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        exec(compile(padded, str(path), "exec", dont_inherit=True), namespace)
+
+
+def test_fences_are_closed():
+    for path in FILES:
+        fences = re.findall(r"^```", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(fences) % 2 == 0, path
+
+
+def test_links_inside_the_repository_lead_somewhere():
+    broken = []
+    for path in FILES:
+        text = re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.M | re.S))
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if "://" not in target and not target.startswith("mailto:") and not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(ROOT)}: {target}")
+    assert not broken
+
+
+def test_the_runner_can_fail(tmp_path):
+    page = ROOT / "README.md"
+    with pytest.raises(AssertionError, match="Expected"):
+        run_block(">>> 1 + 1\n3\n", {}, page, 1)
+    with pytest.raises(AssertionError):
+        run_block("assert 1 + 1 == 3\n", {}, page, 1)
+    assert [b[2] for b in blocks("```python\nx = 1\n```\ntext\n```python no-run\ny\n```\n")] == ["x = 1\n", "y\n"]
