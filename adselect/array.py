@@ -75,6 +75,9 @@ class Array:
         """Whether the derivative this value belonged to is over: from then on it behaves as its plain value."""
         return False
 
+    # Whether plain arrays met on the way are recorded as they are, for a replay that shall see their later contents.
+    _by_reference = False
+
     def _is_scalar(self) -> bool:
         """Whether this stands for an immutable scalar rather than a 0-d array."""
         return self.ndim == 0

@@ -12,7 +12,8 @@ import importlib.util
 import json
 import os
 import sys
-from typing import Any, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# -- backends ----------------------------------------------------------------------------------------------------------
+# -- backends --------------------------------------------------------------------------------------------------------
 
 
 def _backends(options: argparse.Namespace) -> int:
@@ -104,7 +105,7 @@ def _mark(value: bool | None) -> str:
     return {True: "yes", False: "no", None: ""}[value]
 
 
-# -- compare -----------------------------------------------------------------------------------------------------------
+# -- compare ---------------------------------------------------------------------------------------------------------
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -196,7 +197,7 @@ def _choose(names: list[str] | None) -> list[ADType]:
     return chosen
 
 
-# -- printing ----------------------------------------------------------------------------------------------------------
+# -- printing --------------------------------------------------------------------------------------------------------
 
 
 def _rich() -> bool:

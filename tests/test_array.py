@@ -55,7 +55,7 @@ OPERATORS = {
     "ndarray - row": (lambda x: X - x, np.array([1.0, 2.0, 3.0])),
     "ndarray ** x": (lambda x: np.abs(X) ** x, X),
     "ndarray @ x": (lambda x: SQUARE @ x, P),
-    "list + x": (lambda x: [1.0, 2.0, 3.0] + x, P),
+    "list + x": (lambda x: [1.0, 2.0, 3.0] + x, P),  # noqa: RUF005
     "x * list": (lambda x: x * [1.0, 2.0, 3.0], P),
     "x + numpy scalar": (lambda x: np.float64(2.0) * x + np.float32(0.5) * x, X),
     "int64 * x": (lambda x: np.arange(3) * x, X),
@@ -74,7 +74,10 @@ OPERATORS = {
     "sorted() of the builtins": (lambda x: np.stack(sorted(x)), V),
     "iteration": (lambda x: np.stack([r.sum() for r in x]), X),
     "unpacking": (lambda x: (lambda a, b, c, d: a * b - c / d)(*x), V),
-    "enumerate, zip, reversed": (lambda x: sum(i * a * b for (i, a), b in zip(enumerate(x), reversed(x), strict=True)), V),
+    "enumerate, zip, reversed": (
+        lambda x: sum(i * a * b for (i, a), b in zip(enumerate(x), reversed(x), strict=True)),
+        V,
+    ),
     "len and range": (lambda x: sum(x[i] ** i for i in range(len(x))), V),
     "in": (lambda x: x * (2.0 if 99.0 in x else 3.0), V),
     "if on a value": (lambda x: x[0] * 2 if x[0] > 1 and x[1] < 0 else x[1], V),
@@ -150,7 +153,14 @@ METHODS = {
     "shape ndim size": (lambda x: x * (x.shape[1] + x.ndim + x.size + x.nbytes / x.itemsize), X),
     "flat": (lambda x: np.stack([v * v for v in x.flat]), X),
     "dtype": (lambda x: x * (x.dtype == np.float64), X),
-    "choose": (lambda x: np.array([0, 1, 0]).choose([x[0], x[1]]) if isinstance(x, np.ndarray) else np.choose(np.array([0, 1, 0]), [x[0], x[1]]), X),
+    "choose": (
+        lambda x: (
+            np.array([0, 1, 0]).choose([x[0], x[1]])
+            if isinstance(x, np.ndarray)
+            else np.choose(np.array([0, 1, 0]), [x[0], x[1]])
+        ),
+        X,
+    ),
 }
 
 FUNCTIONS = {
@@ -633,7 +643,7 @@ def test_limits_name_existing_cases():
     assert cases <= set(CASES)
 
 
-# -- every operator, method and attribute of ndarray ---------------------------------------------------------------------------
+# -- every operator, method and attribute of ndarray -----------------------------------------------------------------
 
 # What ndarray has and a traced array deliberately has not.
 ABSENT = {
@@ -725,7 +735,7 @@ def test_printing():
     assert traced(lambda t: f"{t[0]:.3f}", V) == "1.300"
 
 
-# -- object arrays -------------------------------------------------------------------------------------------------------------
+# -- object arrays ---------------------------------------------------------------------------------------------------
 
 
 OBJECT_ARRAYS = {
@@ -756,13 +766,13 @@ def _filled_object(x):
 @pytest.mark.parametrize("name", OBJECT_ARRAYS)
 def test_object_arrays_of_traced_scalars(exact_backend, name):
     f = OBJECT_ARRAYS[name]
-    numeric = lambda x: np.asarray(f(x), dtype=float)  # noqa: E731
+    numeric = lambda x: np.asarray(f(x), dtype=float)
     value, (J,) = ad.withjacobian(f, exact_backend.adtype, V)
     np.testing.assert_allclose(np.asarray(value, dtype=float), numeric(V))
     np.testing.assert_allclose(J, numeric_jacobian(numeric, V), atol=1e-8)
 
 
-# -- what must not be silent ------------------------------------------------------------------------------------------------------
+# -- what must not be silent -----------------------------------------------------------------------------------------
 
 HERE = "test_array.py"
 
@@ -875,7 +885,14 @@ def test_float32_stays(backend_name):
     if not backend.installed:
         pytest.skip("not installed")
     x = V.astype(np.float32)
-    for f in (np.sin, lambda t: t * 2.0, lambda t: 1.0 / t, lambda t: t**2, lambda t: np.where(t > 0, t, 0.5), lambda t: np.mean(t) * t):
+    for f in (
+        np.sin,
+        lambda t: t * 2.0,
+        lambda t: 1.0 / t,
+        lambda t: t**2,
+        lambda t: np.where(t > 0, t, 0.5),
+        lambda t: np.mean(t) * t,
+    ):
         value, (J,) = ad.withjacobian(f, backend.adtype, x)
         assert value.dtype == f(x).dtype == np.float32
         assert J.dtype == np.float32

@@ -11,7 +11,7 @@ import pytest
 
 from adselect import cli
 
-MODEL = '''
+MODEL = """
 import numpy as np
 
 def loss(x, s=2.0):
@@ -29,7 +29,7 @@ class Model:
         return x**2
 
 number = 3.0
-'''
+"""
 
 
 @pytest.fixture
@@ -74,20 +74,26 @@ def test_backends_json(capsys):
 
 
 def test_compare(capsys, model, drawing):
-    status, out, _ = run(capsys, "compare", f"{model}:loss", "--args", "np.array([1., 2.])", "2.0", "--adtypes", "tape", "forward")
+    status, out, _ = run(
+        capsys, "compare", f"{model}:loss", "--args", "np.array([1., 2.])", "2.0", "--adtypes", "tape", "forward"
+    )
     assert status == 0
     assert "2 backends agree" in out
     assert "AutoForward()" in out
 
 
 def test_compare_a_module_and_an_attribute(capsys, model):
-    status, out, _ = run(capsys, "compare", "a_model_of_mine:Model.energy", "--args", "3.0", "--adtypes", "tape,forward")
+    status, out, _ = run(
+        capsys, "compare", "a_model_of_mine:Model.energy", "--args", "3.0", "--adtypes", "tape,forward"
+    )
     assert status == 0
     assert "2 backends agree" in out
 
 
 def test_compare_json(capsys, model):
-    status, out, _ = run(capsys, "compare", f"{model}:loss", "--args", "1.0", "3", "--adtypes", "AutoTape", "auto-forward", "--json")
+    status, out, _ = run(
+        capsys, "compare", f"{model}:loss", "--args", "1.0", "3", "--adtypes", "AutoTape", "auto-forward", "--json"
+    )
     assert status == 0
     report = json.loads(out)
     assert report["agree"] is True
@@ -96,7 +102,9 @@ def test_compare_json(capsys, model):
 
 
 def test_adtypes_as_expressions(capsys, model):
-    status, out, _ = run(capsys, "compare", f"{model}:loss", "--args", "1.0", "--adtypes", "AutoForward(chunk_size=3)", "tape", "--json")
+    status, out, _ = run(
+        capsys, "compare", f"{model}:loss", "--args", "1.0", "--adtypes", "AutoForward(chunk_size=3)", "tape", "--json"
+    )
     assert status == 0
     assert json.loads(out)["rows"][0]["adtype"] == "AutoForward(chunk_size=3)"
 
@@ -104,13 +112,27 @@ def test_adtypes_as_expressions(capsys, model):
 def test_status_1_on_disagreement(capsys, model, drawing):
     pytest.importorskip("findiff")
     # Finite differences hand f plain numbers, the tape traced ones: this function tells them apart.
-    status, out, _ = run(capsys, "compare", f"{model}:kinked", "--args", "2.0", "--adtypes", "tape", "forward", "finitedifferences", "--rtol", "1e-6")
+    status, out, _ = run(
+        capsys,
+        "compare",
+        f"{model}:kinked",
+        "--args",
+        "2.0",
+        "--adtypes",
+        "tape",
+        "forward",
+        "finitedifferences",
+        "--rtol",
+        "1e-6",
+    )
     assert status == 1
     assert "NOT agree" in out
 
 
 def test_status_1_on_errors_of_f(capsys, model):
-    status, out, _ = run(capsys, "compare", f"{model}:vector", "--args", "np.ones(2)", "--adtypes", "tape", "forward", "--json")
+    status, out, _ = run(
+        capsys, "compare", f"{model}:vector", "--args", "np.ones(2)", "--adtypes", "tape", "forward", "--json"
+    )
     assert status == 1
     assert [r["status"] for r in json.loads(out)["rows"]] == ["error", "error"]
 
@@ -124,8 +146,14 @@ USAGE = {
     "no arguments": (["compare", "a_model_of_mine.py:loss"], "--args"),
     "bad expression": (["compare", "a_model_of_mine.py:loss", "--args", "1 +"], "no expression"),
     "no builtins": (["compare", "a_model_of_mine.py:loss", "--args", "open('x')"], "NameError"),
-    "unknown backend": (["compare", "a_model_of_mine.py:loss", "--args", "1.0", "--adtypes", "theano"], "no backend named 'theano'; known are tape"),
-    "bad backend expression": (["compare", "a_model_of_mine.py:loss", "--args", "1.0", "--adtypes", "AutoTape(foo=1)"], "foo"),
+    "unknown backend": (
+        ["compare", "a_model_of_mine.py:loss", "--args", "1.0", "--adtypes", "theano"],
+        "no backend named 'theano'; known are tape",
+    ),
+    "bad backend expression": (
+        ["compare", "a_model_of_mine.py:loss", "--args", "1.0", "--adtypes", "AutoTape(foo=1)"],
+        "foo",
+    ),
     "unknown command": (["divide"], "invalid choice"),
     "no command": ([], "required"),
     "unknown option": (["backends", "--yaml"], "unrecognized"),
@@ -161,7 +189,18 @@ def test_progress_is_shown_on_terminals_only(capsys, model, monkeypatch, drawing
 
 
 def test_as_a_module(model):
-    command = [sys.executable, "-m", "adselect", "compare", f"{model}:loss", "--args", "1.0", "--adtypes", "tape", "forward"]
+    command = [
+        sys.executable,
+        "-m",
+        "adselect",
+        "compare",
+        f"{model}:loss",
+        "--args",
+        "1.0",
+        "--adtypes",
+        "tape",
+        "forward",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "2 backends agree" in done.stdout

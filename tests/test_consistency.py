@@ -16,6 +16,7 @@ from limits import LIMITS, judge
 import adselect as ad
 from adselect.structure import flatten
 from adselect.testing import check_scenario, compare, default_scenarios
+from adselect.testing.checks import prepared_problems
 from adselect.testing.results import mismatches
 
 SCENARIOS = default_scenarios()
@@ -23,7 +24,13 @@ VARIANTS = default_scenarios(variants=True)[len(SCENARIOS) :]
 NAMES = {s.name: s for s in SCENARIOS}
 # Hessians by finite differences of finite differences are slow: a few stand for all.
 _SLOW = {"hessian", "hessian_reverse", "diaghessian"}
-_STILL = {"norm hessian", "quadratic form hessian", "norm hessian_reverse", "float32 vector hessian", "several arguments, diaghessian"}
+_STILL = {
+    "norm hessian",
+    "quadratic form hessian",
+    "norm hessian_reverse",
+    "float32 vector hessian",
+    "several arguments, diaghessian",
+}
 
 
 def scenario_id(scenario):
@@ -47,7 +54,7 @@ def test_limits_name_existing_cases():
         assert case in NAMES or case.startswith("array: "), f"LIMITS names no case: {case!r}"
 
 
-# -- first witness: exact values ---------------------------------------------------------------------------------------
+# -- first witness: exact values -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=scenario_id)
@@ -57,6 +64,17 @@ def test_exact(backend, scenario):
     judge(backend.name, scenario.name, check_scenario(backend.adtype, scenario))
 
 
+@pytest.mark.parametrize("number", range(len(SCENARIOS)), ids=lambda i: scenario_id(SCENARIOS[i]))
+def test_prepared(exact_backend, number):
+    """The same through ``prepare``, at another point than it is called at; under jax.jit only every fifth."""
+    scenario = SCENARIOS[number]
+    if exact_backend.name == "jax" and number % 5:
+        pytest.skip("compiling takes long")
+    if (exact_backend.name, scenario.name) in LIMITS:
+        pytest.skip("in LIMITS")
+    assert prepared_problems(exact_backend.adtype, scenario) == []
+
+
 @pytest.mark.parametrize("scenario", VARIANTS, ids=scenario_id)
 @pytest.mark.parametrize("adtype", [b.adtype for b in EXACT if not b.adtype.requires], ids=repr)
 def test_variants(adtype, scenario):
@@ -64,14 +82,16 @@ def test_variants(adtype, scenario):
     assert check_scenario(adtype, scenario) == []
 
 
-@pytest.mark.parametrize("name", ["vec_to_num gradient", "vec_to_mat jacobian", "num_to_vec derivative", "mat_to_num hvp"])
+@pytest.mark.parametrize(
+    "name", ["vec_to_num gradient", "vec_to_mat jacobian", "num_to_vec derivative", "mat_to_num hvp"]
+)
 def test_variants_elsewhere(exact_backend, name):
     for scenario in VARIANTS:
         if scenario.name.startswith(f"{name}, "):
             assert check_scenario(exact_backend.adtype, scenario) == []
 
 
-# -- second witness: finite differences of the formulas ---------------------------------------------------------------------
+# -- second witness: finite differences of the formulas --------------------------------------------------------------
 
 
 def real_leaf(scenario):
@@ -79,14 +99,14 @@ def real_leaf(scenario):
     if len(scenario.args) != 1 or scenario.tags & {"kink", "complex", "float32"}:
         return None
     x = scenario.args[0]
-    return x if isinstance(x, float) or isinstance(x, np.ndarray) and x.dtype == float and x.size else None
+    return x if isinstance(x, float) or (isinstance(x, np.ndarray) and x.dtype == float and x.size) else None
 
 
 @pytest.mark.parametrize("scenario", [s for s in SCENARIOS if real_leaf(s) is not None], ids=scenario_id)
 def test_expected_values_are_right(scenario):
     """The formulas themselves, by plain differences of f in NumPy."""
     x, shape = scenario.args[0], np.shape(scenario.args[0])
-    f = lambda t: scenario.f(float(t) if isinstance(x, float) else t, **scenario.kwargs)  # noqa: E731
+    f = lambda t: scenario.f(float(t) if isinstance(x, float) else t, **scenario.kwargs)
     y = f(x)
     if isinstance(y, dict):
         pytest.skip("structured results are checked by the backends against each other")
@@ -95,7 +115,7 @@ def test_expected_values_are_right(scenario):
     if isinstance(expected, tuple) and expected[0] is None:
         assert not J.any()
         return
-    second = lambda: numeric_jacobian(lambda t: numeric_jacobian(f, t, 1e-3), x, 1e-3)  # noqa: E731
+    second = lambda: numeric_jacobian(lambda t: numeric_jacobian(f, t, 1e-3), x, 1e-3)
     rtol = 1e-7
     if operator == "gradient":
         right = (J.reshape(shape),)
@@ -119,7 +139,7 @@ def test_expected_values_are_right(scenario):
     assert mismatches(right, expected, rtol, kinds=False) == []
 
 
-# -- third witness: the other backends ---------------------------------------------------------------------------------------
+# -- third witness: the other backends -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scenario", [s for s in SCENARIOS if s.operator == "gradient"], ids=scenario_id)
@@ -130,7 +150,7 @@ def test_backends_agree(scenario):
     assert report.agree, f"\n{report!r}"
 
 
-# -- adjointness -------------------------------------------------------------------------------------------------------------
+# -- adjointness -----------------------------------------------------------------------------------------------------
 
 
 def inner(a, b):
@@ -178,7 +198,9 @@ def test_hessian_is_symmetric_and_hvp_is_its_product(exact_backend, scenario):
     tolerance = 1e-4 if x.dtype == np.float32 else 1e-9
     np.testing.assert_allclose(H, H.T, rtol=0, atol=tolerance * np.abs(H).max())
     product = ad.hvp(scenario.f, adtype, x, v)
-    np.testing.assert_allclose(product, (H @ v.reshape(-1)).reshape(x.shape), rtol=0, atol=10 * tolerance * np.abs(H).max())
+    np.testing.assert_allclose(
+        product, (H @ v.reshape(-1)).reshape(x.shape), rtol=0, atol=10 * tolerance * np.abs(H).max()
+    )
 
 
 def test_frozen():

@@ -18,7 +18,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FILES = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists()]
 FENCE = re.compile(r"^```python[ \t]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PACKAGES = {"jax": "jax", "torch": "torch", "autograd": "autograd", "findiff": "findiff", "scipy": "scipy", "matplotlib": "matplotlib"}
+PACKAGES = {
+    "jax": "jax",
+    "torch": "torch",
+    "autograd": "autograd",
+    "findiff": "findiff",
+    "scipy": "scipy",
+    "matplotlib": "matplotlib",
+}
 
 
 def blocks(text):
@@ -30,7 +37,11 @@ def blocks(text):
 def needed(text):
     """Packages that the code of a file imports or reaches by an adtype."""
     found = {p for p in PACKAGES if re.search(rf"^\s*(>>> )?(import|from) {p}\b", text, re.MULTILINE)}
-    found |= {p for p, name in (("jax", "AutoJax"), ("torch", "AutoTorch"), ("autograd", "AutoAutograd")) if f"{name}(" in text}
+    found |= {
+        p
+        for p, name in (("jax", "AutoJax"), ("torch", "AutoTorch"), ("autograd", "AutoAutograd"))
+        if f"{name}(" in text
+    }
     return found | ({"findiff"} if "AutoFiniteDifferences(" in text else set())
 
 

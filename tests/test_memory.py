@@ -73,7 +73,9 @@ def test_later_changes_of_the_value_do_not_matter(exact_backend):
     np.testing.assert_array_equal(back(ONES)[0], ONES)
 
 
-@pytest.mark.parametrize("f", [lambda x: x, lambda x: x[::-1], lambda x: x.reshape(2, 1)], ids=["itself", "view", "reshaped"])
+@pytest.mark.parametrize(
+    "f", [lambda x: x, lambda x: x[::-1], lambda x: x.reshape(2, 1)], ids=["itself", "view", "reshaped"]
+)
 def test_results_are_not_the_callers_memory(backend, f):
     """f may return its argument; what comes back is still another array."""
     adtype, x, x_dot = backend.adtype, np.zeros(2), np.zeros(2)

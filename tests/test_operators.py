@@ -29,7 +29,13 @@ from adselect import (
     withhessian,
     withjacobian,
 )
-from adselect.errors import ADSelectError, ADSelectTypeError, ADSelectValueError, BackendNotInstalledError, NotScalarError
+from adselect.errors import (
+    ADSelectError,
+    ADSelectTypeError,
+    ADSelectValueError,
+    BackendNotInstalledError,
+    NotScalarError,
+)
 
 X = np.array([1.0, 2.0, 3.0])
 
@@ -63,7 +69,7 @@ def call(name, f, *adtype):
     return CALLS[name](f, adtype, X) if name in CALLS else SCALAR_CALLS[name](lambda t: f(t * X), adtype, 2.0)
 
 
-# -- the adtype in second place ---------------------------------------------------------------------------------------------
+# -- the adtype in second place --------------------------------------------------------------------------------------
 
 
 @every_operator
@@ -74,12 +80,16 @@ def test_adtype_is_optional(name):
 @every_operator
 def test_a_class_is_refused(name):
     operator = name.removeprefix("with") if name in ("withjacobian", "withhessian") else name
-    with pytest.raises(ADSelectTypeError, match=rf"AutoTape; an adtype is an object. Write {operator}\(f, AutoTape\(\), …\)"):
+    with pytest.raises(
+        ADSelectTypeError, match=rf"AutoTape; an adtype is an object. Write {operator}\(f, AutoTape\(\), …\)"
+    ):
         call(name, square, AutoTape)
 
 
 @every_operator
-@pytest.mark.parametrize("string", ["jax", "AutoJax", "torch", "Tape", "finite_differences", "auto-forward", "autograd"])
+@pytest.mark.parametrize(
+    "string", ["jax", "AutoJax", "torch", "Tape", "finite_differences", "auto-forward", "autograd"]
+)
 def test_a_string_that_names_a_backend_is_refused(name, string):
     with pytest.raises(ADSelectTypeError, match=r"Write .*adselect\.Auto\w+\(\), …\)") as caught:
         call(name, square, string)
@@ -120,7 +130,7 @@ def test_missing_package_names_the_line_to_type():
         AutoNobody.backend = ""
 
 
-# -- what f must return -----------------------------------------------------------------------------------------------------
+# -- what f must return ----------------------------------------------------------------------------------------------
 
 BAD_RESULTS = {
     "array": (lambda x: x * 2, "shape .3,.*np.sum"),
@@ -167,7 +177,7 @@ def test_results_that_are_fine(exact_backend):
             np.testing.assert_array_equal(grad, np.full(3, right))
 
 
-# -- missing= ---------------------------------------------------------------------------------------------------------------
+# -- missing= --------------------------------------------------------------------------------------------------------
 
 
 def unused(a, b, c):
@@ -181,7 +191,7 @@ def test_missing_none(exact_backend):
 
 
 def test_missing_zeros(exact_backend):
-    a, b, c = gradient(unused, exact_backend.adtype, X, 2.0, {"w": X.astype(np.float32), "s": "text"}, missing="zeros")
+    _, b, c = gradient(unused, exact_backend.adtype, X, 2.0, {"w": X.astype(np.float32), "s": "text"}, missing="zeros")
     assert b == 0.0
     assert type(b) is float
     assert c["w"].dtype == np.float32
@@ -220,7 +230,7 @@ class Pair:
     b: object
 
 
-# -- out= -------------------------------------------------------------------------------------------------------------------
+# -- out= ------------------------------------------------------------------------------------------------------------
 
 
 def test_out_of_one_array(exact_backend):
@@ -231,7 +241,7 @@ def test_out_of_one_array(exact_backend):
 
 def test_out_of_a_structure(exact_backend):
     out = ({"w": np.zeros(3), "b": 0.0}, [np.zeros(2)])
-    f = lambda p, q: np.sum(p["w"] * 2) * p["b"] + np.sum(q[0])  # noqa: E731
+    f = lambda p, q: np.sum(p["w"] * 2) * p["b"] + np.sum(q[0])
     assert gradient(f, exact_backend.adtype, {"w": X, "b": 2.0}, [np.ones(2)], out=out) is out
     assert out[0]["w"].tolist() == [4, 4, 4]
     assert out[0]["b"] == 12.0
@@ -261,7 +271,7 @@ def test_out_that_does_not_fit():
         gradient(lambda a, b: np.sum(a * b), X, X, out=np.zeros(3))
 
 
-# -- Const, keyword arguments --------------------------------------------------------------------------------------------------
+# -- Const, keyword arguments ----------------------------------------------------------------------------------------
 
 
 def test_const_everywhere(exact_backend):
@@ -290,7 +300,7 @@ def test_const_hands_the_object_itself_to_f():
     assert repr(Const(2.0)) == "Const(2.0)"
 
 
-@pytest.mark.parametrize("name", [n for n in CALLS])
+@pytest.mark.parametrize("name", list(CALLS))
 def test_keyword_arguments_are_not_differentiated(exact_backend, name):
     seen = []
 
@@ -306,7 +316,7 @@ def test_keyword_arguments_are_not_differentiated(exact_backend, name):
     assert seen
 
 
-# -- results ------------------------------------------------------------------------------------------------------------------
+# -- results ---------------------------------------------------------------------------------------------------------
 
 
 def test_named_tuples():
@@ -361,7 +371,7 @@ def test_jacobian_of_structured_arguments_is_none(exact_backend):
 
 def test_hessian_arguments():
     for operator in (hessian, hessian_reverse, withhessian):
-        with pytest.raises(ADSelectTypeError, match="diaghessian|hvp"):
+        with pytest.raises(ADSelectTypeError, match=r"diaghessian|hvp"):
             operator(lambda a, b: a * b, 1.0, 2.0)
         with pytest.raises(ADSelectTypeError, match="structured"):
             operator(lambda p: p["a"], {"a": 1.0})
@@ -416,7 +426,7 @@ def test_pushforward_arguments(exact_backend):
 
 def test_pullback_seeds(exact_backend):
     adtype = exact_backend.adtype
-    y, back = pullback(lambda x: x * 2, adtype, X)
+    _, back = pullback(lambda x: x * 2, adtype, X)
     assert back([1.0, 0.0, 2.0])[0].tolist() == [2, 0, 4]
     assert back(np.array([1, 0, 2]))[0].tolist() == [2, 0, 4]
     assert back([None, 1.0, None])[0].tolist() == [0, 2, 0]
@@ -471,13 +481,19 @@ def test_derivative_without_a_point_is_a_function(exact_backend):
     assert derivative(lambda t, *, k: t**k, adtype, k=3)(2.0) == pytest.approx(12.0)
 
 
-# -- kinds of arguments --------------------------------------------------------------------------------------------------------
+# -- kinds of arguments ----------------------------------------------------------------------------------------------
 
 
 def test_kinds_of_numbers(exact_backend):
     adtype = exact_backend.adtype
-    f = lambda x: x * x  # noqa: E731
-    for x, kind in ((3.0, float), (3, float), (np.float64(3.0), np.float64), (np.float32(3.0), np.float32), (np.int64(3), np.float64)):
+    f = lambda x: x * x
+    for x, kind in (
+        (3.0, float),
+        (3, float),
+        (np.float64(3.0), np.float64),
+        (np.float32(3.0), np.float32),
+        (np.int64(3), np.float64),
+    ):
         (grad,) = gradient(f, adtype, x)
         assert type(grad) is kind, (x, type(grad))
         assert grad == 6.0
@@ -497,7 +513,21 @@ def test_what_has_no_derivative(exact_backend):
     def f(x, *others):
         return x * 2
 
-    for other in (True, np.bool_(True), None, "text", b"bytes", len, np.sin, object(), slice(1), range(3), float, np.array(["a"]), np.array([True])):
+    for other in (
+        True,
+        np.bool_(True),
+        None,
+        "text",
+        b"bytes",
+        len,
+        np.sin,
+        object(),
+        slice(1),
+        range(3),
+        float,
+        np.array(["a"]),
+        np.array([True]),
+    ):
         assert gradient(f, exact_backend.adtype, 1.0, other) == (2.0, None)
 
 
@@ -517,7 +547,7 @@ def test_partial_and_closures_are_differentiated():
     assert grads[0].w.tolist() == X.tolist()
 
 
-# -- how often f is evaluated ----------------------------------------------------------------------------------------------------
+# -- how often f is evaluated ----------------------------------------------------------------------------------------
 
 
 class Counted:
@@ -576,18 +606,18 @@ def test_budget_of_derivatives():
     assert f.calls == 1
 
 
-# -- errors of f keep their kind --------------------------------------------------------------------------------------------------
+# -- errors of f keep their kind -------------------------------------------------------------------------------------
 
 
 @every_operator
 def test_errors_of_f_come_through(exact_backend, name):
-    class Mine(ValueError):
+    class MineError(ValueError):
         pass
 
     def f(x):
-        raise Mine("from f")
+        raise MineError("from f")
 
-    with pytest.raises(Mine, match="from f"):
+    with pytest.raises(MineError, match="from f"):
         call(name, f, exact_backend.adtype)
 
 
@@ -599,7 +629,11 @@ def test_no_arguments():
 
 @pytest.mark.parametrize("name", ["gradient", "hessian", "jacobian"])
 def test_operators_inside_f_take_other_adtypes(name):
-    inner = {"gradient": lambda a, x: np.sum(gradient(square, a, x)[0]), "hessian": lambda a, x: np.sum(hessian(lambda t: np.sum(t**3), a, x)), "jacobian": lambda a, x: np.sum(jacobian(lambda t: t**2, a, x)[0])}[name]
+    inner = {
+        "gradient": lambda a, x: np.sum(gradient(square, a, x)[0]),
+        "hessian": lambda a, x: np.sum(hessian(lambda t: np.sum(t**3), a, x)),
+        "jacobian": lambda a, x: np.sum(jacobian(lambda t: t**2, a, x)[0]),
+    }[name]
     right = {"gradient": 2.0, "hessian": 6.0, "jacobian": 2.0}[name]
     for outer in (AutoTape(), AutoForward()):
         for adtype in (AutoTape(), AutoForward()):

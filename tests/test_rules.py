@@ -1,4 +1,4 @@
-"""Every rule of the registry: vjp against central differences, against jvp, and both at second order; shapes by hypothesis.
+"""Every rule of the registry: vjp against differences, against jvp, both at second order; shapes by hypothesis.
 
 A sample is a function and its arguments. Running all samples on a tape tells which rules they reach: a rule that no
 sample here (or in ``tests/rules``) reaches is a failure.
@@ -37,33 +37,79 @@ CUBE = RNG.normal(size=(2, 3, 4))
 
 # Broadcasting functions: name of the function, points for its arguments.
 UNARY = {
-    **dict.fromkeys("negative positive square exp exp2 expm1 sin cos tan arctan sinh cosh tanh arcsinh".split(), A),
-    **dict.fromkeys("deg2rad radians rad2deg degrees absolute fabs sinc i0 nan_to_num".split(), A),
-    **dict.fromkeys("sqrt cbrt reciprocal log log2 log10 log1p".split(), POS),
-    **dict.fromkeys("arcsin arccos arctanh".split(), UNIT),
+    **dict.fromkeys(
+        [
+            "negative",
+            "positive",
+            "square",
+            "exp",
+            "exp2",
+            "expm1",
+            "sin",
+            "cos",
+            "tan",
+            "arctan",
+            "sinh",
+            "cosh",
+            "tanh",
+            "arcsinh",
+        ],
+        A,
+    ),
+    **dict.fromkeys(["deg2rad", "radians", "rad2deg", "degrees", "absolute", "fabs", "sinc", "i0", "nan_to_num"], A),
+    **dict.fromkeys(["sqrt", "cbrt", "reciprocal", "log", "log2", "log10", "log1p"], POS),
+    **dict.fromkeys(["arcsin", "arccos", "arctanh"], UNIT),
     "arccosh": POS + 1,
 }
 BINARY = {
-    **dict.fromkeys("add subtract multiply divide remainder fmod hypot arctan2 logaddexp logaddexp2".split(), (A, B)),
-    **dict.fromkeys("maximum minimum fmax fmin copysign".split(), (A, B)),
+    **dict.fromkeys(
+        ["add", "subtract", "multiply", "divide", "remainder", "fmod", "hypot", "arctan2", "logaddexp", "logaddexp2"],
+        (A, B),
+    ),
+    **dict.fromkeys(["maximum", "minimum", "fmax", "fmin", "copysign"], (A, B)),
     "power": (POS, B),
     "float_power": (POS, B),
 }
 FLAT = {
-    **{n: (getattr(np, n), (A,)) for n in "floor ceil trunc rint sign fix".split()},
+    **{n: (getattr(np, n), (A,)) for n in ["floor", "ceil", "trunc", "rint", "sign", "fix"]},
     "floor_divide": (np.floor_divide, (A, B)),
     "heaviside": (np.heaviside, (A, B)),
     "round": (np.round, (A,)),
 }
-HOLOMORPHIC = (
-    "negative positive square exp exp2 expm1 sin cos tan arctan sinh cosh tanh arcsinh sqrt reciprocal log log2 log10 "
-    "log1p arcsin arccos arctanh arccosh"
-).split()
+HOLOMORPHIC = [
+    "negative",
+    "positive",
+    "square",
+    "exp",
+    "exp2",
+    "expm1",
+    "sin",
+    "cos",
+    "tan",
+    "arctan",
+    "sinh",
+    "cosh",
+    "tanh",
+    "arcsinh",
+    "sqrt",
+    "reciprocal",
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "arcsin",
+    "arccos",
+    "arctanh",
+    "arccosh",
+]
 
 SAMPLES = {
     **{n: (getattr(np, n), (x,)) for n, x in UNARY.items()},
     **{n: (getattr(np, n), args) for n, args in BINARY.items()},
-    **{f"{n} broadcast": (getattr(np, n), (args[0], np.abs(ROW) if "power" in n else ROW)) for n, args in BINARY.items()},
+    **{
+        f"{n} broadcast": (getattr(np, n), (args[0], np.abs(ROW) if "power" in n else ROW))
+        for n, args in BINARY.items()
+    },
     **{f"{n} of numbers": (getattr(np, n), (float(args[0][0, 0]), float(args[1][1, 1]))) for n, args in BINARY.items()},
     **{f"flat {n}": v for n, v in FLAT.items()},
     **{f"power {p}": (lambda x, p=p: x**p, (POS,)) for p in (0, 1, 2, 3, 0.5, -1, -2, 1.7, 0.0, 2.0)},
@@ -132,7 +178,17 @@ SAMPLES = {
     "sort": (lambda x: np.sort(x, axis=1) * B, (A,)),
     "flip roll tile repeat": (lambda x: np.flip(np.tile(np.roll(x, 1), 2), 0) * np.repeat(x, 2, axis=1), (A,)),
 }
-ELSEWHERE = ("decompositions", "fft", "special", "quantiles", "signals", "polynomials", "sets", "statistics", "creation")
+ELSEWHERE = (
+    "decompositions",
+    "fft",
+    "special",
+    "quantiles",
+    "signals",
+    "polynomials",
+    "sets",
+    "statistics",
+    "creation",
+)
 
 
 def direction(x, seed=1):
@@ -145,7 +201,7 @@ def direction(x, seed=1):
 
 def along(f, args, dots, h=1e-4):
     """d/dt f(args + t dots) by central differences of order 4."""
-    at = lambda t: np.asarray(f(*[a + t * d for a, d in zip(args, dots, strict=True)]))  # noqa: E731
+    at = lambda t: np.asarray(f(*[a + t * d for a, d in zip(args, dots, strict=True)]))
     return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
 
 
@@ -184,19 +240,21 @@ def check_second_order(f, args, y_bar, tol=1e-5):
     """The derivative of the gradient of ⟨ȳ, f⟩: by differences, forward over reverse and reverse over reverse."""
     if any(np.iscomplexobj(a) for a in args):
         return
-    loss = lambda *xs: np.sum(np.real(np.conj(y_bar) * f(*xs)))  # noqa: E731
+    loss = lambda *xs: np.sum(np.real(np.conj(y_bar) * f(*xs)))
     dots = tuple([direction(a, 20 + i) for i, a in enumerate(args)])
 
     def flat(grads):
-        return np.concatenate([np.zeros(np.size(a)) if g is None else np.reshape(g, -1) for g, a in zip(grads, args, strict=True)])
+        return np.concatenate(
+            [np.zeros(np.size(a)) if g is None else np.reshape(g, -1) for g, a in zip(grads, args, strict=True)]
+        )
 
     others = tuple([direction(a, 40 + i) for i, a in enumerate(args)])
-    slope = lambda *xs: ad.gradient(loss, TAPE, *xs, missing="zeros")  # noqa: E731
-    moved = lambda *xs: along(loss, xs, others, 3e-3)  # noqa: E731
+    slope = lambda *xs: ad.gradient(loss, TAPE, *xs, missing="zeros")
+    moved = lambda *xs: along(loss, xs, others, 3e-3)
     with np.errstate(all="ignore"):
         numeric = along(moved, args, dots, 3e-3)
         _, forward = ad.pushforward(slope, FORWARD, args, dots)
-        directed = lambda *xs: sum(np.sum(g * d) for g, d in zip(slope(*xs), dots, strict=True))  # noqa: E731
+        directed = lambda *xs: sum(np.sum(g * d) for g, d in zip(slope(*xs), dots, strict=True))
         reverse = ad.gradient(directed, TAPE, *args, missing="zeros")
     near(inner(flat(forward), flat(others)), numeric, tol, "forward over reverse against differences")
     near(flat(reverse), flat(forward), 1e-10, "reverse over reverse against forward over reverse")
@@ -255,7 +313,7 @@ def test_rules_in_complex_programs(name):
     check_first_order(COMPLEX_SAMPLES[name], (Z,), 1e-7)
 
 
-# -- coverage ------------------------------------------------------------------------------------------------------------------
+# -- coverage --------------------------------------------------------------------------------------------------------
 
 
 def rules_used(f, args):
@@ -287,7 +345,7 @@ def _defined_in(rule, modules):
     return any(getattr(f, "__module__", "") in modules for f in functions if f is not None)
 
 
-# -- the registry ----------------------------------------------------------------------------------------------------------------
+# -- the registry ----------------------------------------------------------------------------------------------------
 
 
 def test_every_rule_has_a_vjp_and_a_jvp_per_argument():
@@ -305,15 +363,16 @@ def test_every_rule_has_a_vjp_and_a_jvp_per_argument():
 def test_no_function_is_registered_twice():
     assert not set(RULES) & set(COMPOSITES)
     assert not set(RULES) & NO_DERIVATIVE
-    assert not set(COMPOSITES) & NO_DERIVATIVE
+    # Created like a traced array: no derivative, and traced all the same so that it can be written into.
+    assert set(COMPOSITES) & NO_DERIVATIVE <= {np.zeros_like, np.ones_like, np.empty_like}
     with pytest.raises(ValueError, match="has a rule already"):
         registry.elementwise(np.sin, lambda g, y, x: g)
 
 
 def test_positional_moves_arrays_to_their_places():
-    args, kwargs = registry.positional(np.sum, (), {"a": A, "axis": 1})
+    args, _ = registry.positional(np.sum, (), {"a": A, "axis": 1})
     assert args[0] is A
-    args, kwargs = registry.positional(np.dot, (A,), {"b": B})
+    args, _ = registry.positional(np.dot, (A,), {"b": B})
     assert [id(a) for a in args] in ([id(A), id(B)], [id(A)])
 
 
@@ -330,14 +389,16 @@ def test_unbroadcast(data):
     assert np.sum(np.broadcast_to(lazy, kept) * x) == pytest.approx(2.0 * np.sum(np.broadcast_to(x, shape)))
 
 
-# -- shapes by hypothesis -----------------------------------------------------------------------------------------------------------
+# -- shapes by hypothesis --------------------------------------------------------------------------------------------
 
 small = st.integers(1, 3)
 shapes = st.lists(small, min_size=0, max_size=3).map(tuple)
 
 
 def array(shape, seed=0):
-    return np.random.default_rng(seed + 7).uniform(0.4, 1.6, size=shape) * np.where(np.arange(int(np.prod(shape))).reshape(shape) % 2, -1, 1)
+    return np.random.default_rng(seed + 7).uniform(0.4, 1.6, size=shape) * np.where(
+        np.arange(int(np.prod(shape))).reshape(shape) % 2, -1, 1
+    )
 
 
 @given(shapes, st.data(), st.sampled_from(["add", "multiply", "divide", "arctan2", "maximum", "hypot"]))
@@ -349,7 +410,11 @@ def test_broadcasting(shape, data, name):
     check_first_order(getattr(np, name), (array(first), array(second, 1)))
 
 
-@given(st.lists(small, min_size=1, max_size=3).map(tuple), st.data(), st.sampled_from(["sum", "mean", "prod", "max", "min", "var", "std", "nansum", "ptp"]))
+@given(
+    st.lists(small, min_size=1, max_size=3).map(tuple),
+    st.data(),
+    st.sampled_from(["sum", "mean", "prod", "max", "min", "var", "std", "nansum", "ptp"]),
+)
 @settings(max_examples=80, deadline=None)
 def test_reductions(shape, data, name):
     axes = st.integers(-len(shape), len(shape) - 1)
@@ -358,7 +423,7 @@ def test_reductions(shape, data, name):
         assume(len({a % len(shape) for a in axis}) == len(axis))
     keepdims = data.draw(st.booleans())
     x = array(shape)
-    f = lambda t: getattr(np, name)(t, axis=axis, keepdims=keepdims)  # noqa: E731
+    f = lambda t: getattr(np, name)(t, axis=axis, keepdims=keepdims)
     if name in ("std", "ptp", "max", "min"):
         assume(np.all(np.var(x, axis=axis) > 1e-6))
     check_first_order(f, (x,), 1e-7)
@@ -381,7 +446,12 @@ def test_transposes(axes, shape):
 
 basic = st.one_of(
     st.integers(-2, 1),
-    st.builds(slice, st.one_of(st.none(), st.integers(-3, 2)), st.one_of(st.none(), st.integers(-2, 3)), st.sampled_from([None, 1, 2, -1])),
+    st.builds(
+        slice,
+        st.one_of(st.none(), st.integers(-3, 2)),
+        st.one_of(st.none(), st.integers(-2, 3)),
+        st.sampled_from([None, 1, 2, -1]),
+    ),
     st.just(Ellipsis),
     st.none(),
 )
@@ -418,7 +488,11 @@ def test_advanced_indexing(index):
     check_first_order(lambda t: t[index] ** 2, (x,))
 
 
-@given(st.one_of(st.lists(basic, min_size=1, max_size=4), st.lists(advanced, min_size=1, max_size=3)).map(tuple), st.booleans(), st.booleans())
+@given(
+    st.one_of(st.lists(basic, min_size=1, max_size=4), st.lists(advanced, min_size=1, max_size=3)).map(tuple),
+    st.booleans(),
+    st.booleans(),
+)
 @settings(max_examples=100, deadline=None)
 def test_writing_at_an_index(index, scalar, augmented):
     x = array((2, 2, 3))
@@ -437,7 +511,13 @@ def test_writing_at_an_index(index, scalar, augmented):
     check_first_order(f, (x, value))
 
 
-@given(st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.sampled_from([(), (2,), (1,), (2, 1)]), st.sampled_from([(), (2,), (3, 1)]))
+@given(
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.sampled_from([(), (2,), (1,), (2, 1)]),
+    st.sampled_from([(), (2,), (3, 1)]),
+)
 @settings(max_examples=40, deadline=None)
 def test_matrix_products(m, k, n, left, right):
     try:
@@ -448,10 +528,30 @@ def test_matrix_products(m, k, n, left, right):
     check_first_order(np.dot, (array((m, k)), array((k, n), 1)))
 
 
-@given(st.sampled_from(["ij,jk->ik", "ij,jk", "ij,ij->", "ij,ij->ij", "ij,kj->jik", "i,j->ij", "ij->ji", "ij->", "ii->i", "ii", "i,i,i->i", "ij,j,k->ki", "...i,i->...", "bij,bjk->bik", "i...,i...->..."]))
+@given(
+    st.sampled_from(
+        [
+            "ij,jk->ik",
+            "ij,jk",
+            "ij,ij->",
+            "ij,ij->ij",
+            "ij,kj->jik",
+            "i,j->ij",
+            "ij->ji",
+            "ij->",
+            "ii->i",
+            "ii",
+            "i,i,i->i",
+            "ij,j,k->ki",
+            "...i,i->...",
+            "bij,bjk->bik",
+            "i...,i...->...",
+        ]
+    )
+)
 @settings(max_examples=30, deadline=None)
 def test_einsum(subscripts):
-    sizes = dict(i=2, j=3, k=2, b=2)
+    sizes = {"i": 2, "j": 3, "k": 2, "b": 2}
     operands = []
     for position, term in enumerate(subscripts.split("->")[0].split(",")):
         letters = term.replace("...", "")
@@ -477,7 +577,7 @@ def test_broadcast_to(shape):
     check_first_order(lambda x: np.broadcast_to(x, (2, 2, 3)) ** 2, (array(shape),))
 
 
-# -- rules are linear and repeatable ---------------------------------------------------------------------------------------------------
+# -- rules are linear and repeatable ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", [n for n in SAMPLES if not n.startswith("flat")][::3])
@@ -499,7 +599,7 @@ def test_rules_run_on_traced_values():
     """Rules are NumPy code over the face: third order through a sample of them."""
     for name in ("sin", "tanh", "power", "divide", "matmul", "solve", "prod", "getitem", "concatenate"):
         f, args = SAMPLES[name]
-        g = lambda t, f=f, args=args: np.sum(f(*[a * t for a in args]))  # noqa: E731
+        g = lambda t, f=f, args=args: np.sum(f(*[a * t for a in args]))
         third = ad.derivative(ad.second_derivative(g))(0.9)
         h = 1e-3
         second = ad.second_derivative(g)
@@ -514,7 +614,7 @@ def test_modules_of_rules_import():
     assert not isinstance(np.sin(1.0), Array)
 
 
-# -- the checks can fail --------------------------------------------------------------------------------------------------------------
+# -- the checks can fail ---------------------------------------------------------------------------------------------
 
 WRONG_FORMS = {
     "sign": (lambda g, y, x: -g * np.cos(x), lambda g, y, x: -g * np.cos(x)),
@@ -548,7 +648,7 @@ def test_a_rule_wrong_at_second_order_is_rejected():
     frozen = np.cos(A)  # right at A, but a constant: its own derivative is lost
     registry.define(strange, (lambda g, y, x: g * frozen,), (lambda d, y, x: d * frozen,))
     try:
-        f = lambda x: dispatch(strange, (x,), {})  # noqa: E731
+        f = lambda x: dispatch(strange, (x,), {})
         y_bar = check_first_order(f, (A,))
         with pytest.raises(AssertionError):
             check_second_order(lambda x: f(x) * f(x), (A,), y_bar)

@@ -6,7 +6,7 @@ import enum
 import functools
 import warnings
 from collections import OrderedDict, defaultdict, deque, namedtuple
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -99,10 +99,36 @@ class Colour(enum.IntEnum):
 W = np.array([1.0, 2.0])
 
 
-# -- leaves ---------------------------------------------------------------------------------------------------------------
+# -- leaves ----------------------------------------------------------------------------------------------------------
 
-LEAVES = [1.0, 2, 1j, Fraction(1, 2), np.float32(1), np.int64(1), np.complex64(1), W, W.astype(int), W + 1j, np.zeros(0), np.array(1.0)]
-OTHERS = [True, np.bool_(True), None, "s", b"b", np.array([True]), np.array(["a"]), np.array([None]), len, object(), Colour.RED, 1.0 .__class__]
+LEAVES = [
+    1.0,
+    2,
+    1j,
+    Fraction(1, 2),
+    np.float32(1),
+    np.int64(1),
+    np.complex64(1),
+    W,
+    W.astype(int),
+    W + 1j,
+    np.zeros(0),
+    np.array(1.0),
+]
+OTHERS = [
+    True,
+    np.bool_(True),
+    None,
+    "s",
+    b"b",
+    np.array([True]),
+    np.array(["a"]),
+    np.array([None]),
+    len,
+    object(),
+    Colour.RED,
+    (1.0).__class__,
+]
 
 
 @pytest.mark.parametrize("value", LEAVES, ids=repr)
@@ -126,7 +152,7 @@ def test_nothing_native_without_a_framework():
     assert to_numpy(W) is W
 
 
-# -- round trips ----------------------------------------------------------------------------------------------------------------
+# -- round trips -----------------------------------------------------------------------------------------------------
 
 values = st.recursive(
     st.one_of(st.floats(-10, 10), st.integers(-5, 5), st.booleans(), st.none(), st.text(max_size=3), st.just(W)),
@@ -192,7 +218,7 @@ def test_map_leaves():
     assert map_leaves(lambda v: 2 * v, {"a": 1.0, "b": (2.0, "s")}) == {"a": 2.0, "b": (4.0, "s")}
 
 
-# -- containers -------------------------------------------------------------------------------------------------------------------
+# -- containers ------------------------------------------------------------------------------------------------------
 
 
 def test_containers_keep_their_kind(exact_backend):
@@ -215,7 +241,12 @@ def test_f_receives_the_same_kinds(exact_backend):
         seen.append(v)
         return v["pair"].a * v["list"][0] * v["ordered"]["k"]
 
-    value = {"pair": Pair(1.0, 2.0), "list": [3.0], "ordered": OrderedDict(k=2.0), "default": defaultdict(list, q=[1.0])}
+    value = {
+        "pair": Pair(1.0, 2.0),
+        "list": [3.0],
+        "ordered": OrderedDict(k=2.0),
+        "default": defaultdict(list, q=[1.0]),
+    }
     (grad,) = gradient(f, exact_backend.adtype, value)
     assert type(seen[0]["pair"]) is Pair
     assert type(seen[0]["ordered"]) is OrderedDict
@@ -243,7 +274,7 @@ def test_object_arrays_are_containers():
     assert list(grad) == [3.0, None, 1.0]
 
 
-# -- objects -----------------------------------------------------------------------------------------------------------------------
+# -- objects ---------------------------------------------------------------------------------------------------------
 
 OBJECTS = {
     "dataclass": (Point(2.0, W), lambda o: o.x * np.sum(o.y), {"x": 3.0, "y": [2.0, 2.0], "label": None}),
@@ -252,7 +283,11 @@ OBJECTS = {
     "attrs": (Attrs(2.0), lambda o: o.x * np.sum(o.y), {"x": 2.0, "y": [2.0, 2.0]}),
     "frozen attrs": (AttrsFrozen(2.0), lambda o: o.x**3, {"x": 12.0}),
     "plain class": (Plain(2.0), lambda o: o(3.0), {"w": 3.0, "_hidden": 1.0}),
-    "class with dict and slots": (Derived(2.0, 5.0), lambda o: o(3.0) * o.extra, {"w": 15.0, "_hidden": 5.0, "extra": 8.0}),
+    "class with dict and slots": (
+        Derived(2.0, 5.0),
+        lambda o: o(3.0) * o.extra,
+        {"w": 15.0, "_hidden": 5.0, "extra": 8.0},
+    ),
     "immutable class": (Strict(2.0), lambda o: o.w**2, {"w": 4.0}),
     "property": (WithProperty(), lambda o: o.doubled**2, {"base": 16.0}),
     "namespace": (SimpleNamespace(a=2.0, b="s"), lambda o: o.a**2, {"a": 4.0, "b": None}),
@@ -291,7 +326,19 @@ def test_models_methods_partials_and_closures(exact_backend):
 
 
 def test_modules_functions_and_types_have_no_derivative(exact_backend):
-    for value in (np, len, np.sin, Point, test_objects, lambda x: x, iter([1.0]), deque([1.0]), {1.0}, range(3), ValueError("e")):
+    for value in (
+        np,
+        len,
+        np.sin,
+        Point,
+        test_objects,
+        lambda x: x,
+        iter([1.0]),
+        deque([1.0]),
+        {1.0},
+        range(3),
+        ValueError("e"),
+    ):
         assert gradient(lambda x, v: x * 2, exact_backend.adtype, 1.0, value) == (2.0, None)
 
 
@@ -324,13 +371,17 @@ def test_private_slots():
     assert list(grad.values()) == [6.0]
 
 
-# -- sharing and cycles --------------------------------------------------------------------------------------------------------------
+# -- sharing and cycles ----------------------------------------------------------------------------------------------
 
 
 def test_an_object_reached_twice_has_one_gradient(exact_backend):
     shared = Point(2.0)
     for value in ([shared, shared], (shared, shared), {"a": shared, "b": shared}, Point(shared, shared)):
-        get = (lambda v: (v.x, v.y)) if isinstance(value, Point) else (lambda v: tuple(v.values()) if isinstance(v, dict) else tuple(v))
+        get = (
+            (lambda v: (v.x, v.y))
+            if isinstance(value, Point)
+            else (lambda v: tuple(v.values()) if isinstance(v, dict) else tuple(v))
+        )
 
         def f(v, get=get):
             first, second = get(v)
@@ -406,7 +457,7 @@ def test_const_inside_a_call():
     assert skeleton.result([7.0]) == (None, 7.0)
 
 
-# -- projection --------------------------------------------------------------------------------------------------------------------
+# -- projection ------------------------------------------------------------------------------------------------------
 
 
 def test_project_to():
@@ -427,7 +478,11 @@ def test_project_to():
         project_to(W)(np.ones(3))
 
 
-@pytest.mark.parametrize("x", [np.float32(2), np.array([2], np.float32), np.array(2.0), np.array([1 + 1j]), 2, 2.0, np.array([2, 3])], ids=repr)
+@pytest.mark.parametrize(
+    "x",
+    [np.float32(2), np.array([2], np.float32), np.array(2.0), np.array([1 + 1j]), 2, 2.0, np.array([2, 3])],
+    ids=repr,
+)
 def test_gradients_live_in_their_arguments_space(exact_backend, x):
     (grad,) = gradient(lambda t: np.sum(np.abs(t * t)), exact_backend.adtype, x)
     assert np.shape(grad) == np.shape(x)

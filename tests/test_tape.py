@@ -26,29 +26,29 @@ def slope(f, adtype, x):
     return gradient(f, adtype, x)[0]
 
 
-# -- nesting --------------------------------------------------------------------------------------------------------------
+# -- nesting ---------------------------------------------------------------------------------------------------------
 
 
 @BOTH
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_nesting(adtype, depth):
-    f = lambda x: np.sin(2.0 * x) * x  # noqa: E731
+    f = lambda x: np.sin(2.0 * x) * x
     g = f
     for _ in range(depth):
-        g = lambda x, g=g: slope(g, adtype, x)  # noqa: E731
+        g = lambda x, g=g: slope(g, adtype, x)
     x = 0.7
     s, c = np.sin(2 * x), np.cos(2 * x)
     exact = [2 * c * x + s, -4 * s * x + 4 * c, -8 * c * x - 12 * s, 16 * s * x - 32 * c][depth - 1]
     assert g(x) == pytest.approx(exact, rel=1e-12)
     h = f
     for _ in range(depth):
-        h = lambda x, h=h: derivative(h, adtype, x)  # noqa: E731
+        h = lambda x, h=h: derivative(h, adtype, x)
     assert h(x) == pytest.approx(exact, rel=1e-12)
 
 
 @pytest.mark.parametrize(("outer", "inner"), PAIRS, ids=repr)
 def test_nesting_across_modes(outer, inner):
-    f = lambda x: np.sum(np.exp(x) * x[::-1])  # noqa: E731
+    f = lambda x: np.sum(np.exp(x) * x[::-1])
     x = np.array([0.1, -0.4, 0.8])
     J = jacobian(lambda t: gradient(f, inner, t)[0], outer, x)[0]
     n = len(x)
@@ -88,7 +88,7 @@ def test_derivative_of_an_inner_pullback():
 
 
 def test_hessian_of_a_function_that_differentiates():
-    f = lambda x: np.sum(gradient(lambda y: np.sum(y**3 * x), x * 1.0)[0])  # noqa: E731
+    f = lambda x: np.sum(gradient(lambda y: np.sum(y**3 * x), x * 1.0)[0])
     x = np.array([1.0, 2.0])
     # f = Σ 3 x² · x
     np.testing.assert_allclose(hessian(f, x), np.diag(18 * x))
@@ -110,26 +110,26 @@ def test_nested_indexing_and_writing():
     np.testing.assert_allclose(gradient(f, x)[0], numeric, rtol=1e-6)
 
 
-# -- exceptions, escape, state -----------------------------------------------------------------------------------------------
+# -- exceptions, escape, state ---------------------------------------------------------------------------------------
 
 
 @BOTH
 def test_exceptions_leave_no_state(adtype):
-    class Mine(Exception):
+    class MineError(Exception):
         pass
 
     kept = []
 
     def fails(x):
         kept.append(x * 2)
-        raise Mine("no")
+        raise MineError("no")
 
     for _ in range(3):
-        with pytest.raises(Mine, match="no"):
+        with pytest.raises(MineError, match="no"):
             gradient(fails, adtype, 1.0)
     assert float(kept[-1]) == 2.0  # the trace is closed: a plain value
     assert gradient(lambda x: x**2, adtype, 3.0) == (6.0,)
-    with pytest.raises(Mine):
+    with pytest.raises(MineError):
         gradient(lambda x: x * slope(fails, adtype, x), adtype, 1.0)
     assert slope(lambda x: slope(lambda y: x * y, adtype, 1.0), adtype, 2.0) == 1.0
 
@@ -204,14 +204,14 @@ def test_seeds_and_results_share_no_memory():
     assert b[0] == 1.0
 
 
-# -- threads -------------------------------------------------------------------------------------------------------------------
+# -- threads ---------------------------------------------------------------------------------------------------------
 
 
 @BOTH
 def test_threads_differentiate_independently(adtype):
     def work(k):
         x = np.linspace(0.1, 1.0, 20) * k
-        f = lambda t: np.sum(np.sin(t) * gradient(lambda y: np.sum(y**2 * t), adtype, t)[0])  # noqa: E731
+        f = lambda t: np.sum(np.sin(t) * gradient(lambda y: np.sum(y**2 * t), adtype, t)[0])
         return gradient(f, adtype, x)[0], 2 * (np.cos(x) * x * x + np.sin(x) * 2 * x)
 
     with ThreadPoolExecutor(8) as pool:
@@ -247,7 +247,7 @@ def test_a_gradient_in_another_thread_than_the_forward_pass():
     assert found == [(6.0,)]
 
 
-# -- long programs -------------------------------------------------------------------------------------------------------------
+# -- long programs ---------------------------------------------------------------------------------------------------
 
 
 def test_a_hundred_thousand_operations():
@@ -322,7 +322,7 @@ def test_many_leaves():
     assert grads == tuple([2.0 * a for a in args])
 
 
-# -- memory ----------------------------------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------------------------
 
 
 @BOTH
@@ -427,7 +427,7 @@ def test_views_do_not_pile_up():
     gradient(of_slices, np.ones(5))
 
 
-# -- the trace itself ----------------------------------------------------------------------------------------------------------
+# -- the trace itself ------------------------------------------------------------------------------------------------
 
 
 def test_a_trace_by_hand():
@@ -503,4 +503,6 @@ def test_read_only_and_non_contiguous_arguments():
     x.flags.writeable = False
     np.testing.assert_array_equal(gradient(lambda t: np.sum(t * t), x)[0], 2 * x)
     np.testing.assert_array_equal(gradient(lambda t: np.sum(t * t), x.T[::-1])[0], 2 * x.T[::-1])
-    np.testing.assert_array_equal(gradient(lambda t: np.sum(t * t), np.broadcast_to(x[0], (2, 3)))[0], 2 * np.broadcast_to(x[0], (2, 3)))
+    np.testing.assert_array_equal(
+        gradient(lambda t: np.sum(t * t), np.broadcast_to(x[0], (2, 3)))[0], 2 * np.broadcast_to(x[0], (2, 3))
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,7 +99,7 @@ class Borrower(TapeBackend):
 class Buffered(TapeBackend):
     """Writes every gradient into one buffer: the second call changes the first result."""
 
-    buffers: dict = {}
+    buffers: typing.ClassVar[dict] = {}
 
     def pullback(self, call, leaves):
         outputs, aux, back = super().pullback(call, leaves)
@@ -195,7 +196,11 @@ def test_compare_rejects(name, register):
     assert not report.agree
     bad = {row.name: row.status for row in report.rows}
     if name != "overwrites its argument":  # which also spoils the argument for the backends after it
-        assert bad == {"AutoTape()": "ok", "AutoStranger()": "error" if name == "raises" else "differs", "AutoForward()": "ok"}
+        assert bad == {
+            "AutoTape()": "ok",
+            "AutoStranger()": "error" if name == "raises" else "differs",
+            "AutoForward()": "ok",
+        }
     if name == "raises":
         assert "out of order" in repr(report)
 
@@ -235,7 +240,7 @@ def test_a_class_instead_of_an_object_is_refused():
         compare(loss, *POINT, adtypes=[ad.AutoTape])
 
 
-# -- a stranger's backend ----------------------------------------------------------------------------------------------------
+# -- a stranger's backend --------------------------------------------------------------------------------------------
 
 
 class ByHand(base.Backend):
@@ -284,7 +289,7 @@ def test_a_backend_named_by_its_adtype(register):
     type(adtype).backend = ""
 
 
-# -- reports -----------------------------------------------------------------------------------------------------------------
+# -- reports ---------------------------------------------------------------------------------------------------------
 
 
 def test_missing_packages_are_skipped_rows(register):
@@ -327,7 +332,7 @@ def test_report():
 
 
 def test_compare_sees_structure_and_auxiliary_output():
-    f = lambda p: (p["w"] @ p["w"], "aux")  # noqa: E731
+    f = lambda p: (p["w"] @ p["w"], "aux")
     report = compare(f, {"w": np.arange(3.0), "n": None}, adtypes=[ad.AutoTape(), ad.AutoForward()])
     assert report.agree
     assert list(report.rows[0].gradient) == ["args[0]['w']", "args[0]['n']"]
@@ -335,10 +340,17 @@ def test_compare_sees_structure_and_auxiliary_output():
 
 def test_finite_differences_are_held_to_their_own_tolerance():
     pytest.importorskip("findiff")
-    report = compare(lambda x, y: np.sum(np.exp(x)), np.linspace(0, 5, 4), 1.0, adtypes=[ad.AutoTape(), ad.AutoFiniteDifferences()])
+    report = compare(
+        lambda x, y: np.sum(np.exp(x)), np.linspace(0, 5, 4), 1.0, adtypes=[ad.AutoTape(), ad.AutoFiniteDifferences()]
+    )
     assert report.agree
     assert report.rows[1].gradient["args[1]"] == 0.0  # where the tape says None
-    assert not compare(lambda x: np.sum(np.exp(x)), np.linspace(0, 5, 4), adtypes=[ad.AutoTape(), ad.AutoFiniteDifferences()], rtol=1e-16).agree
+    assert not compare(
+        lambda x: np.sum(np.exp(x)),
+        np.linspace(0, 5, 4),
+        adtypes=[ad.AutoTape(), ad.AutoFiniteDifferences()],
+        rtol=1e-16,
+    ).agree
 
 
 def test_keyword_arguments_go_to_f():

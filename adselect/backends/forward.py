@@ -24,7 +24,7 @@ def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: i
     aux: list = []
     dots: list[list] = []
     for group in chunks(directions, chunk_size):
-        one_pass = Pass(len(group))
+        one_pass = Pass(len(group), any([isinstance(v, Array) and v._by_reference for v in values]))
         try:
             lifted = [one_pass.leaf(v, [d[i] for d in group]) for i, v in enumerate(values)]
             results, extras = call(lifted)
@@ -32,8 +32,9 @@ def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: i
         finally:
             one_pass.close()
         for k in range(len(group)):
-            dots.append([_tangent(r, one_pass, k) for r in results])
-        outputs, aux = [_leave(r, one_pass) for r in results], [_leave(a, one_pass) for a in extras]
+            dots.append([_own_memory(_tangent(r, one_pass, k)) for r in results])
+        outputs = [_own_memory(_leave(r, one_pass)) for r in results]
+        aux = [_own_memory(_leave(a, one_pass)) for a in extras]
     return outputs, dots, aux
 
 
@@ -44,6 +45,11 @@ def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
             tangent = np.broadcast_to(tangent, result.shape).copy()
         return tangent
     return None
+
+
+def _own_memory(value: Any) -> Any:
+    """A copy of an array: results never share memory with arguments or tangents."""
+    return value.copy() if type(value) is np.ndarray else value
 
 
 def _leave(value: Any, one_pass: Pass) -> Any:

@@ -53,7 +53,7 @@ SAME = """
     nanargmin nancumsum nancumprod nanmedian nanquantile nanpercentile cumsum cumprod cumulative_sum cumulative_prod
     count_nonzero ptp cov corrcoef round around real imag nan_to_num sinc i0 unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
-    tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace vander diff ediff1d
+    tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace diff ediff1d
     trapezoid insert delete resize trim_zeros ix_
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort

@@ -1,10 +1,11 @@
-"""Which backends there are: every :class:`~adselect.adtypes.ADType` subclass with a backend, third-party ones included."""
+"""Which backends there are: every ADType subclass that has a backend, third-party ones included."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from ..adtypes import ADType
 from .base import _CLASSES, Backend, backend_of
@@ -16,8 +17,8 @@ __all__ = ["BackendInfo", "available_backends"]
 class BackendInfo:
     """What is known about one backend.
 
-    name: short name of the choice; adtype: the choice with its defaults; installed: whether its package can be imported;
-    version: of that package, None if unknown; install: the line to type when it is missing. The capabilities
+    name: short name of the choice; adtype: the choice with its defaults; installed: whether its package can be
+    imported; version: of that package, None if unknown; install: the line to type when it is missing. The capabilities
     ``reverse``, ``forward`` and ``detects_independence`` load the backend, and with it its framework, when asked for.
 
     >>> from adselect import available_backends

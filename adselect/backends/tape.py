@@ -70,8 +70,9 @@ class TapeBackend(Backend):
     forward = True
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
-        trace = Trace()
         values = [enter(leaf) for leaf in leaves]
+        trace = Trace(any([isinstance(v, Array) and v._by_reference for v in values]))
+        values = [trace.keep(v) if type(v) is np.ndarray else v for v in values]
         try:
             outputs, aux = call([trace.leaf(v) for v in values])
             outputs = [_absorbed(o) for o in outputs]
@@ -79,12 +80,14 @@ class TapeBackend(Backend):
             trace.close()
         n = trace.next_place()
         places = [o.place if type(o) is TapeArray and o._trace is trace else -1 for o in outputs]
-        plain_outputs = [_leave(o, trace) for o in outputs]
+        plain_outputs = [_handed_out(o, trace) for o in outputs]
         records, n_leaves = trace.records, len(values)
 
         large = any(getattr(v, "size", 0) >= _LARGE for v in values)
 
         def back(y_bars: list, last: bool = False) -> list:
+            if trace.watched:
+                trace.check_watched()
             seeds: dict[int, Any] = {}
             for place in trace.selecting:
                 seeds[place] = 0.0
@@ -98,7 +101,7 @@ class TapeBackend(Backend):
                 return again(y_bars)
             return grads
 
-        return plain_outputs, [_leave(a, trace) for a in aux], back
+        return plain_outputs, [_handed_out(a, trace) for a in aux], back
 
     def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
         """A replayed version of the operator, or None where replay was declined."""
@@ -114,6 +117,12 @@ class TapeBackend(Backend):
 
 def _absorbed(output: Any) -> Any:
     return absorb(output) if type(output) is np.ndarray and output.dtype == object else output
+
+
+def _handed_out(value: Any, trace: Trace) -> Any:
+    """An output in memory of its own: the records and the caller's arrays are out of reach of whoever writes to it."""
+    value = _leave(value, trace)
+    return value.copy() if type(value) is np.ndarray else value
 
 
 def _leave(value: Any, trace: Trace) -> Any:

@@ -210,7 +210,7 @@ def shape_result(
                     f"{operator}: the result of f does not depend on {skeleton.paths[i]}; pass missing='none' or "
                     "missing='zeros' to allow that"
                 )
-            grad = np.zeros(np.shape(plain(leaf)) if not is_native(leaf) else tuple(leaf.shape))
+            grad = np.zeros(tuple(leaf.shape) if hasattr(leaf, "shape") else ())
         projected.append(project(grad, leaf))
     if missing not in ("none", "zeros", "error"):
         raise ADSelectValueError(f"missing must be 'none', 'zeros' or 'error', not {missing!r}")

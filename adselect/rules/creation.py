@@ -52,7 +52,9 @@ def _logspace(
 ) -> Any:
     if np.ndim(base):
         ndim = np.broadcast(np.zeros(np.shape(start)), np.zeros(np.shape(stop)), np.zeros(np.shape(base))).ndim
-        start, stop, base = [np.reshape(_array(x), (1,) * (ndim - np.ndim(x)) + np.shape(x)) for x in (start, stop, base)]
+        start, stop, base = [
+            np.reshape(_array(x), (1,) * (ndim - np.ndim(x)) + np.shape(x)) for x in (start, stop, base)
+        ]
         base = np.expand_dims(base, axis)
     result = np.power(base, np.linspace(start, stop, num, endpoint, axis=axis))
     return result if dtype is None else result.astype(dtype)
@@ -68,7 +70,7 @@ def _geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtyp
     return result if dtype is None else result.astype(dtype)
 
 
-# -- traced arrays to write into ----------------------------------------------------------------------------------------
+# -- traced arrays to write into --------------------------------------------------------------------------------------
 
 
 def _filled(make: Any) -> Any:

@@ -48,7 +48,7 @@ def _share(a: Any, b: Any, greater: Any) -> Any:
     return np.where(np.equal(a, b), 0.5, greater(a, b))
 
 
-def _flat(g: Any, y: Any, *args: Any) -> Any:
+def _flat(g: Any, y: Any, *args: Any, **options: Any) -> Any:
     """Slope zero: a dependence without a derivative."""
     return 0.0
 

@@ -77,7 +77,6 @@ linear(np.fft.rfft, _rfft_vjp)
 linear(np.fft.irfft, _irfft_vjp)
 
 
-
 @composite(np.fft.hfft)
 def _hfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None) -> Any:
     n = (np.shape(a)[axis] - 1) * 2 if n is None else n

@@ -139,9 +139,7 @@ def _vander(x: Any, N: Any = None, increasing: bool = False) -> Any:
 
 
 @composite(np.polyfit)
-def _polyfit(
-    x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
-) -> Any:
+def _polyfit(x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Any:
     x, y = _array(x) + 0.0, _array(y) + 0.0
     order = int(deg) + 1
     rcond = np.shape(x)[0] * np.finfo(x.dtype).eps if rcond is None else rcond

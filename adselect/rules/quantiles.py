@@ -106,7 +106,9 @@ def _without_nan(a: Any, q: Any, method: str, weights: Any) -> Any:
     results = []
     for row, w in zip(rows, rows_of_weights, strict=True):
         there = np.flatnonzero(~np.isnan(row))
-        results.append(_quantile_of_rows(row[there], q, method, None if w is None else w[there]) if len(there) else np.nan)
+        results.append(
+            _quantile_of_rows(row[there], q, method, None if w is None else w[there]) if len(there) else np.nan
+        )
     return np.reshape(np.stack(results), np.shape(a)[:-1])
 
 

@@ -14,7 +14,7 @@ _NOT_GIVEN: Any = np._NoValue
 
 def expand(g: Any, axis: Any, keepdims: bool, shape: tuple) -> Any:
     """g, shaped like a reduction's result, with the reduced axes back as 1: broadcastable to the input's shape."""
-    if axis is None:
+    if axis is None or not shape:  # NumPy lets axis 0 and -1 name what a 0-d array has not
         return np.reshape(g, (1,) * len(shape)) if keepdims or np.ndim(g) else g
     if keepdims:
         return g
@@ -103,7 +103,8 @@ def _product(b: Any, c: Any, one: Any) -> Any:
 def _merged(a: Any, axis: Any) -> tuple[Any, tuple, tuple]:
     """a with the reduced axes moved to the end and merged; the order used and the shape before merging."""
     ndim = np.ndim(a)
-    axes = tuple(range(ndim)) if axis is None else tuple(x % ndim for x in (axis if isinstance(axis, (tuple, list)) else (axis,)))
+    axes = range(ndim) if axis is None or not ndim else axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple([x % ndim for x in axes])
     order = tuple(i for i in range(ndim) if i not in axes) + axes
     moved = np.transpose(a, order)
     shape = np.shape(moved)
@@ -314,17 +315,17 @@ def _cumprod_partials(a: Any, weights: Any, axis: int) -> Any:
 
 
 def _cumprod_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    flat = np.reshape(a, -1) if axis is None else a
-    if np.shape(flat)[0 if axis is None else axis] == 0:
+    flat = np.reshape(a, -1) if axis is None or not np.ndim(a) else a
+    k = 0 if axis is None else axis % np.ndim(flat)
+    if np.shape(flat)[k] == 0:
         return np.zeros(np.shape(a))
-    k = 0 if axis is None else axis % np.ndim(a)
     x_bar = np.conj(_cumprod_partials(flat, np.conj(g), k))
     return np.reshape(x_bar, np.shape(a))
 
 
 def _cumprod_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    flat, tangent = (np.reshape(a, -1), np.reshape(d, -1)) if axis is None else (a, d)
-    k = 0 if axis is None else axis % np.ndim(a)
+    flat, tangent = (np.reshape(a, -1), np.reshape(d, -1)) if axis is None or not np.ndim(a) else (a, d)
+    k = 0 if axis is None else axis % np.ndim(flat)
     lead = (slice(None),) * k
     out: list = []
     product = slope = None

@@ -8,10 +8,10 @@ import numpy as np
 
 from ..array import dispatch
 from ..errors import MissingRuleError, user_line
-from .registry import composite, define, linear, no_derivative, unbroadcast
 from .indexing import rearranged
+from .registry import composite, define, linear, no_derivative, unbroadcast
 
-_BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))  # noqa: E731
+_BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))
 
 linear(np.reshape, lambda g, y, x, *a, order="C", **k: np.reshape(g, np.shape(x), order=order))
 linear(np.squeeze, _BACK)

@@ -74,7 +74,9 @@ def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> Any:
     f = _array(f)
     ndim = np.ndim(f)
-    axes = tuple(range(ndim)) if axis is None else tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    axes = (
+        tuple(range(ndim)) if axis is None else tuple(a % ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
+    )
     spacings: list = list(varargs) or [1.0] * len(axes)
     if len(spacings) == 1 and len(axes) > 1 and np.ndim(spacings[0]) == 0:
         spacings = spacings * len(axes)
@@ -89,7 +91,9 @@ def _gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> A
 def _gradient_along(f: Any, h: Any, axis: int, edge_order: int) -> Any:
     n, ndim = np.shape(f)[axis], np.ndim(f)
     if n < edge_order + 1:
-        raise ValueError("Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) needed.")
+        raise ValueError(
+            "Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) needed."
+        )
 
     def at(start: Any, stop: Any) -> Any:
         return f[_along(axis, ndim, slice(start, stop))]
@@ -121,7 +125,9 @@ def _gradient_along(f: Any, h: Any, axis: int, edge_order: int) -> Any:
         a, b = h[0], h[1]
         first = -(2 * a + b) / (a * (a + b)) * at(0, 1) + (a + b) / (a * b) * at(1, 2) - a / (b * (a + b)) * at(2, 3)
         a, b = h[n - 3], h[n - 2]
-        last = b / (a * (a + b)) * at(-3, -2) - (a + b) / (a * b) * at(-2, -1) + (2 * b + a) / (b * (a + b)) * at(-1, None)
+        last = (
+            b / (a * (a + b)) * at(-3, -2) - (a + b) / (a * b) * at(-2, -1) + (2 * b + a) / (b * (a + b)) * at(-1, None)
+        )
     return np.concatenate([first, inner, last], axis=axis)
 
 

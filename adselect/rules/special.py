@@ -489,12 +489,14 @@ _row(
 _row(
     "ellipeinc",
     lambda g, y, phi, m: g * np.sqrt(1 - m * np.square(np.sin(phi))),
-    lambda g, y, phi, m: g
-    * _incomplete(
-        phi,
-        m,
-        [c / (1 - 2 * k) for k, c in enumerate(_C)],
-        lambda phi, m: (sc.ellipeinc(phi, m) - sc.ellipkinc(phi, m)) / (2 * m),
+    lambda g, y, phi, m: (
+        g
+        * _incomplete(
+            phi,
+            m,
+            [c / (1 - 2 * k) for k, c in enumerate(_C)],
+            lambda phi, m: (sc.ellipeinc(phi, m) - sc.ellipkinc(phi, m)) / (2 * m),
+        )
     ),
 )
 _row(

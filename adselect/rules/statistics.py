@@ -35,13 +35,17 @@ def _nanvar(
     if mean is _NOT_GIVEN:
         mean = np.sum(filled, axis=axis, keepdims=True) / n
     squares = np.where(there, squared_modulus(filled - mean), 0.0)
-    freedom = np.sum(there, axis=axis, keepdims=keepdims is True, dtype=real) - (ddof if correction is _NOT_GIVEN else correction)
+    freedom = np.sum(there, axis=axis, keepdims=keepdims is True, dtype=real) - (
+        ddof if correction is _NOT_GIVEN else correction
+    )
     result = np.sum(squares, axis=axis, keepdims=keepdims is True) / np.where(freedom > 0, freedom, 1)
     return np.where(freedom > 0, result, np.nan) if np.any(freedom <= 0) else result
 
 
 @composite(np.nanstd)
-def _nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **k: Any) -> Any:
+def _nanstd(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **k: Any
+) -> Any:
     return _root(_nanvar(a, axis, dtype, None, ddof, keepdims, **k))
 
 
@@ -146,7 +150,9 @@ def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, w
     if is_traced(weights):
         counts = scatter([np.reshape(weights, -1)[inside]], [places[inside]], (len(fixed) - 1,), weights.dtype)
     else:
-        counts = np.bincount(places[inside], None if weights is None else np.reshape(weights, -1)[inside], len(fixed) - 1)
+        counts = np.bincount(
+            places[inside], None if weights is None else np.reshape(weights, -1)[inside], len(fixed) - 1
+        )
     if density:
         return counts / np.diff(edges) / np.sum(counts), edges
     return counts, edges
@@ -156,7 +162,9 @@ def _edges(a: Any, bins: Any, range: Any, weights: Any) -> Any:
     """The edges of a histogram, which follow the extremes of a where nothing fixes them."""
     if isinstance(bins, (int, np.integer)) and range is None and isinstance(a, Array) and np.size(a):
         low, high = np.min(a), np.max(a)
-        return np.linspace(low, high, int(bins) + 1) if low != high else np.linspace(low - 0.5, high + 0.5, int(bins) + 1)
+        return (
+            np.linspace(low, high, int(bins) + 1) if low != high else np.linspace(low - 0.5, high + 0.5, int(bins) + 1)
+        )
     return np.histogram_bin_edges(a, bins, range)
 
 

@@ -21,9 +21,10 @@ __all__ = ["DualArray", "Pass"]
 class Pass:
     """One forward pass: its level among nested derivatives and whether f is still running."""
 
-    __slots__ = ("directions", "level", "open")
+    __slots__ = ("by_reference", "directions", "level", "open")
 
-    def __init__(self, directions: int):
+    def __init__(self, directions: int, by_reference: bool = False):
+        self.by_reference = by_reference
         self.level = next(_LEVELS)
         self.directions = directions
         self.open = True
@@ -31,6 +32,10 @@ class Pass:
     def leaf(self, value: Any, tangents: list) -> DualArray:
         """An argument of f with its tangents (None: zero)."""
         return _dual(value, self, tuple(tangents))
+
+    def keep(self, array: Any) -> Any:
+        """Tangents are pushed at once: a plain array may change afterwards."""
+        return array
 
     def close(self) -> None:
         """f has returned: values that escaped behave as plain values from now on."""

@@ -209,6 +209,8 @@ class ProgramArray(Array):
 
     __slots__ = ("concrete", "number", "program")
 
+    _by_reference = True
+
     concrete: Any
     number: int
     program: Program

@@ -28,7 +28,7 @@ from ..array import (
     plain_index,
     ufunc_call,
 )
-from ..errors import MissingRuleError, user_line
+from ..errors import MissingRuleError, TracedValueError, user_line
 from ..rules import load_for
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Rule, positional
 
@@ -43,9 +43,12 @@ _PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.fl
 class Trace:
     """The records of one differentiated call, by place; places are handed out by an atomic counter (threads)."""
 
-    __slots__ = ("level", "next_place", "open", "records", "selecting")
+    __slots__ = ("by_reference", "level", "next_place", "open", "records", "selecting", "watched")
 
-    def __init__(self) -> None:
+    def __init__(self, by_reference: bool = False) -> None:
+        self.by_reference = by_reference
+        # Large plain arrays that were recorded, with a fingerprint: by id.
+        self.watched: dict[int, tuple[np.ndarray, int]] = {}
         self.level = next(_LEVELS)
         self.records: dict[int, Any] = {}
         self.next_place: Callable[[], int] = itertools.count().__next__
@@ -71,9 +74,57 @@ class Trace:
             return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
         return array
 
+    def keep(self, array: np.ndarray) -> np.ndarray:
+        """A plain array as the reverse pass may rely on it: f, or its caller, may overwrite it in the meantime.
+
+        A small array is copied. A large one is recorded as it is, with a fingerprint that :meth:`check_watched`
+        compares: an error is better than a copy of all data, and much better than a wrong number.
+        """
+        if self.by_reference:
+            return array
+        if array.size <= _SMALL:
+            return array.copy()
+        known = self.watched.get(id(array))
+        if known is None:
+            self.watched[id(array)] = (array, _fingerprint(array))
+        elif known[1] != _fingerprint(array):
+            raise _overwritten(array)
+        return array
+
+    def keep_index(self, index: Any) -> Any:
+        """The same for an index: arrays in it are kept."""
+        if type(index) is np.ndarray:
+            return self.keep(index)
+        if type(index) is tuple and any([type(i) is np.ndarray for i in index]):
+            return tuple([self.keep(i) if type(i) is np.ndarray else i for i in index])
+        return index
+
+    def check_watched(self) -> None:
+        """Raise when a large recorded array is not what it was."""
+        for array, mark in self.watched.values():
+            if _fingerprint(array) != mark:
+                raise _overwritten(array)
+
     def close(self) -> None:
         """f has returned: values that escaped behave as plain values from now on."""
         self.open = False
+
+
+_SMALL = 2048  # entries up to which a plain array is copied when it is recorded
+_SAMPLE = 256
+
+
+def _fingerprint(array: np.ndarray) -> int:
+    flat = array.ravel(order="K")
+    return hash(flat[:: max(1, flat.size // _SAMPLE)].tobytes())
+
+
+def _overwritten(array: np.ndarray) -> TracedValueError:
+    return TracedValueError(
+        f"a plain array of shape {array.shape} was written to after a traced operation had used it ({user_line()}); the "
+        "derivative needs the values it had. Use a new array for each step (y = a * b instead of np.multiply(a, b, out=y)), "
+        "or pass np.copy(array) to the operation."
+    )
 
 
 def _differentiable(value: Any) -> bool:
@@ -115,6 +166,10 @@ class EngineArray(Array):
             return self.value.shape
         except AttributeError:
             return np.shape(self.value)
+
+    @property
+    def _by_reference(self) -> bool:
+        return self._trace.by_reference
 
     def _is_scalar(self) -> bool:
         value = self.value
@@ -160,7 +215,7 @@ class EngineArray(Array):
                 values.append(stacked.value if traced_here else stacked)
                 own.append(stacked if traced_here else None)
             else:
-                values.append(a)
+                values.append(trace.keep(a) if type(a) is np.ndarray else a)
                 own.append(None)
         y = rule.call(*values, **kwargs)
         for i, a in enumerate(own):
@@ -262,11 +317,15 @@ class TapeArray(EngineArray):
                         p, a = a.place, a.value
                     elif kind not in _PLAIN or kind is np.ndarray and a.dtype == object:
                         return ufunc_call(ufunc, method, inputs, kwargs)
+                    elif kind is np.ndarray:
+                        a = trace.keep(a)
                     kind = type(b)
                     if kind is TapeArray and b._trace is trace:
                         q, b = b.place, b.value
                     elif kind not in _PLAIN or kind is np.ndarray and b.dtype == object:
                         return ufunc_call(ufunc, method, inputs, kwargs)
+                    elif kind is np.ndarray:
+                        b = trace.keep(b)
                     y = rule.call(a, b)
                     place = trace.next_place()
                     trace.records[place] = (rule, (p, q), y, (a, b), _EMPTY)
@@ -295,7 +354,7 @@ class TapeArray(EngineArray):
         trace = self._trace
         kind = type(index)
         if kind is not int and kind is not slice:
-            index = plain_index(index)
+            index = trace.keep_index(plain_index(index))
         if not trace.open:
             return self.value[index]
         x = self.value
@@ -353,8 +412,11 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
             return array
         elif kind in _PLAIN:
             b = other
-            if kind is np.ndarray and b.dtype == object:
-                return ufunc_call(function, "__call__", (self, other), {})
+            if kind is np.ndarray:
+                if b.dtype == object:
+                    return ufunc_call(function, "__call__", (self, other), {})
+                if needs_values:
+                    b = trace.keep(b)
             parents = (self.place, -1)
         else:
             return _slow_forward(self, other)
@@ -386,6 +448,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         return array
 
     unstretched = getattr(rule, "unstretched", rule)
+    needs_values = getattr(rule, "signs", None) is None
     # x * x is recorded as a square: one contribution to the cotangent instead of two.
     square = _unary(np.square, lambda x: x * x, RULES[np.square]) if function is np.multiply else None
     name = function_names[function]

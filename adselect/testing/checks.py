@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -68,15 +69,17 @@ def check_backend(
     scenarios: Iterable[Scenario] | None = None,
     *,
     rtol: float | None = None,
+    prepared: bool = False,
     expected_failures: Iterable[str] = (),
 ) -> None:
     """Run a backend through scenarios (default: ``default_scenarios()``) and raise if any result is not exact.
 
     Every scenario is run twice; structure, shape, dtype and numbers of the results are compared with the exact ones,
-    the value of f with NumPy's, the arguments with copies made beforehand, and a backend with reverse mode must evaluate
-    f once. Scenarios tagged ``"kink"`` are left out for backends that only see values of f.
+    the value of f with NumPy's, the arguments with copies made beforehand, and a backend with reverse mode must
+    evaluate f once. Scenarios tagged ``"kink"`` are left out for backends that only see values of f.
 
-    rtol: instead of the tolerance that fits the backend and the dtype. expected_failures: names of scenarios known to
+    rtol: instead of the tolerance that fits the backend and the dtype. prepared: also run every scenario prepared, at
+    another point than it is then called at. expected_failures: names of scenarios known to
     fail; one of them that does not fail is a failure.
 
     Raises BackendCheckError (an AssertionError) that lists what failed; BackendNotInstalledError. Works for any
@@ -95,14 +98,16 @@ def check_backend(
     """
     if not isinstance(adtype, ADType):
         written = adtype.__name__ if isinstance(adtype, type) else "AutoTape"
-        raise ADSelectTypeError(f"check_backend needs an adtype object, got {adtype!r}: write check_backend({written}())")
+        raise ADSelectTypeError(
+            f"check_backend needs an adtype object, got {adtype!r}: write check_backend({written}())"
+        )
     known, failures, total = set(expected_failures), {}, 0
     exact = is_exact(adtype)
     for scenario in default_scenarios() if scenarios is None else scenarios:
         if not exact and "kink" in scenario.tags:
             continue
         total += 1
-        problems = check_scenario(adtype, scenario, rtol=rtol)
+        problems = check_scenario(adtype, scenario, rtol=rtol, prepared=prepared)
         if scenario.name in known:
             problems = [] if problems else ["was expected to fail and does not: take it off expected_failures"]
         if problems:
@@ -111,8 +116,10 @@ def check_backend(
         raise BackendCheckError(adtype, failures, total)
 
 
-def check_scenario(adtype: ADType, scenario: Scenario, *, rtol: float | None = None) -> list[str]:
-    """What a backend gets wrong in one scenario, a sentence each; empty if nothing.
+def check_scenario(
+    adtype: ADType, scenario: Scenario, *, rtol: float | None = None, prepared: bool = False
+) -> list[str]:
+    """What a backend gets wrong in one scenario, a sentence each; empty if nothing. Options as for check_backend.
 
     >>> import adselect as ad
     >>> check_scenario(ad.AutoTape(), Scenario("cube", "derivative", lambda t: t**3, (2.0,), 12.0))
@@ -139,11 +146,15 @@ def check_scenario(adtype: ADType, scenario: Scenario, *, rtol: float | None = N
                 problems = [
                     p for p in mismatches(first, scenario.expected, rtol, **options) if _counts(p, scenario.operator)
                 ]
-            problems += [f"{p} (second call)" for p in mismatches(second, scenario.expected, rtol, kinds=False, **options)]
+            problems += [
+                f"{p} (second call)" for p in mismatches(second, scenario.expected, rtol, kinds=False, **options)
+            ]
             problems += [f"{p} after the second call" for p in mismatches(first, kept, 0.0) if not problems]
             problems += _value_problems(adtype, scenario, rtol)
             if scenario.operator == "pullback":
                 problems += _pullback_problems(adtype, scenario, rtol, options)
+            if prepared:
+                problems += prepared_problems(adtype, scenario, rtol=rtol)
         except Exception as error:
             text = str(error).strip().split("\n")[0]
             return [f"raised {type(error).__name__}: {text}"]
@@ -175,7 +186,9 @@ class _Counted:
 def _precision(scenario: Scenario) -> Any:
     """The coarsest floating dtype among the arguments."""
     found = [
-        np.dtype(float) if isinstance(v, (int, float, complex)) and not isinstance(v, np.generic) else np.asarray(to_numpy(v)).dtype
+        np.dtype(float)
+        if isinstance(v, (int, float, complex)) and not isinstance(v, np.generic)
+        else np.asarray(to_numpy(v)).dtype
         for v in (*_inputs(scenario).values(), *entries(scenario.expected).values())
         if isinstance(v, (int, float, complex, np.generic, np.ndarray)) or is_native(v)
     ]
@@ -204,7 +217,9 @@ def _value_problems(adtype: ADType, scenario: Scenario, rtol: float) -> list[str
     wanted = f(*[a.value if isinstance(a, Const) else a for a in args], **kwargs)
     problems = mismatches(got.val, wanted, rtol, path="value", kinds=False)
     zero = not is_exact(adtype)
-    return problems + mismatches(got.grad, scenario.expected, _loose(rtol, adtype, scenario), path="with value", zero_for_none=zero, kinds=False)
+    return problems + mismatches(
+        got.grad, scenario.expected, _loose(rtol, adtype, scenario), path="with value", zero_for_none=zero, kinds=False
+    )
 
 
 def _loose(rtol: float, adtype: ADType, scenario: Scenario) -> float:
@@ -215,9 +230,32 @@ def _pullback_problems(adtype: ADType, scenario: Scenario, rtol: float, options:
     """back may be called again, is linear, and answers None for the seed None."""
     _, back = pullback(scenario.f, adtype, *scenario.args, **scenario.kwargs)
     back(_negated(scenario.seed))
-    problems = [f"{p} (back called again)" for p in mismatches(back(scenario.seed), scenario.expected, rtol, kinds=False, **options)]
+    problems = [
+        f"{p} (back called again)"
+        for p in mismatches(back(scenario.seed), scenario.expected, rtol, kinds=False, **options)
+    ]
     opposite = mismatches(back(_negated(scenario.seed)), _negated(scenario.expected), rtol, kinds=False, **options)
     return problems + [f"{p} (seed negated)" for p in opposite]
+
+
+def prepared_problems(adtype: ADType, scenario: Scenario, *, rtol: float | None = None) -> list[str]:
+    """What is wrong with calls of the prepared operator: they give the same again and again, each in its own memory.
+
+    >>> import adselect as ad
+    >>> prepared_problems(ad.AutoTape(), Scenario("cube", "gradient", lambda t: t**3, (2.0,), (12.0,)))
+    []
+    """
+    rtol = rtol or scenario.rtol or tolerance(adtype, scenario.order, _precision(scenario))
+    options: dict[str, Any] = {"zero_for_none": not is_exact(adtype), "kinds": False}
+    with np.errstate(all="ignore"):
+        ready = scenario.prepare(adtype)
+        first = ready()
+        kept = copy.deepcopy(first)
+        problems = [f"{p} (prepared)" for p in mismatches(first, scenario.expected, rtol, **options)]
+        for call in ("second", "third"):
+            wrong = mismatches(ready(), scenario.expected, rtol, **options)
+            problems += [f"{p} (prepared, {call} call)" for p in wrong]
+    return problems + [f"{p} after the next prepared call" for p in mismatches(first, kept, 0.0) if not problems]
 
 
 def _negated(value: Any) -> Any:

@@ -6,8 +6,9 @@ import html
 import itertools
 import math
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Callable, Iterable
+from typing import Any
 
 import numpy as np
 
@@ -86,9 +87,10 @@ class Report:
                 clashes[id(row)] += clash
                 distances[id(row)] += max(apart.values(), default=0.0)
         # The reference is the row that clashes least; an exact backend before an approximate one.
-        best = min(ran, key=lambda r: (clashes[id(r)], not is_exact(r.adtype), distances[id(r)]), default=None)
-        self.reference = best.name if best is not None else ""
+        ranking = sorted(ran, key=lambda r: (clashes[id(r)], not is_exact(r.adtype), distances[id(r)]))
+        self.reference = ranking[0].name if ranking else ""
         for row in ran:
+            best = ranking[0]
             row.distance = _apart(row, best)
             near = all(d <= self._allowed(row, best, path) for path, d in row.distance.items())
             row.status = "ok" if near else "differs"
@@ -139,8 +141,15 @@ class Report:
         worst = max(self.differences, key=lambda pair: max(self.differences[pair].values(), default=0.0))
         apart = self.differences[worst]
         path = max(apart, key=lambda p: apart[p])
-        verdict = "agree" if self.agree else "do NOT agree" if any(r.status == "differs" for r in ran) else "agree, others raised"
-        return f"{len(ran)} backends {verdict}; largest difference {_scientific(apart[path])} at {path}, {worst[0]} and {worst[1]}"
+        verdict = (
+            "agree"
+            if self.agree
+            else "do NOT agree"
+            if any(r.status == "differs" for r in ran)
+            else "agree, others raised"
+        )
+        where = f"at {path}, {worst[0]} and {worst[1]}"
+        return f"{len(ran)} backends {verdict}; largest difference {_scientific(apart[path])} {where}"
 
     def __repr__(self) -> str:
         header, body = self.table()
@@ -168,7 +177,8 @@ class Report:
             "reference": self.reference,
             "rows": [r.to_dict() for r in self.rows],
             "differences": [
-                {"pair": list(pair), **{p: _finite(d) for p, d in apart.items()}} for pair, apart in self.differences.items()
+                {"pair": list(pair), **{p: _finite(d) for p, d in apart.items()}}
+                for pair, apart in self.differences.items()
             ],
         }
 
@@ -205,12 +215,12 @@ def compare(
 
 def checked(adtypes: Iterable[ADType]) -> list[ADType]:
     """The adtypes as a list; anything but adtype objects is refused."""
-    adtypes = [adtypes] if isinstance(adtypes, (ADType, str, type)) else list(adtypes)
-    for a in adtypes:
+    several: list[Any] = [adtypes] if isinstance(adtypes, (ADType, str, type)) else list(adtypes)
+    for a in several:
         if not isinstance(a, ADType):
             written = f"{a.__name__}()" if isinstance(a, type) else "AutoTape()"
             raise ADSelectTypeError(f"adtypes are objects such as {written}, got {a!r}")
-    return adtypes
+    return several
 
 
 def measure(f: Callable, adtype: ADType, args: tuple, kwargs: dict, memory: bool = False) -> Row:

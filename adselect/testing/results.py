@@ -1,7 +1,7 @@
 """Results as named numbers: walking a gradient's tree and measuring how far two of them are apart.
 
 An *entry* is one number, array or None of a result, named by its path (``args[0]['w']``). Both ``check_backend`` and
-``compare`` look at results through here, so that a missing entry, another shape or another dtype counts the same in both.
+``compare`` look at results through here, so that a missing entry or another shape counts the same in both.
 """
 
 from __future__ import annotations
@@ -145,13 +145,17 @@ def _structure(got: Any, expected: Any, path: str) -> str:
 
 def _entry(got: Any, right: Any, rtol: float, overall: float, zero_for_none: bool, kinds: bool) -> str:
     if right is None:
-        fine = got is None or zero_for_none and _number(got) is not None and not np.any(_number(got))
+        fine = got is None or (zero_for_none and _number(got) is not None and not np.any(_number(got)))
         return "" if fine else f"is {short(got)}, expected None"
     if got is None:
         return f"is None, expected {short(right)}"
     x, y = _number(got), _number(right)
     if y is None:  # a string or another value without numbers
-        return "" if got is right or (type(got) is type(right) and got == right) else f"is {short(got)}, expected {short(right)}"
+        return (
+            ""
+            if got is right or (type(got) is type(right) and got == right)
+            else f"is {short(got)}, expected {short(right)}"
+        )
     if x is None:
         return f"is {type(got).__name__}, expected {short(right)}"
     if x.shape != y.shape:

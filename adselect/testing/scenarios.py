@@ -8,8 +8,9 @@ ranks, lopsided Jacobians, complex numbers and kinks. Every expected result is a
 from __future__ import annotations
 
 from collections import namedtuple
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from ..adtypes import ADType
 from ..operators.gradient import gradient, pullback
 from ..operators.hessian import diaghessian, hessian, hessian_reverse, hvp
 from ..operators.jacobian import jacobian
+from ..operators.prepare import prepare
 from ..operators.pushforward import derivative, pushforward, second_derivative
-from ..structure import Const
+from ..structure import Const, map_leaves
 from ..tangents import Tangent
 
 __all__ = ["Scenario", "closurify", "constantify", "default_scenarios"]
@@ -71,11 +73,41 @@ class Scenario:
             return hvp(self.f, adtype, self.args[0], (self.tangents or (None,))[0], **self.kwargs)
         return _PLAIN_CALL[self.operator](self.f, adtype, *self.args, **self.kwargs)
 
+    def prepare(self, adtype: ADType) -> Callable[[], Any]:
+        """The operator prepared at another point: a function whose calls give the result at ``args``.
+
+        >>> import adselect as ad
+        >>> Scenario("cube", "gradient", lambda t: t**3, (2.0,), (12.0,)).prepare(ad.AutoTape())()
+        (12.0,)
+        """
+        args, tangents, kwargs = self.args, self.tangents, self.kwargs
+        elsewhere = tuple([a if isinstance(a, Const) else map_leaves(_beside, a) for a in args])
+        if self.operator == "pullback":
+            ready = prepare(pullback, self.f, adtype, *elsewhere, **kwargs)
+            return lambda: ready(*args)[1](self.seed)
+        if self.operator == "pushforward":
+            ready = prepare(pushforward, self.f, adtype, elsewhere, tangents, **kwargs)
+            return lambda: ready(args, tangents)[1]
+        if self.operator == "hvp":
+            direction = (tangents or (None,))[0]
+            ready = prepare(hvp, self.f, adtype, elsewhere[0], direction, **kwargs)
+            return lambda: ready(args[0], direction)
+        ready = prepare(_PLAIN_CALL[self.operator], self.f, adtype, *elsewhere, **kwargs)
+        return lambda: ready(*args)
+
     def __repr__(self) -> str:
         return f"<Scenario {self.name}: {self.operator}>"
 
 
-# -- variants: the same mathematics reached another way ------------------------------------------------------------------
+def _beside(x: Any) -> Any:
+    """A point a little beside x, of the same kind; integers stay, they may be sizes and powers."""
+    if isinstance(x, (int, np.integer)) or getattr(x, "dtype", np.dtype(float)).kind in "iu":
+        return x
+    beside = 1.01 * x + 0.003
+    return np.asarray(beside, dtype=x.dtype) if isinstance(x, np.ndarray) else type(x)(beside)
+
+
+# -- variants: the same mathematics reached another way --------------------------------------------------------------
 
 
 class _Remembering:
@@ -130,7 +162,7 @@ def _scaled(result: Any, factor: float) -> Any:
     return None if result is None else factor * result
 
 
-# -- families: one function, every operator that applies --------------------------------------------------------------------
+# -- families: one function, every operator that applies -------------------------------------------------------------
 
 
 def _direction(x: Any) -> Any:
@@ -161,7 +193,14 @@ def _map(name: str, f: Callable, x: Any, matrix: Any, **more: Any) -> list[Scena
     return [
         Scenario(f"{name} pushforward", "pushforward", f, (x,), _as(y_dot, y), tangents=(x_dot,), **more),
         Scenario(f"{name} pullback", "pullback", f, (x,), (_as(x_bar, x),), seed=y_bar, **more),
-        Scenario(f"{name} jacobian", "jacobian", f, (x,), (_as(matrix[:, 0] if isinstance(x, float) else matrix, x, False),), **more),
+        Scenario(
+            f"{name} jacobian",
+            "jacobian",
+            f,
+            (x,),
+            (_as(matrix[:, 0] if isinstance(x, float) else matrix, x, False),),
+            **more,
+        ),
     ]
 
 
@@ -217,7 +256,7 @@ def _tag(*tags: str) -> frozenset[str]:
     return frozenset(tags)
 
 
-# -- the core list -----------------------------------------------------------------------------------------------------------
+# -- the core list ---------------------------------------------------------------------------------------------------
 
 X6 = np.arange(1.0, 7.0)
 X23 = X6.reshape(2, 3)
@@ -298,7 +337,7 @@ def _core() -> list[Scenario]:
     ]
 
 
-# -- shapes ------------------------------------------------------------------------------------------------------------------
+# -- shapes ----------------------------------------------------------------------------------------------------------
 
 
 def _broadcasting() -> list[Scenario]:
@@ -345,15 +384,42 @@ def _broadcasting() -> list[Scenario]:
             np.arange(24.0).reshape(2, 3, 4) / 10,
             np.broadcast_to((2 * np.arange(24.0).reshape(2, 3, 4).sum(axis=(0, 2)) / 10)[None, :, None], (2, 3, 4)),
         ),
-        *_map("transpose", lambda x: np.transpose(x, (2, 0, 1)), np.arange(12.0).reshape(2, 2, 3), _moved((2, 0, 1), (2, 2, 3))),
-        *_map("wide: 40 to 2", lambda x: np.array([[1.0] * 40, list(range(40))]) @ (x * x), np.linspace(1, 2, 40), np.stack([2 * np.linspace(1, 2, 40), 2 * np.arange(40) * np.linspace(1, 2, 40)])),
-        *_map("tall: 2 to 40", lambda x: np.linspace(1, 2, 40) * x[0] * x[1], np.array([2.0, 3.0]), np.outer(np.linspace(1, 2, 40), [3.0, 2.0])),
+        *_map(
+            "transpose",
+            lambda x: np.transpose(x, (2, 0, 1)),
+            np.arange(12.0).reshape(2, 2, 3),
+            _moved((2, 0, 1), (2, 2, 3)),
+        ),
+        *_map(
+            "wide: 40 to 2",
+            lambda x: np.array([[1.0] * 40, list(range(40))]) @ (x * x),
+            np.linspace(1, 2, 40),
+            np.stack([2 * np.linspace(1, 2, 40), 2 * np.arange(40) * np.linspace(1, 2, 40)]),
+        ),
+        *_map(
+            "tall: 2 to 40",
+            lambda x: np.linspace(1, 2, 40) * x[0] * x[1],
+            np.array([2.0, 3.0]),
+            np.outer(np.linspace(1, 2, 40), [3.0, 2.0]),
+        ),
         *_map("one to one, rank three", lambda x: x**3, np.full((1, 1, 1), 2.0), [[12.0]]),
         Scenario("zero-dimensional array", "gradient", lambda x: x * x, (np.array(3.0),), (np.array(6.0),)),
-        Scenario("zero-dimensional beside a vector", "gradient", lambda s, x: np.sum(s * x), (np.array(2.0), X6), (np.array(21.0), np.full(6, 2.0))),
+        Scenario(
+            "zero-dimensional beside a vector",
+            "gradient",
+            lambda s, x: np.sum(s * x),
+            (np.array(2.0), X6),
+            (np.array(21.0), np.full(6, 2.0)),
+        ),
         Scenario("empty gradient", "gradient", lambda x: np.sum(x**2), (np.zeros(0),), (np.zeros(0),)),
         Scenario("empty jacobian", "jacobian", lambda x: x**2, (np.zeros(0),), (np.zeros((0, 0)),)),
-        Scenario("empty matrix beside a number", "gradient", lambda x, s: np.sum(x * s) + s, (np.zeros((0, 3)), 2.0), (np.zeros((0, 3)), 1.0)),
+        Scenario(
+            "empty matrix beside a number",
+            "gradient",
+            lambda x, s: np.sum(x * s) + s,
+            (np.zeros((0, 3)), 2.0),
+            (np.zeros((0, 3)), 1.0),
+        ),
     ]
 
 
@@ -371,8 +437,19 @@ def _reductions() -> list[Scenario]:
     others = x.prod(axis=1, keepdims=True) / x
     largest = np.array([[0, 1.0, 0], [1.0, 0, 0]])
     return [
-        *_loss("mean along an axis, squared", lambda x: np.sum(np.mean(x, axis=0, keepdims=True) ** 2), x, np.broadcast_to(x.mean(axis=0), (2, 3)), np.kron(np.ones((2, 2)), np.eye(3)) / 2),
-        *_loss("variance along an axis", lambda x: np.sum(weights * np.var(x, axis=1)), x, weights[:, None] * 2 * centred / 3),
+        *_loss(
+            "mean along an axis, squared",
+            lambda x: np.sum(np.mean(x, axis=0, keepdims=True) ** 2),
+            x,
+            np.broadcast_to(x.mean(axis=0), (2, 3)),
+            np.kron(np.ones((2, 2)), np.eye(3)) / 2,
+        ),
+        *_loss(
+            "variance along an axis",
+            lambda x: np.sum(weights * np.var(x, axis=1)),
+            x,
+            weights[:, None] * 2 * centred / 3,
+        ),
         *_loss("standard deviation", np.std, x, (x - x.mean()) / 6 / x.std()),
         *_loss("log-sum-exp", lambda x: weights @ np.log(np.sum(np.exp(x), axis=1)), x, weights[:, None] * soft),
         *_loss("product along an axis", lambda x: np.sum(weights * np.prod(x, axis=1)), x, weights[:, None] * others),
@@ -396,16 +473,41 @@ def _linear_algebra() -> list[Scenario]:
     return [
         *_map("matrix times vector", lambda x: a @ x, b, a),
         *_loss("quadratic form", lambda x: x @ (a @ x) / 2, b, (a + a.T) @ b / 2, (a + a.T) / 2),
-        Scenario("matrix product", "gradient", lambda p, q: np.sum(p @ q), (left, right), (ones @ right.T, left.T @ ones)),
-        Scenario("vector times matrix", "gradient", lambda v, m: np.sum((v @ m) ** 2), (b, left), (2 * left @ (b @ left), 2 * np.outer(b, b @ left))),
-        Scenario("stacked matrix product", "gradient", lambda p, q: np.sum(p @ q), (stack, right), (np.broadcast_to(right.sum(1), (2, 2, 3)), np.broadcast_to(stack.sum((0, 1))[:, None], (3, 2)))),
-        Scenario("solve", "gradient", lambda m, v: weights @ np.linalg.solve(m, v), (a, b), (-np.outer(adjoint, solution), adjoint)),
+        Scenario(
+            "matrix product", "gradient", lambda p, q: np.sum(p @ q), (left, right), (ones @ right.T, left.T @ ones)
+        ),
+        Scenario(
+            "vector times matrix",
+            "gradient",
+            lambda v, m: np.sum((v @ m) ** 2),
+            (b, left),
+            (2 * left @ (b @ left), 2 * np.outer(b, b @ left)),
+        ),
+        Scenario(
+            "stacked matrix product",
+            "gradient",
+            lambda p, q: np.sum(p @ q),
+            (stack, right),
+            (np.broadcast_to(right.sum(1), (2, 2, 3)), np.broadcast_to(stack.sum((0, 1))[:, None], (3, 2))),
+        ),
+        Scenario(
+            "solve",
+            "gradient",
+            lambda m, v: weights @ np.linalg.solve(m, v),
+            (a, b),
+            (-np.outer(adjoint, solution), adjoint),
+        ),
         *_loss("inverse", lambda m: np.sum(np.linalg.inv(m)), a, -inverse.T @ ones @ inverse.T),
         *_loss("determinant", np.linalg.det, a, np.linalg.det(a) * inverse.T, _det_curvature()),
         *_loss("log-determinant", lambda m: np.linalg.slogdet(m)[1], a, inverse.T),
         *_loss("trace of a product", lambda m: np.trace(m @ m), a, 2 * a.T),
         *_loss("norm", np.linalg.norm, b, b / np.sqrt(5.0), (np.eye(2) - np.outer(b, b) / 5) / np.sqrt(5.0)),
-        *_loss("log-determinant by cholesky", lambda m: 2 * np.sum(np.log(np.diagonal(np.linalg.cholesky((m + m.T) / 2)))), spd, np.linalg.inv(spd)),
+        *_loss(
+            "log-determinant by cholesky",
+            lambda m: 2 * np.sum(np.log(np.diagonal(np.linalg.cholesky((m + m.T) / 2)))),
+            spd,
+            np.linalg.inv(spd),
+        ),
         Scenario(
             "einsum of three",
             "gradient",
@@ -413,7 +515,13 @@ def _linear_algebra() -> list[Scenario]:
             (left, right, b),
             (np.broadcast_to(right @ b, (2, 3)), np.outer(left.sum(0), b), right.T @ left.sum(0)),
         ),
-        Scenario("einsum over a batch", "gradient", lambda p, q: np.sum(np.einsum("bij,bj->b", p, q)), (stack, left), (np.broadcast_to(left[:, None, :], (2, 2, 3)), stack.sum(1))),
+        Scenario(
+            "einsum over a batch",
+            "gradient",
+            lambda p, q: np.sum(np.einsum("bij,bj->b", p, q)),
+            (stack, left),
+            (np.broadcast_to(left[:, None, :], (2, 2, 3)), stack.sum(1)),
+        ),
         *_loss("einsum of a diagonal", lambda m: np.einsum("ii->", m) ** 2, a, 14 * np.eye(2)),
         *_loss("tensordot", lambda m: np.tensordot(m, m, axes=2), a, 2 * a, 2 * np.eye(4)),
         *_map("outer and kron", lambda v: np.kron(v, np.array([1.0, 2.0])), b, np.kron(np.eye(2), [[1.0], [2.0]])),
@@ -424,7 +532,7 @@ def _det_curvature() -> np.ndarray:
     return np.array([[0, 0, 0, 1.0], [0, 0, -1, 0], [0, -1, 0, 0], [1, 0, 0, 0]])
 
 
-# -- indexing, writing, control flow --------------------------------------------------------------------------------------------
+# -- indexing, writing, control flow ---------------------------------------------------------------------------------
 
 
 def _written(x: Any) -> Any:
@@ -500,7 +608,12 @@ def _indexing() -> list[Scenario]:
         *_map("sorted", np.sort, x, eye[np.argsort(x)]),
         *_map("rolled and flipped", lambda x: np.flip(np.roll(x, 2)), x, eye[[3, 2, 1, 0, 5, 4]]),
         *_map("padded", lambda x: np.pad(x, (1, 2)), x[:2], np.pad(np.eye(2), ((1, 2), (0, 0)))),
-        *_map("tiled and repeated", lambda x: np.concatenate([np.tile(x, 2), np.repeat(x, 2)]), x[:2], np.eye(2)[[0, 1, 0, 1, 0, 0, 1, 1]]),
+        *_map(
+            "tiled and repeated",
+            lambda x: np.concatenate([np.tile(x, 2), np.repeat(x, 2)]),
+            x[:2],
+            np.eye(2)[[0, 1, 0, 1, 0, 0, 1, 1]],
+        ),
         *_map("where", lambda x: np.where(x > 1, x**2, -x), x, np.diag(np.where(x > 1, 2 * x, -1.0))),
         *_map("joined and split", lambda x: np.concatenate(np.split(x, 3)[::-1]), x, eye[[4, 5, 2, 3, 0, 1]]),
         *_map("written in place", _written, x, _written_jacobian(x), tags=write),
@@ -511,11 +624,16 @@ def _indexing() -> list[Scenario]:
         *_curve("loop until converged", _newton_root, 2.0, 0.5 / np.sqrt(2.0), -0.25 / 2**1.5, tags=branch, rtol=1e-9),
         Scenario("recursion", "gradient", _power_by_recursion, (1.5, Const(10)), (10 * 1.5**9, None)),
         *_loss("loop over entries", lambda x: sum(v * v for v in x), x, 2 * x, 2 * eye),
-        *_loss("list of numbers stacked", lambda x: np.sum(np.stack([x[i] * x[i - 1] for i in range(6)])), x, np.roll(x, 1) + np.roll(x, -1)),
+        *_loss(
+            "list of numbers stacked",
+            lambda x: np.sum(np.stack([x[i] * x[i - 1] for i in range(6)])),
+            x,
+            np.roll(x, 1) + np.roll(x, -1),
+        ),
     ]
 
 
-# -- arguments --------------------------------------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------------------------
 
 Pair = namedtuple("Pair", "a b")
 
@@ -539,31 +657,118 @@ def _arguments() -> list[Scenario]:
     grad_layer = Tangent[Layer](w=np.outer(slope, x), b=slope, activation=None)
     shared = Layer(w, 0.0)
     return [
-        Scenario("dict", "gradient", lambda p: np.sum(p["w"] * p["x"]) + p["b"], ({"w": b, "x": x, "b": 1.0, "note": "n"},), ({"w": x, "x": b, "b": 1.0, "note": None},)),
-        Scenario("tuple and list", "gradient", lambda p, q: p[0] * q[1] * p[1][0], ((2.0, [3.0, True]), [5.0, 7.0]), ((21.0, [14.0, None]), [None, 6.0])),
-        Scenario("named tuple", "gradient", lambda p: np.sum(p.a) * p.b, (Pair(x, 2.0),), (Pair(np.full(2, 2.0), float(x.sum())),)),
-        Scenario("dataclass", "gradient", lambda m, x: np.sum(_forward(m, x)), (Layer(w, b), x), (grad_layer, w.T @ slope)),
-        Scenario("nested", "gradient", lambda m: np.sum(m["layers"][0].w) * m["scale"], ({"layers": [Layer(w, 1.0)], "scale": 3.0},), ({"layers": [Tangent[Layer](w=np.full((2, 2), 3.0), b=None, activation=None)], "scale": float(w.sum())},)),
-        Scenario("one object at two places", "gradient", lambda p: np.sum(p[0].w * p[1].w), ((shared, shared),), ((Tangent[Layer](w=2 * w, b=None, activation=None),) * 2,)),
-        Scenario("structured hvp", "hvp", lambda p: p["a"] ** 2 * np.sum(p["v"] ** 2), ({"a": 3.0, "v": x},), {"a": float(2 * np.sum(x**2) + 12 * x @ b), "v": 12.0 * x + 18.0 * b}, tangents=({"a": 1.0, "v": b},)),
-        Scenario("structured result", "pullback", lambda x: {"s": np.sum(x), "p": (x * x, 1.0)}, (x,), (2.0 + 2 * x * b,), seed={"s": 2.0, "p": (b, None)}),
-        Scenario("structured tangents", "pushforward", lambda p: {"y": p["a"] * p["v"]}, ({"a": 3.0, "v": x},), {"y": 2.0 * x + 3.0 * b}, tangents=({"a": 2.0, "v": b},)),
+        Scenario(
+            "dict",
+            "gradient",
+            lambda p: np.sum(p["w"] * p["x"]) + p["b"],
+            ({"w": b, "x": x, "b": 1.0, "note": "n"},),
+            ({"w": x, "x": b, "b": 1.0, "note": None},),
+        ),
+        Scenario(
+            "tuple and list",
+            "gradient",
+            lambda p, q: p[0] * q[1] * p[1][0],
+            ((2.0, [3.0, True]), [5.0, 7.0]),
+            ((21.0, [14.0, None]), [None, 6.0]),
+        ),
+        Scenario(
+            "named tuple",
+            "gradient",
+            lambda p: np.sum(p.a) * p.b,
+            (Pair(x, 2.0),),
+            (Pair(np.full(2, 2.0), float(x.sum())),),
+        ),
+        Scenario(
+            "dataclass", "gradient", lambda m, x: np.sum(_forward(m, x)), (Layer(w, b), x), (grad_layer, w.T @ slope)
+        ),
+        Scenario(
+            "nested",
+            "gradient",
+            lambda m: np.sum(m["layers"][0].w) * m["scale"],
+            ({"layers": [Layer(w, 1.0)], "scale": 3.0},),
+            ({"layers": [Tangent[Layer](w=np.full((2, 2), 3.0), b=None, activation=None)], "scale": float(w.sum())},),
+        ),
+        Scenario(
+            "one object at two places",
+            "gradient",
+            lambda p: np.sum(p[0].w * p[1].w),
+            ((shared, shared),),
+            ((Tangent[Layer](w=2 * w, b=None, activation=None),) * 2,),
+        ),
+        Scenario(
+            "structured hvp",
+            "hvp",
+            lambda p: p["a"] ** 2 * np.sum(p["v"] ** 2),
+            ({"a": 3.0, "v": x},),
+            {"a": float(2 * np.sum(x**2) + 12 * x @ b), "v": 12.0 * x + 18.0 * b},
+            tangents=({"a": 1.0, "v": b},),
+        ),
+        Scenario(
+            "structured result",
+            "pullback",
+            lambda x: {"s": np.sum(x), "p": (x * x, 1.0)},
+            (x,),
+            (2.0 + 2 * x * b,),
+            seed={"s": 2.0, "p": (b, None)},
+        ),
+        Scenario(
+            "structured tangents",
+            "pushforward",
+            lambda p: {"y": p["a"] * p["v"]},
+            ({"a": 3.0, "v": x},),
+            {"y": 2.0 * x + 3.0 * b},
+            tangents=({"a": 2.0, "v": b},),
+        ),
         Scenario("one array given twice", "gradient", lambda p, q: np.sum(p * p * q), (x, x), (2 * x * x, x * x)),
-        Scenario("one input used often", "gradient", lambda x: np.sum(x * x + np.sin(x) * x - x), (x,), (2 * x + np.cos(x) * x + np.sin(x) - 1,)),
+        Scenario(
+            "one input used often",
+            "gradient",
+            lambda x: np.sum(x * x + np.sin(x) * x - x),
+            (x,),
+            (2 * x + np.cos(x) * x + np.sin(x) - 1,),
+        ),
         Scenario("constant argument", "gradient", lambda p, q: np.sum(p * q), (Const(x), b), (None, x)),
-        Scenario("keyword argument", "gradient", lambda x, *, power: np.sum(x**power), (x,), (3 * x**2,), kwargs={"power": 3}),
+        Scenario(
+            "keyword argument", "gradient", lambda x, *, power: np.sum(x**power), (x,), (3 * x**2,), kwargs={"power": 3}
+        ),
         Scenario("argument not used", "gradient", lambda p, q: np.sum(p), (x, b), (np.ones(2), None)),
         Scenario("constant result", "gradient", lambda x: 3.0, (x,), (None,)),
-        Scenario("constant result, jacobian", "jacobian", lambda x: np.array([1.0, 2.0, 3.0]), (x,), (np.zeros((3, 2)),)),
+        Scenario(
+            "constant result, jacobian", "jacobian", lambda x: np.array([1.0, 2.0, 3.0]), (x,), (np.zeros((3, 2)),)
+        ),
         Scenario("slope zero", "gradient", lambda x: np.sum(np.floor(x)), (x,), (np.zeros(2),)),
-        Scenario("integers", "gradient", lambda n, v: n**2 * np.sum(v * v), (3, np.array([1, 2])), (30.0, np.array([18.0, 36.0]))),
-        Scenario("not numeric", "gradient", lambda x, mode, flag: x**2 if mode == "square" and flag else x, (3.0, "square", True), (6.0, None, None)),
-        Scenario("several arguments, jacobians", "jacobian", lambda x, s, name: s * x**2, (x, 2.0, "n"), (np.diag(4 * x), x**2, None)),
-        Scenario("several arguments, diaghessian", "diaghessian", lambda x, s: s**3 * np.sum(x**2), (x, 2.0), (np.full(2, 16.0), float(12 * np.sum(x**2)))),
+        Scenario(
+            "integers",
+            "gradient",
+            lambda n, v: n**2 * np.sum(v * v),
+            (3, np.array([1, 2])),
+            (30.0, np.array([18.0, 36.0])),
+        ),
+        Scenario(
+            "not numeric",
+            "gradient",
+            lambda x, mode, flag: x**2 if mode == "square" and flag else x,
+            (3.0, "square", True),
+            (6.0, None, None),
+        ),
+        Scenario(
+            "several arguments, jacobians",
+            "jacobian",
+            lambda x, s, name: s * x**2,
+            (x, 2.0, "n"),
+            (np.diag(4 * x), x**2, None),
+        ),
+        Scenario(
+            "several arguments, diaghessian",
+            "diaghessian",
+            lambda x, s: s**3 * np.sum(x**2),
+            (x, 2.0),
+            (np.full(2, 16.0), float(12 * np.sum(x**2))),
+        ),
     ]
 
 
-# -- dtypes -------------------------------------------------------------------------------------------------------------------------
+# -- dtypes ----------------------------------------------------------------------------------------------------------
 
 
 def _single_precision() -> list[Scenario]:
@@ -571,7 +776,14 @@ def _single_precision() -> list[Scenario]:
     wide = x.astype(float)
     tags = _tag("float32")
     return [
-        *_loss("float32 vector", lambda x: np.sum(np.sin(x) * x), x, np.cos(wide) * wide + np.sin(wide), np.diag(2 * np.cos(wide) - wide * np.sin(wide)), tags=tags),
+        *_loss(
+            "float32 vector",
+            lambda x: np.sum(np.sin(x) * x),
+            x,
+            np.cos(wide) * wide + np.sin(wide),
+            np.diag(2 * np.cos(wide) - wide * np.sin(wide)),
+            tags=tags,
+        ),
         *_map("float32 map", np.exp, x, np.diag(np.exp(wide)), tags=tags),
         Scenario("float32 beside float64", "gradient", lambda p, q: np.sum(p * q), (x, wide), (x, wide), tags=tags),
         Scenario("float32 number", "gradient", lambda t: t * t, (np.float32(1.5),), (np.float32(3.0),), tags=tags),
@@ -586,23 +798,105 @@ def _complex_numbers() -> list[Scenario]:
     return [
         Scenario("complex: squared modulus", "gradient", lambda z: np.sum(np.abs(z) ** 2), (z,), (2 * z,), tags=tags),
         Scenario("complex: modulus", "gradient", lambda z: np.sum(np.abs(z)), (z,), (z / np.abs(z),), tags=tags),
-        Scenario("complex: real part of a square", "gradient", lambda z: np.real(np.sum(z**2)), (z,), (2 * np.conj(z),), tags=tags),
-        Scenario("complex: imaginary part", "gradient", lambda z: np.imag(np.sum(z * z)), (z,), (2j * np.conj(z),), tags=tags),
+        Scenario(
+            "complex: real part of a square",
+            "gradient",
+            lambda z: np.real(np.sum(z**2)),
+            (z,),
+            (2 * np.conj(z),),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: imaginary part", "gradient", lambda z: np.imag(np.sum(z * z)), (z,), (2j * np.conj(z),), tags=tags
+        ),
         Scenario("complex: number", "gradient", lambda z: abs(z) ** 2, (3.0 + 4.0j,), (6.0 + 8.0j,), tags=tags),
-        Scenario("complex: conjugate", "gradient", lambda z: np.real(np.sum(np.conj(z) * z * z)), (z,), (z * 0 + 2 * np.real(z) * z + np.abs(z) ** 2,), tags=tags),
-        Scenario("complex: real argument", "gradient", lambda x: np.sum(np.abs(np.exp(1j * x) + x) ** 2), (x,), (2 * np.cos(x) - 2 * x * np.sin(x) + 2 * x,), tags=tags),
-        Scenario("complex: matrix product", "gradient", lambda m, v: np.sum(np.abs(m @ v) ** 2), (w, z), (2 * np.outer(w @ z, np.conj(z)), 2 * np.conj(w).T @ (w @ z)), tags=tags),
-        Scenario("complex: real and complex together", "gradient", lambda x, z: np.sum(x * np.abs(z) ** 2), (x, z), (np.abs(z) ** 2, 2 * x * z), tags=tags),
-        Scenario("complex: pullback of a holomorphic function", "pullback", np.exp, (z,), (np.conj(np.exp(z)) * (1.0 - 2.0j),), seed=np.full(2, 1.0 - 2.0j), tags=tags),
-        Scenario("complex: pushforward", "pushforward", lambda z: z * z, (z,), 2 * z * (1.0 - 1.0j), tangents=(np.full(2, 1.0 - 1.0j),), tags=tags),
-        Scenario("complex: pushforward of the modulus", "pushforward", lambda z: np.abs(z) ** 2, (z,), np.real(2 * np.conj(z) * (1.0 - 1.0j)), tangents=(np.full(2, 1.0 - 1.0j),), tags=tags),
-        Scenario("complex: jacobian of a holomorphic function", "jacobian", lambda z: w @ (z * z), (z,), (w * 2 * z,), tags=tags),
-        Scenario("complex: derivative of a holomorphic function", "derivative", lambda z: z**3, (1.0 + 2.0j,), 3 * (1.0 + 2.0j) ** 2, tags=tags),
-        Scenario("complex: derivative of a complex curve", "derivative", lambda t: np.exp(2j * t), (0.5,), 2j * np.exp(1j), tags=tags),
+        Scenario(
+            "complex: conjugate",
+            "gradient",
+            lambda z: np.real(np.sum(np.conj(z) * z * z)),
+            (z,),
+            (z * 0 + 2 * np.real(z) * z + np.abs(z) ** 2,),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: real argument",
+            "gradient",
+            lambda x: np.sum(np.abs(np.exp(1j * x) + x) ** 2),
+            (x,),
+            (2 * np.cos(x) - 2 * x * np.sin(x) + 2 * x,),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: matrix product",
+            "gradient",
+            lambda m, v: np.sum(np.abs(m @ v) ** 2),
+            (w, z),
+            (2 * np.outer(w @ z, np.conj(z)), 2 * np.conj(w).T @ (w @ z)),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: real and complex together",
+            "gradient",
+            lambda x, z: np.sum(x * np.abs(z) ** 2),
+            (x, z),
+            (np.abs(z) ** 2, 2 * x * z),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: pullback of a holomorphic function",
+            "pullback",
+            np.exp,
+            (z,),
+            (np.conj(np.exp(z)) * (1.0 - 2.0j),),
+            seed=np.full(2, 1.0 - 2.0j),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: pushforward",
+            "pushforward",
+            lambda z: z * z,
+            (z,),
+            2 * z * (1.0 - 1.0j),
+            tangents=(np.full(2, 1.0 - 1.0j),),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: pushforward of the modulus",
+            "pushforward",
+            lambda z: np.abs(z) ** 2,
+            (z,),
+            np.real(2 * np.conj(z) * (1.0 - 1.0j)),
+            tangents=(np.full(2, 1.0 - 1.0j),),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: jacobian of a holomorphic function",
+            "jacobian",
+            lambda z: w @ (z * z),
+            (z,),
+            (w * 2 * z,),
+            tags=tags,
+        ),
+        Scenario(
+            "complex: derivative of a holomorphic function",
+            "derivative",
+            lambda z: z**3,
+            (1.0 + 2.0j,),
+            3 * (1.0 + 2.0j) ** 2,
+            tags=tags,
+        ),
+        Scenario(
+            "complex: derivative of a complex curve",
+            "derivative",
+            lambda t: np.exp(2j * t),
+            (0.5,),
+            2j * np.exp(1j),
+            tags=tags,
+        ),
     ]
 
 
-# -- kinks --------------------------------------------------------------------------------------------------------------------------
+# -- kinks -----------------------------------------------------------------------------------------------------------
 
 
 def _kinks() -> list[Scenario]:
@@ -616,10 +910,30 @@ def _kinks() -> list[Scenario]:
         ("max of ties", np.max, (v([1.0, 3.0, 3.0]),), (v([0.0, 0.5, 0.5]),)),
         ("min of ties", np.min, (v([1.0, 1.0, 3.0]),), (v([0.5, 0.5, 0.0]),)),
         ("max of ties along an axis", lambda x: np.sum(np.max(x, axis=0)), (np.ones((2, 2)),), (np.full((2, 2), 0.5),)),
-        ("maximum of a tie", lambda p, q: np.sum(np.maximum(p, q)), (v([1.0, 2.0]), v([1.0, 3.0])), (v([0.5, 0.0]), v([0.5, 1.0]))),
-        ("minimum of a tie", lambda p, q: np.sum(np.minimum(p, q)), (v([1.0, 2.0]), v([1.0, 3.0])), (v([0.5, 1.0]), v([0.5, 0.0]))),
-        ("fmax of a tie", lambda p, q: np.sum(np.fmax(p, q)), (v([1.0, 2.0]), v([1.0, 3.0])), (v([0.5, 0.0]), v([0.5, 1.0]))),
-        ("clip at its bounds", lambda x: np.sum(np.clip(x, 0.0, 1.0)), (v([0.0, 0.5, 1.0, 2.0]),), (v([1.0, 1.0, 1.0, 0.0]),)),
+        (
+            "maximum of a tie",
+            lambda p, q: np.sum(np.maximum(p, q)),
+            (v([1.0, 2.0]), v([1.0, 3.0])),
+            (v([0.5, 0.0]), v([0.5, 1.0])),
+        ),
+        (
+            "minimum of a tie",
+            lambda p, q: np.sum(np.minimum(p, q)),
+            (v([1.0, 2.0]), v([1.0, 3.0])),
+            (v([0.5, 1.0]), v([0.5, 0.0])),
+        ),
+        (
+            "fmax of a tie",
+            lambda p, q: np.sum(np.fmax(p, q)),
+            (v([1.0, 2.0]), v([1.0, 3.0])),
+            (v([0.5, 0.0]), v([0.5, 1.0])),
+        ),
+        (
+            "clip at its bounds",
+            lambda x: np.sum(np.clip(x, 0.0, 1.0)),
+            (v([0.0, 0.5, 1.0, 2.0]),),
+            (v([1.0, 1.0, 1.0, 0.0]),),
+        ),
         ("norm of 0", np.linalg.norm, (zeros,), (zeros,)),
         ("std of a constant", np.std, (np.full(3, 2.0),), (np.zeros(3),)),
         ("hypot at 0", lambda p, q: np.hypot(p, q), (0.0, 0.0), (0.0, 0.0)),
@@ -632,7 +946,12 @@ def _kinks() -> list[Scenario]:
         ("power 0 at 0", lambda x: np.sum(x**0.0), (zeros,), (zeros,)),
         ("0 to a power", lambda p: 0.0**p, (2.0,), (0.0,)),
         ("guarded square root", root, (v([-1.0, 0.0, 4.0]),), (v([0.0, 0.0, 0.25]),)),
-        ("square root in the other branch", lambda x: np.sum(np.where(x > 0, np.sqrt(np.abs(x)), 0.0)), (v([0.0, 4.0]),), (v([0.0, 0.25]),)),
+        (
+            "square root in the other branch",
+            lambda x: np.sum(np.where(x > 0, np.sqrt(np.abs(x)), 0.0)),
+            (v([0.0, 4.0]),),
+            (v([0.0, 0.25]),),
+        ),
         ("square root at 0", lambda x: np.sqrt(x), (0.0,), (np.inf,)),
         ("logarithm at 0", lambda x: np.log(x), (0.0,), (np.inf,)),
         ("remainder", lambda p, q: p % q, (4.0, 2.0), (1.0, -2.0)),

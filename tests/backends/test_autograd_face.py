@@ -354,8 +354,8 @@ def test_never_element_by_element():
 def test_conversions_and_missing_rules_raise_at_the_line():
     with pytest.raises(TracedValueError, match=r"test_autograd_face\.py"):
         gradient(lambda x: float(x), 1.0)
-    with pytest.raises(MissingRuleError, match="i0"):
-        gradient(lambda x: np.i0(x), 1.0)
+    with pytest.raises(MissingRuleError, match="histogram2d"):
+        gradient(lambda x: np.histogram2d(x, x)[0], 1.0)
 
 
 def test_arguments_that_are_not_numbers_are_refused():

@@ -6,6 +6,7 @@ from witnesses import witness
 
 import adselect as ad
 
+
 def matrix(*shape, kind="f"):
     rng = np.random.default_rng([3, *shape])
     x = rng.standard_normal(shape)

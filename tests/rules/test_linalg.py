@@ -6,6 +6,7 @@ from witnesses import witness
 
 import adselect as ad
 
+
 def some(*shape, kind="f"):
     rng = np.random.default_rng([10, *shape])
     x = rng.standard_normal(shape)
@@ -20,9 +21,15 @@ def apart(*shape, kind):
 
 
 PRODUCTS = {
-    "matmul": [((3, 4), (4, 2)), ((4,), (4, 2)), ((3, 4), (4,)), ((4,), (4,)), ((5, 3, 4), (4, 2)), ((3, 4), (5, 4, 2)),
-               ((5, 3, 4), (5, 4, 2)), ((5, 1, 3, 4), (2, 4, 2)), ((4,), (5, 4, 2)), ((5, 3, 4), (4,)), ((1, 3, 4), (5, 4, 2))],
-    "dot": [((3, 4), (4, 2)), ((4,), (4,)), ((), (3,)), ((2, 3), ()), ((5, 3, 4), (4,)), ((5, 3, 4), (2, 4, 6)), ((4,), (2, 4, 3))],
+    "matmul": [
+        *[((3, 4), (4, 2)), ((4,), (4, 2)), ((3, 4), (4,)), ((4,), (4,)), ((5, 3, 4), (4, 2)), ((3, 4), (5, 4, 2))],
+        *[((5, 3, 4), (5, 4, 2)), ((5, 1, 3, 4), (2, 4, 2)), ((4,), (5, 4, 2)), ((5, 3, 4), (4,))],
+        ((1, 3, 4), (5, 4, 2)),
+    ],
+    "dot": [
+        *[((3, 4), (4, 2)), ((4,), (4,)), ((), (3,)), ((2, 3), ()), ((5, 3, 4), (4,)), ((5, 3, 4), (2, 4, 6))],
+        ((4,), (2, 4, 3)),
+    ],
     "inner": [((4,), (4,)), ((3, 4), (2, 4)), ((), (3,)), ((5, 3, 4), (4,))],
     "outer": [((3,), (4,)), ((2, 3), (4,))],
     "vdot": [((4,), (4,)), ((2, 3), (3, 2))],
@@ -62,7 +69,10 @@ OPTIONS = {
     "linalg.tensordot": (lambda a, b: np.linalg.tensordot(a, b, axes=1), some(3, 4), some(4, 3)),
     "linalg.vecdot": (lambda a, b: np.linalg.vecdot(a, b), some(3, 4), some(3, 4)),
     "linalg.cross": (lambda a, b: np.linalg.cross(a, b), some(4, 3), some(4, 3)),
-    "linalg.diagonal": (lambda a: np.linalg.diagonal(a, offset=1) * np.linalg.trace(a, offset=-1)[:, None], some(2, 3, 3)),
+    "linalg.diagonal": (
+        lambda a: np.linalg.diagonal(a, offset=1) * np.linalg.trace(a, offset=-1)[:, None],
+        some(2, 3, 3),
+    ),
     "linalg.matrix_transpose": (lambda a: np.linalg.matrix_transpose(a) ** 2, some(2, 3, 4)),
     "multi_dot": (lambda a, b, c: np.linalg.multi_dot([a, b, c]), some(3), some(3, 4), some(4, 2)),
     "multi_dot vectors": (lambda a, b, c: np.linalg.multi_dot((a, b, c)), some(3), some(3, 4), some(4)),

@@ -33,7 +33,9 @@ def test_complex(name):
         witness(lambda z, axis=axis: function(z, axis=axis), Z)
 
 
-@pytest.mark.parametrize("name", ["sum", "mean", "prod", "var", "std", "nansum", "nanmean", "nanprod", "nanvar", "nanstd"])
+@pytest.mark.parametrize(
+    "name", ["sum", "mean", "prod", "var", "std", "nansum", "nanmean", "nanprod", "nanvar", "nanstd"]
+)
 def test_where(name):
     function = getattr(np, name)
     for axis in (None, 1, (0, 2)):
@@ -66,7 +68,11 @@ OTHERS = {
     "average two axes": (lambda x, w: np.average(x, axis=(0, 2), weights=w), X, RNG.random((3, 2)) + 0.2),
     "average two axes turned": (lambda x, w: np.average(x, axis=(2, 0), weights=w), X, RNG.random((2, 3)) + 0.2),
     "average full weights": (lambda x, w: np.average(x, weights=w, keepdims=True), X, RNG.random((3, 4, 2)) + 0.2),
-    "average returned": (lambda x, w: np.average(x, 0, w, True)[1] ** 2 + np.average(x, 0, w, returned=True)[0], X, np.ones(3)),
+    "average returned": (
+        lambda x, w: np.average(x, 0, w, True)[1] ** 2 + np.average(x, 0, w, returned=True)[0],
+        X,
+        np.ones(3),
+    ),
     "cumsum": (lambda x: np.cumsum(x) ** 2, X),
     "cumsum axis": (lambda x: np.cumsum(x, axis=-2) ** 2, X),
     "cumsum complex": (lambda x: np.cumsum(x, axis=0, dtype=complex) ** 2, X),
@@ -140,7 +146,13 @@ def test_second_derivative_of_products_with_zeros():
 
 @pytest.mark.parametrize("adtype", [ad.AutoTape(), ad.AutoForward()])
 def test_empty_arrays(adtype):
-    for f in (np.sum, np.prod, lambda x: np.sum(np.cumsum(x)), lambda x: np.sum(np.cumprod(x)), lambda x: np.max(x, initial=0)):
+    for f in (
+        np.sum,
+        np.prod,
+        lambda x: np.sum(np.cumsum(x)),
+        lambda x: np.sum(np.cumprod(x)),
+        lambda x: np.max(x, initial=0),
+    ):
         (g,) = ad.gradient(f, adtype, np.zeros(0))
         assert g is None or g.shape == (0,)
     (g,) = ad.gradient(lambda x: np.sum(np.sum(x, axis=0)), adtype, np.zeros((0, 3)))
@@ -156,3 +168,32 @@ def test_single_precision(name):
         y, back = ad.pullback(lambda x: function(x, axis=1), adtype, x)
         assert y.dtype == function(x, axis=1).dtype
         assert back(np.ones(y.shape, "f4"))[0].dtype == np.float32
+
+
+SCALARS = [
+    "sum",
+    "mean",
+    "prod",
+    "max",
+    "min",
+    "var",
+    "std",
+    "ptp",
+    "nansum",
+    "nanprod",
+    "nanmax",
+    "cumsum",
+    "cumprod",
+    "median",
+]
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_zero_dimensional_arrays(name):
+    function = getattr(np, name)
+    for axis in (None, 0, -1, ()):
+        try:
+            function(np.array(2.5), axis=axis)
+        except (np.exceptions.AxisError, TypeError, IndexError):
+            continue  # NumPy refuses this combination
+        witness(lambda x, axis=axis: function(x, axis=axis) ** 2, np.array(2.5))

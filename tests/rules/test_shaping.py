@@ -12,7 +12,7 @@ M = RNG.standard_normal((3, 4))
 S = RNG.standard_normal((3, 3))
 V = RNG.standard_normal(5)
 Y = RNG.standard_normal((2, 3, 4))
-I = np.array([2, 0, 0, 1])
+PLACES = np.array([2, 0, 0, 1])
 
 ROWS = {
     "reshape": (lambda x: np.reshape(x, (4, -1)), X),
@@ -111,16 +111,16 @@ ROWS = {
     "item": (lambda x: x[1, -1, 2] * x[0][2][3], X),
     "slices": (lambda x: x[:, ::-2, 1:3] ** 2, X),
     "newaxis": (lambda x: x[None, ..., None, 1] ** 2, X),
-    "fancy": (lambda x: x[:, I % 3] ** 2, X),
+    "fancy": (lambda x: x[:, PLACES % 3] ** 2, X),
     "fancy pair": (lambda x: x[[0, 1, 1], [2, 2, 2]] ** 2, X),
     "fancy apart": (lambda x: x[[0, 1, 1], :, [2, 2, 2]] ** 2, X),
     "mask": (lambda x: x[x > 0] ** 2, X),
     "mask rows": (lambda x: x[:, np.array([True, False, True])] ** 2, X),
     "traced index": (lambda x: x[np.argmax(x)] ** 2 + x[x.argmin()], V),
     "iteration": (lambda x: sum(row[0] * row[1] for row in x), M),
-    "take": (lambda x: np.take(x, I) + x.take(I), X),
-    "take axis": (lambda x: np.take(x, I, axis=2, mode="wrap") * np.take(x, [5, -1, 0, 2], 2, mode="clip"), X),
-    "take matrix": (lambda x: np.take(x, I.reshape(2, 2), axis=1), X),
+    "take": (lambda x: np.take(x, PLACES) + x.take(PLACES), X),
+    "take axis": (lambda x: np.take(x, PLACES, axis=2, mode="wrap") * np.take(x, [5, -1, 0, 2], 2, mode="clip"), X),
+    "take matrix": (lambda x: np.take(x, PLACES.reshape(2, 2), axis=1), X),
     "take_along_axis": (lambda x: np.take_along_axis(x, np.argsort(x, axis=1), 1) ** 2, X),
     "compress": (lambda x: np.compress([True, False, True], x, axis=1) ** 2, X),
     "extract": (lambda x: np.extract(x > 0, x) ** 2, X),
@@ -204,7 +204,7 @@ def through_view(x, a):
 
 def at(ufunc, x, y):
     z = x.copy()
-    ufunc.at(z, I, y)
+    ufunc.at(z, PLACES, y)
     return z * z
 
 
@@ -229,8 +229,32 @@ def test_rows(name):
 
 
 COMPLEX = [
-    *("reshape", "transpose", "concatenate", "stack", "broadcast_to", "pad", "tril", "roll", "sort", "fancy", "mask rows"),
-    *("diag of vector", "take", "set fancy", "add.at", "in place", "insert", "repeat", "tile", "flip", "put", "linspace"),
+    *(
+        "reshape",
+        "transpose",
+        "concatenate",
+        "stack",
+        "broadcast_to",
+        "pad",
+        "tril",
+        "roll",
+        "sort",
+        "fancy",
+        "mask rows",
+    ),
+    *(
+        "diag of vector",
+        "take",
+        "set fancy",
+        "add.at",
+        "in place",
+        "insert",
+        "repeat",
+        "tile",
+        "flip",
+        "put",
+        "linspace",
+    ),
 ]
 
 

@@ -134,7 +134,9 @@ def test_counts_with_weights():
     witness(lambda w: np.histogram(V, bins=4, weights=w)[0] ** 2, RNG.standard_normal(6))
     witness(lambda w: np.histogram(V, bins=[-2, -0.5, 0.1, 2.0], weights=w, density=True)[0], np.abs(V[::-1]) + 1)
     witness(lambda x: np.histogram(x, bins=4)[1], V)
-    assert ad.gradient(lambda x: np.sum(np.histogram(x, bins=[-2.0, 0.0, 2.0])[0]) + np.sum(x), V)[0].tolist() == [1.0] * 6
+    assert (
+        ad.gradient(lambda x: np.sum(np.histogram(x, bins=[-2.0, 0.0, 2.0])[0]) + np.sum(x), V)[0].tolist() == [1.0] * 6
+    )
     with pytest.raises(ad.MissingRuleError, match="bin edges"):
         ad.gradient(lambda edges: np.histogram(V, np.stack(edges))[0][0] * edges[0], np.array([-1.0, 1.0]))
 
@@ -145,7 +147,11 @@ HOLES[1, 2] = HOLES[3, 0] = np.nan
 
 @pytest.mark.parametrize("kwargs", [{}, {"axis": 0}, {"axis": -1, "keepdims": True}, {"axis": 1, "ddof": 1}])
 def test_nan_ignoring(kwargs):
-    names = ["nanvar", "nanstd"] if "ddof" in kwargs else ["nanvar", "nanstd", "nansum", "nanmean", "nanprod", "nanmax", "nanmin"]
+    names = (
+        ["nanvar", "nanstd"]
+        if "ddof" in kwargs
+        else ["nanvar", "nanstd", "nansum", "nanmean", "nanprod", "nanmax", "nanmin"]
+    )
     for name in names:
         function = getattr(np, name)
         witness(lambda x, function=function: function(x, **kwargs), X)

@@ -122,8 +122,15 @@ WITH_ORDER = [
     ("hyp1f1", [1.3, 0.6], [X]),
     ("hyperu", [1.3, 0.6], [X]),
     ("hyp2f1", [1.3, 0.6, 2.1], [UNIT]),
-    *[(f"eval_{name}", [n], [UNIT]) for n in (0, 1, 4) for name in ["legendre", "chebyt", "chebyu", "hermite", "laguerre"]],
-    *[(f"eval_{name}", [3], [UNIT]) for name in ["sh_legendre", "sh_chebyt", "sh_chebyu", "chebyc", "chebys", "hermitenorm"]],
+    *[
+        (f"eval_{name}", [n], [UNIT])
+        for n in (0, 1, 4)
+        for name in ["legendre", "chebyt", "chebyu", "hermite", "laguerre"]
+    ],
+    *[
+        (f"eval_{name}", [3], [UNIT])
+        for name in ["sh_legendre", "sh_chebyt", "sh_chebyu", "chebyc", "chebys", "hermitenorm"]
+    ],
     ("eval_genlaguerre", [3, 0.4], [UNIT]),
     ("eval_gegenbauer", [3, 0.4], [UNIT]),
     ("eval_jacobi", [3, 0.4, 1.1], [UNIT]),
@@ -143,9 +150,15 @@ WITH_ORDER = [
     ("nbdtrc", [2, 5], [UNIT]),
 ]
 COMPLEX = [
-    *[(name, []) for name in ["gamma", "loggamma", "rgamma", "erf", "erfc", "erfi", "erfcx", "dawsn", "wofz", "ndtr", "log_ndtr"]],
+    *[
+        (name, [])
+        for name in ["gamma", "loggamma", "rgamma", "erf", "erfc", "erfi", "erfcx", "dawsn", "wofz", "ndtr", "log_ndtr"]
+    ],
     *[(name, []) for name in ["expm1", "log1p", "exp1", "expi", "spence", "wrightomega", "lambertw"]],
-    *[(name, [1.3]) for name in ["jv", "yv", "iv", "kv", "kve", "hankel1", "hankel2", "hankel1e", "hankel2e", "hyp0f1"]],
+    *[
+        (name, [1.3])
+        for name in ["jv", "yv", "iv", "kv", "kve", "hankel1", "hankel2", "hankel1e", "hankel2e", "hyp0f1"]
+    ],
     ("hyp1f1", [1.3, 0.6]),
     ("xlogy", [1.4]),
 ]
