@@ -343,9 +343,9 @@ class AutogradArray(FrameworkArray):
                 if type(b) is AutogradArray:
                     return AutogradArray(target(a.value, b.value))
                 if type(b) in _PLAIN:
-                    return AutogradArray(target(a.value, b))
+                    return AutogradArray(target(a.value, self._operand(b)))
             elif type(a) in _PLAIN:
-                return AutogradArray(target(a, b.value))
+                return AutogradArray(target(self._operand(a), b.value))
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
     @classmethod
@@ -361,7 +361,8 @@ class AutogradArray(FrameworkArray):
             return np.asarray(stacked) if kind is list else stacked
         if isinstance(value, Array):
             raise UnsupportedError(_foreign(value))
-        return value
+        # autograd keeps what it is given until the reverse pass; f may write to its own arrays before.
+        return value.copy() if kind is np.ndarray else value
 
     # -- values --------------------------------------------------------------------------------------------------
 
@@ -704,7 +705,7 @@ def _leave(value: Any, nested: bool) -> Any:
     value = settle(value)
     if isinstance(value, ArrayBox):
         return AutogradArray(value) if nested else value
-    return value
+    return value.copy() if type(value) is np.ndarray else value
 
 
 def _seed(y_bar: Any, y: Any) -> Any:
