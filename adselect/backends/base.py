@@ -306,8 +306,22 @@ class FrameworkArray(Array):
         return value if isinstance(value, cls) else cls(cls._native(value), 0)
 
     def _add_at(self, index: Any, value: Any) -> FrameworkArray:
-        """A new Array with value added at index, repeated indices adding up."""
-        raise NotImplementedError
+        """A new Array with value added at index, repeated indices adding up.
+
+        One write per occurrence of the most repeated index; a framework with a scatter-add of its own overrides this.
+        """
+        positions = np.arange(self.size).reshape(self.shape)[index]
+        amounts = np.reshape(np.broadcast_to(value, positions.shape), -1)
+        positions = positions.ravel()
+        order = np.argsort(positions, kind="stable")
+        starts = np.searchsorted(positions[order], positions[order], side="left")
+        occurrence = np.empty(len(positions), dtype=np.intp)
+        occurrence[order] = np.arange(len(positions)) - starts
+        total = self.reshape(-1)
+        for k in range(int(occurrence.max(initial=-1)) + 1):
+            chosen = np.flatnonzero(occurrence == k)
+            total = total._setitem(positions[chosen], total._getitem(positions[chosen]) + amounts[chosen])
+        return total.reshape(self.shape)
 
     @classmethod
     def _unwrap(cls, value: Any, mask: list) -> Any:
@@ -328,6 +342,8 @@ class FrameworkArray(Array):
     @classmethod
     def _unwrap_option(cls, value: Any, mask: list) -> Any:
         """A keyword argument: axes and the like stay as they are."""
+        if isinstance(value, FrameworkArray) and value.integer is not None:
+            return value.integer
         return cls._unwrap(value, mask) if isinstance(value, (Array, np.ndarray)) else value
 
     @classmethod

@@ -249,6 +249,15 @@ class JaxArray(FrameworkArray):
     def _constant(self, value: Any) -> Any:
         return JaxArray(jnp.asarray(value), 0)
 
+    def _add_at(self, index: Any, value: Any) -> Any:
+        mask = [self.deps]
+        added = self.value.at[index].add(self._unwrap(value, mask))
+        return JaxArray(added, mask[0])
+
+    @classmethod
+    def _face(cls, value: Any) -> Any:
+        return value if isinstance(value, cls) else cls(jnp.asarray(value), 0)
+
     def _entries(self, index: Any) -> Any:
         value = self.value
         index = _array_index(index)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, dispatch
 from .registry import AtIndex, composite, define, linear
 
 _NOT_GIVEN: Any = np._NoValue
@@ -159,9 +159,31 @@ def _extremum_vjp(
         index = np.flatnonzero(a.reshape(-1) == y)
         if len(index) == 1:  # no ties: the cotangent goes to one place
             return AtIndex(np.unravel_index(index[0], a.shape), g)
+    if where is True and initial in (None, _NOT_GIVEN):
+        return dispatch(spread, (g, y, a, axis, keepdims is True), {})
     return expand(g, axis, keepdims is True, np.shape(a)) * _extremum_weights(
         y, a, axis, keepdims is True, where, initial
     )
+
+
+def spread(g: Any, y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
+    """The cotangent g of an extremum y of a, handed to the entries that attain it in equal shares (a primitive)."""
+    chosen = np.equal(a, expand(y, axis, keepdims, np.shape(a)))
+    if axis is None:
+        n: Any = np.count_nonzero(chosen)
+        if n == 1:
+            out = np.zeros(chosen.shape, np.result_type(g, a))
+            out[np.unravel_index(chosen.argmax(), chosen.shape)] = np.reshape(g, ())
+            return out
+    else:
+        n = np.count_nonzero(chosen, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=True)
+    g = expand(g, axis, keepdims, np.shape(a))
+    return chosen * (g if np.all(n <= 1) else g / np.maximum(n, 1))
+
+
+@composite(spread)
+def _spread(g: Any, y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
+    return expand(g, axis, keepdims, np.shape(a)) * _extremum_weights(y, a, axis, keepdims, True, None)
 
 
 def _extremum_jvp(

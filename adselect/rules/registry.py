@@ -264,7 +264,9 @@ _SIGNATURES: dict[Any, inspect.Signature] = {}
 
 def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """The same call with array arguments given by keyword moved to their positions."""
-    if not any(isinstance(v, (Array, np.ndarray, list, tuple)) for v in kwargs.values()):
+    if not any(
+        isinstance(v, (Array, np.ndarray, list, tuple)) and getattr(v, "integer", None) is None for v in kwargs.values()
+    ):
         return args, kwargs
     signature = _SIGNATURES.get(function)
     if signature is None:

@@ -21,6 +21,7 @@ from ..array import COMPARISONS, Array, absorb, dispatch, ufunc_call
 from ..errors import _PACKAGE, ADSelectError
 from ..rules.indexing import scatter_parts
 from ..rules.linalg import contract
+from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
 
@@ -310,7 +311,7 @@ class ProgramArray(Array):
 _ATOMS = frozenset(
     {
         *(np.where, np.clip, np.concatenate, np.stack, np.take, np.take_along_axis, np.sort, np.flip, np.roll, np.tile),
-        *(np.repeat, np.diagonal, np.tril, np.triu, np.outer, np.swapaxes, np.moveaxis, np.ravel, np.diag, np.trace),
+        *(spread, np.repeat, np.diagonal, np.tril, np.triu, np.outer, np.swapaxes, np.moveaxis, np.ravel, np.diag, np.trace),
     }
 )
 _PLAIN_FORMS: dict[Any, Any] = {}

@@ -1,0 +1,161 @@
+"""Who is timed: each a function from a problem to a call without arguments that returns the value and the gradients.
+
+NumPy arrays go in and come out everywhere: conversions are part of what is timed. ``Declined`` says that a contestant
+does not take part in a problem, and why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from problems import Problem
+
+import adselect as ad
+from adselect.testing.benchmark import why_not_replayed
+
+__all__ = ["CONTESTANTS", "Declined"]
+
+
+class Declined(Exception):
+    """A contestant does not take part in a problem; the message says why."""
+
+
+def primal(problem: Problem) -> Callable:
+    """f alone, on NumPy."""
+    f, args = problem.make(np), problem.args
+    return lambda: (f(*args), None)
+
+
+def hand(problem: Problem) -> Callable:
+    """An adjoint written by hand."""
+    if problem.hand is None:
+        raise Declined("no adjoint was written by hand")
+    adjoint, args = problem.hand, problem.args
+    return lambda: adjoint(*args)
+
+
+def operator(adtype: ad.ADType) -> Callable[[Problem], Callable]:
+    """adselect's operator, called as it is."""
+
+    def contestant(problem: Problem) -> Callable:
+        f, args = problem.make(np), problem.args
+        return lambda: ad.withgradient(f, adtype, *args)
+
+    return contestant
+
+
+def forward(problem: Problem) -> Callable:
+    """Forward mode: its cost grows with the number of arguments."""
+    if problem.numbers > 200:
+        raise Declined("forward mode is for few arguments")
+    return operator(ad.AutoForward())(problem)
+
+
+def replay(problem: Problem) -> Callable:
+    """The tape's replay; a computation that stays eager is told, not timed twice."""
+    f, args = problem.make(np), problem.args
+    prepared = ad.prepare(ad.withgradient, f, ad.AutoTape(), *args)
+    reason = why_not_replayed(prepared)
+    if reason:
+        raise Declined(reason)
+    return lambda: prepared(*args)
+
+
+def prepared(adtype: ad.ADType) -> Callable[[Problem], Callable]:
+    """adselect's operator, prepared for a framework."""
+
+    def contestant(problem: Problem) -> Callable:
+        f, args = problem.make(np), problem.args
+        ready = ad.prepare(ad.withgradient, f, adtype, *args)
+        return lambda: ready(*args)
+
+    return contestant
+
+
+def autograd(problem: Problem) -> Callable:
+    """HIPS autograd as its users write it."""
+    import autograd
+    import autograd.numpy
+
+    f, args = problem.make(autograd.numpy), problem.args
+    gradient = autograd.value_and_grad(f, tuple(range(len(args))))
+    return lambda: gradient(*args)
+
+
+def jax(problem: Problem) -> Callable:
+    """JAX, jitted, in double precision."""
+    import jax
+    import jax.numpy
+
+    args = problem.args
+    with jax.enable_x64(True):
+        f = problem.make(jax.numpy)
+        gradient = jax.jit(jax.value_and_grad(f, tuple(range(len(args)))))
+
+    def call() -> tuple:
+        with jax.enable_x64(True):
+            value, found = gradient(*args)
+            return float(value), tuple([np.asarray(g) for g in found])
+
+    return call
+
+
+def torch(problem: Problem) -> Callable:
+    """PyTorch, eager, as its users write it."""
+    import torch
+
+    f, args = problem.make(TorchFace(torch)), problem.args
+
+    def leaf(x: Any) -> Any:
+        tensor = torch.from_numpy(x) if isinstance(x, np.ndarray) else torch.tensor(x, dtype=torch.float64)
+        return tensor.requires_grad_()
+
+    def call() -> tuple:
+        leaves = [leaf(x) for x in args]
+        value = f(*leaves)
+        found = torch.autograd.grad(value, leaves)
+        return value.item(), tuple([g.numpy() for g in found])
+
+    return call
+
+
+class TorchFace:
+    """torch under NumPy's names, as far as the problems need it: only what torch calls or treats differently."""
+
+    def __init__(self, torch: Any):
+        self._torch = torch
+        self.max, self.min = self._extreme(torch.amax), self._extreme(torch.amin)
+
+    @staticmethod
+    def _extreme(reduction: Callable) -> Callable:
+        return lambda x, axis=(), keepdims=False: reduction(x, dim=axis, keepdim=keepdims)
+
+    def sum(self, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+        """torch.sum, whose axis cannot be None together with keepdim."""
+        return self._torch.sum(x) if axis is None else self._torch.sum(x, dim=axis, keepdim=keepdims)
+
+    def asarray(self, x: Any) -> Any:
+        """A tensor of a NumPy array's memory."""
+        return self._torch.from_numpy(np.ascontiguousarray(x))
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._torch, name)  # exp, log, tanh, stack(axis=…), … have NumPy's names and arguments
+        self.__dict__[name] = value  # asked for once: the face must not cost time
+        return value
+
+
+# Key: (what the table calls it, how it is made). The order is the order of the columns.
+CONTESTANTS: dict[str, tuple[str, Callable[[Problem], Callable]]] = {
+    "primal": ("f alone", primal),
+    "hand": ("by hand", hand),
+    "tape": ("AutoTape", operator(ad.AutoTape())),
+    "replay": ("AutoTape, prepared", replay),
+    "forward": ("AutoForward", forward),
+    "autograd": ("autograd", autograd),
+    "torch": ("torch", torch),
+    "jax": ("jax.jit", jax),
+    "autojax": ("AutoJax, prepared", prepared(ad.AutoJax())),
+    "autotorch": ("AutoTorch, prepared", prepared(ad.AutoTorch())),
+}
