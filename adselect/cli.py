@@ -1,7 +1,8 @@
-"""The command line: ``adselect backends`` and ``adselect compare FILE_OR_MODULE:function --args EXPR…``.
+"""The command line: ``adselect backends``, ``adselect compare`` and ``adselect bench``.
 
-Tables are drawn with rich where it is installed and as plain text otherwise. Exit status: 0 if all is well, 1 if
-backends disagree, 2 if the command itself cannot be carried out.
+Functions are named as ``FILE_OR_MODULE:function``, their arguments written as ``--args EXPR…``. Tables are drawn with
+rich where it is installed and as plain text otherwise. Exit status: 0 if all is well, 1 if backends disagree, 2 if the
+command itself cannot be carried out.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import importlib
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -20,6 +22,7 @@ import numpy as np
 from . import __version__
 from .adtypes import ADType
 from .backends.registry import available_backends
+from .errors import ADSelectError
 
 __all__ = ["main"]
 
@@ -79,6 +82,23 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--memory", action="store_true", help="also measure the peak of NumPy's allocations")
     compare.add_argument("--json", action="store_true", help="print JSON")
     compare.set_defaults(command=_compare)
+
+    bench = commands.add_parser(
+        "bench",
+        help="time gradients with several backends",
+        description="Time gradients with several backends, plain and prepared, one thread each, against one evaluation "
+        "of the function. Exit status 1 if a backend gives a wrong gradient or none.",
+        epilog='Example: adselect bench model.py:loss --args "np.ones(1000)" --adtypes tape jax',
+    )
+    bench.add_argument("function", nargs="?", help="file.py:function or module:function; default: built-in problems")
+    bench.add_argument("--args", nargs="+", default=[], metavar="EXPR", help="the function's arguments")
+    bench.add_argument("--adtypes", nargs="+", metavar="NAME", help="as for compare; default: all exact ones installed")
+    bench.add_argument("--problems", nargs="+", metavar="NAME", help="built-in problems whose names begin like this")
+    bench.add_argument("--quick", action="store_true", help="fewer rounds")
+    bench.add_argument("--memory", action="store_true", help="also measure the peak of NumPy's allocations")
+    bench.add_argument("--threads", action="store_true", help="leave the backends' threads as they are")
+    bench.add_argument("--json", action="store_true", help="print JSON")
+    bench.set_defaults(command=_bench)
     return parser
 
 
@@ -129,6 +149,73 @@ def _compare(options: argparse.Namespace) -> int:
         _print_table(header, body, [row.status in ("differs", "error") for row in rows])
         print(report.summary())
     return 0 if report.agree else 1
+
+
+# -- bench -----------------------------------------------------------------------------------------------------------
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from .testing.benchmark import is_single_threaded, table
+
+    if options.threads or is_single_threaded():
+        result = _timed(options)
+    else:
+        # How many threads a library uses is settled when it is loaded, so the timing is done by another process.
+        result = _timed_elsewhere(options)
+        if isinstance(result, int):
+            return result
+    rows = result["rows"]
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        header, body = table(rows)
+        _print_table(header, body, [bool(cells[-1]) and "verdict" in header for cells in body])
+        print(", ".join(f"{name} {version}" for name, version in result["machine"].items()))
+    return int(any(row["status"] in ("differs", "error") for row in rows))
+
+
+def _timed(options: argparse.Namespace) -> dict[str, Any]:
+    """Machine and rows, measured in this process."""
+    from .testing.benchmark import benchmark, benchmark_scenarios, machine, scenario_of
+
+    if options.function:
+        args = tuple([_evaluate(text) for text in options.args])
+        if not args:
+            raise UsageError('bench needs arguments for the function: --args "np.array([1., 2.])" 3.0')
+        try:
+            scenarios = [scenario_of(_load(options.function), args, options.function.rpartition(":")[2])]
+        except ADSelectError as error:
+            raise UsageError(f"{options.function} has no gradient to time: {error}") from error
+    else:
+        scenarios = benchmark_scenarios()
+        if options.problems:
+            chosen = [s for s in scenarios if any(s.name.startswith(name) for name in options.problems)]
+            if not chosen:
+                raise UsageError(f"--problems: there are {', '.join(s.name for s in scenarios)}")
+            scenarios = chosen
+    adtypes = None if options.adtypes is None else _choose(options.adtypes)
+    effort = {"rounds": 3, "round_seconds": 0.005} if options.quick else {}
+    rows = [
+        row
+        for scenario in _with_progress(scenarios, lambda s: f"timing {s.name}", False)
+        for row in benchmark(adtypes, [scenario], memory=options.memory, **effort)
+    ]
+    return {"machine": machine(), "rows": rows}
+
+
+def _timed_elsewhere(options: argparse.Namespace) -> dict[str, Any] | int:
+    """What another process with one thread measured, or its exit status where it measured nothing."""
+    from .testing.benchmark import single_threaded
+
+    command = [sys.executable, "-m", "adselect", "bench", *([options.function] if options.function else []), "--json"]
+    for name in ("args", "adtypes", "problems"):
+        command += [f"--{name}", *getattr(options, name)] if getattr(options, name) else []
+    command += [f"--{name}" for name in ("quick", "memory") if getattr(options, name)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=single_threaded(), check=False)
+    return json.loads(done.stdout) if done.stdout else done.returncode
+
+
+# -- reading the command line ----------------------------------------------------------------------------------------
 
 
 def _load(target: str) -> Callable:
@@ -233,7 +320,7 @@ def _print_table(header: list[str], body: list[list[str]], marked: list[bool]) -
 
         table = Table(header_style="bold")
         for name in header:
-            table.add_column(name, overflow="fold", no_wrap=name == "adtype")
+            table.add_column(name, overflow="fold", no_wrap=name in ("scenario", "adtype", "time", "ratio", "first"))
         for row, red in zip(body, marked, strict=True):
             table.add_row(*[Text(cell) for cell in row], style="red" if red else None)
         Console().print(table)

@@ -8,6 +8,7 @@ somebody careful would write in NumPy.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -363,7 +364,7 @@ def recurrent(steps: int, d: int = 14) -> tuple[Callable, tuple, None]:
         def f(weights: Any, biases: Any, ends: Any) -> Any:
             states = [(zeros, zeros), (zeros, zeros)]
             total = 0.0
-            for now, following in zip(sequence[:-1], sequence[1:], strict=True):
+            for now, following in itertools.pairwise(sequence):
                 x = now * ends[0]
                 for i in range(2):
                     h, c = layer(weights[i], biases[i], *states[i], x)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contestants import CONTESTANTS, Declined
+from contestants import CONTESTANTS, DeclinedError
 from problems import CLASSES, QUICK, Problem, problems, rosenbrock
 
 from adselect.testing.benchmark import is_single_threaded, machine, single_threaded, time_calls
@@ -64,13 +64,13 @@ def measure(problem: Problem, names: Iterable[str], rounds: int, round_seconds: 
         rows.append(row)
         try:
             if name in problem.absent:
-                raise Declined(problem.absent[name])
+                raise DeclinedError(problem.absent[name])
             start = time.perf_counter()
             call = CONTESTANTS[name][1](problem)
             results[name] = call()
             row["first"] = time.perf_counter() - start
             calls[name] = call
-        except Declined as reason:
+        except DeclinedError as reason:
             row["status"], row["reason"] = "declined", str(reason)
         except Exception as error:
             row["status"], row["reason"] = "error", f"{type(error).__name__}: {error}".splitlines()[0]

@@ -20,6 +20,12 @@ def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: i
     from .tape import enter
 
     values = [enter(leaf) for leaf in leaves]
+    if any([isinstance(v, Array) and v._by_reference for v in values]):
+        from .tape import constant_of
+
+        directions = [
+            [d if d is None or isinstance(d, Array) else constant_of(values, d) for d in direction] for direction in directions
+        ]
     outputs: list = []
     aux: list = []
     dots: list[list] = []

@@ -93,6 +93,8 @@ class TapeBackend(Backend):
                 seeds[place] = 0.0
             for place, y_bar in zip(places, y_bars, strict=True):
                 if place >= 0 and y_bar is not None:
+                    if trace.by_reference and not isinstance(y_bar, Array):
+                        y_bar = constant_of(values, y_bar)
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
             grads = pull_back(records, n, n_leaves, seeds, values, consume=last and large)
             if grads is None:
@@ -113,6 +115,16 @@ class TapeBackend(Backend):
 
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         return push_forward(call, leaves, directions, None)
+
+
+def constant_of(values: list, seed: Any) -> Any:
+    """Under tracing for replay: the seed as a constant of the traced program."""
+    for value in values:
+        while isinstance(value, Array) and not hasattr(value, "program"):
+            value = value.value
+        if isinstance(value, Array):
+            return value.program.constant(seed)  # type: ignore[attr-defined]
+    return seed
 
 
 def _absorbed(output: Any) -> Any:

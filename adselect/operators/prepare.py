@@ -58,6 +58,11 @@ def prepare(
     return Prepared(operator, f, adtype, args, kwargs, strict, check)
 
 
+def bare(args: tuple) -> tuple:
+    """The arguments without Const around them."""
+    return tuple([a.value if isinstance(a, Const) else a for a in args])
+
+
 class _Signature:
     """Structure, shapes and dtypes that were prepared for."""
 
@@ -145,37 +150,36 @@ class Prepared:
 
     def _prepare(self, args: tuple) -> None:
         backend = backend_of(self.adtype)
-        signature = _Signature(self._calling(args))
+        # backend.prepare returns a callable (leaves, args) -> result; leaves are those of all arguments, Const ones too.
         maker = getattr(backend, "prepare", None)
-        run = None
-        if maker is not None:
-            run = maker(self.operator, self.f, self._calling(args), self.options, self.check)
-        self._signature = signature
+        run = maker(self.operator, self.f, args, self.options, self.check) if maker is not None else None
+        self._signature = _Signature(bare(args))
         self._run = run if run is not None else self._plainly
         self._constant = [isinstance(a, Const) for a in args]
-
-    def _calling(self, args: tuple) -> tuple:
-        return args
+        self._any_constant = any(self._constant)
 
     def _plainly(self, leaves: list, args: tuple) -> Any:
         return self.operator(self.f, self.adtype, *args, **self.options)
 
     def __call__(self, *args: Any) -> Any:
         """The operator's result at args."""
-        if any(self._constant):
-            args = tuple(
-                [Const(a) if c and not isinstance(a, Const) else a for a, c in zip(args, self._constant, strict=False)]
-            )
-        leaves, skeleton = flatten(args)
-        signature = self._signature
-        if not signature.fits(leaves, args):
+        plain_args = args
+        if self._any_constant:
+            plain_args = bare(args)
+            args = self._wrapped(plain_args)
+        leaves = flatten(plain_args)[0]
+        if not self._signature.fits(leaves, plain_args):
             if any(is_traced(leaf) for leaf in leaves):  # inside another derivative: the eager way is always right
                 return self._plainly(leaves, args)
-            args, leaves = self._mismatch(args, leaves)
+            args, leaves = self._mismatch(args, plain_args, leaves)
         return self._run(leaves, args)
 
-    def _mismatch(self, args: tuple, leaves: list) -> tuple[tuple, list]:
-        what = self._signature.mismatch(leaves, args)
+    def _wrapped(self, args: tuple) -> tuple:
+        """The arguments with Const where preparation had it."""
+        return tuple([Const(a) if c else a for a, c in zip(args, self._constant, strict=False)])
+
+    def _mismatch(self, args: tuple, plain_args: tuple, leaves: list) -> tuple[tuple, list]:
+        what = self._signature.mismatch(leaves, plain_args)
         if self.strict == "retrace":
             with self._lock:
                 self._prepare(args)
@@ -183,8 +187,8 @@ class Prepared:
         if self.strict == "convert":
             converted = self._converted(leaves)
             if converted is not None:
-                rebuilt = tuple(flatten(args)[1].rebuild(converted))
-                return rebuilt, converted
+                rebuilt = tuple(flatten(plain_args)[1].rebuild(converted))
+                return self._wrapped(rebuilt), converted
         raise PreparationMismatchError(
             f"{getattr(self.operator, '__name__', 'operator')} was prepared for other arguments ({user_line()}): {what}. "
             "Prepare again, or pass strict='convert' (dtype and kind) or strict='retrace' to prepare."

@@ -134,7 +134,7 @@ class Elementwise(Rule):
 
     def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         y_dot = self.jvps[i](x_dot, y, *args, **kwargs)
-        if self.singular:
+        if self.singular and not (isinstance(y, Array) and y._by_reference):
             y_dot = without_zero_times_infinity(y_dot, x_dot)
         return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
 
@@ -153,6 +153,9 @@ def without_zero_times_infinity(product: Any, factor: Any) -> Any:
 
     Only there: a factor that is 0 may have a derivative that is not, and with it the product.
     """
+    dtype = getattr(product, "dtype", None)
+    if dtype is None and type(product) not in (float, complex) or dtype is not None and dtype.kind not in "fc":
+        return product  # exact numbers have no infinity
     lost = np.equal(factor, 0) & ~np.isfinite(product)
     return np.where(lost, 0.0, product) if np.any(lost) else product
 

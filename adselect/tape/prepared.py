@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import threading
 from typing import Any, Callable
 
@@ -10,9 +12,9 @@ import numpy as np
 from ..adtypes import AutoTape
 from ..array import plain
 from ..errors import ADSelectError, ADSelectValueError
-from ..structure import flatten
+from ..structure import Const, flatten
 from .program import NotReplayable, Program, ProgramArray, Ref
-from .replay import GuardFailed, Replay, compile_program
+from .replay import GuardFailed, Replay, compile_program, readable
 
 __all__ = ["ReplayedOperator"]
 
@@ -91,7 +93,7 @@ class ReplayedOperator:
     def _trace(self, args: tuple, reference: Any = None) -> None:
         if reference is None:
             reference = self.eager(args)
-        leaves, skeleton = flatten(args)
+        leaves, skeleton = flatten(tuple([a.value if isinstance(a, Const) else a for a in args]))
         program = Program(LIMIT)
         try:
             from ..backends.tape import enter
@@ -100,10 +102,13 @@ class ReplayedOperator:
             traced_args = _with_constants(args, skeleton.rebuild(inputs))
             options = {k: v for k, v in self.options.items() if k != "out"}
             result = self.operator(self.f, self.eager_type, *traced_args, **options)
-            variant = _Variant(program, result, reference, leaves, self.options.get("out"))
+            names = _argument_names(self.f, args, skeleton)
+            variant = _Variant(program, result, reference, leaves, getattr(self.operator, "__name__", "replay"), names)
             program.open = False
-            variant.confirm(leaves, reference)
+            variant.confirm(leaves, reference, lambda: self.eager(args))
             self.variants.append(variant)
+        except ADSelectValueError:
+            raise
         except NotReplayable as error:
             self.reason = str(error)
         except Exception as error:
@@ -122,27 +127,41 @@ class ReplayedOperator:
 _FAILED = object()
 
 
-def _with_constants(args: tuple, rebuilt: list) -> tuple:
-    from ..structure import Const
+_RESERVED = re.compile(r"[vbcxk]\d.*|inputs|buffers|math_.*|dot|where|empty|add_reduce|add_at|concatenate|stack")
 
+
+def _argument_names(f: Callable, args: tuple, skeleton: Any) -> list[str]:
+    """Names for the inputs of the source: f's own parameter names where each argument is one leaf."""
+    names = [f"x{k}" for k in range(len(skeleton.paths))]
+    try:
+        parameters = list(inspect.signature(f).parameters.values())[: len(args)]
+    except (TypeError, ValueError):
+        return names
+    if skeleton.paths == [f"args[{k}]" for k in range(len(parameters))] and all(p.kind == p.POSITIONAL_OR_KEYWORD for p in parameters):
+        for k, p in enumerate(parameters):
+            if not _RESERVED.fullmatch(p.name) and not hasattr(np, p.name):
+                names[k] = p.name
+    return names
+
+
+def _with_constants(args: tuple, rebuilt: list) -> tuple:
     return tuple([Const(new) if isinstance(old, Const) else new for old, new in zip(args, rebuilt, strict=True)])
 
 
 class _Variant:
     """One traced branch: inputs, compiled program, and how its outputs become the operator's result."""
 
-    def __init__(self, program: Program, result: Any, reference: Any, leaves: list, out: Any):
+    def __init__(self, program: Program, result: Any, reference: Any, leaves: list, name: str, arguments: list[str]):
         traced, _ = flatten((result,))
         expected, self.shape = flatten((reference,))
         if len(traced) != len(expected):
             raise NotReplayable("the traced result has another structure than the eager one")
         outputs = [Ref(t.number) if type(t) is ProgramArray else plain(t) for t in traced]
-        self.name = "replay"
-        self.replay: Replay = compile_program(program, outputs)
+        self.arguments = arguments
+        self.replay: Replay = compile_program(program, outputs, name, arguments)
         self.finish = [_finisher(e) for e in expected]
         self.enter = [_entry(leaf) for leaf in leaves]
         self.plain = all(e is None for e in self.enter)
-        self.out = out
 
     def __call__(self, leaves: list) -> Any:
         inputs = leaves if self.plain else [leaf if e is None else e(leaf) for leaf, e in zip(leaves, self.enter, strict=True)]
@@ -150,13 +169,18 @@ class _Variant:
         results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
         return self.shape.rebuild(results)[0]
 
-    def confirm(self, leaves: list, reference: Any) -> None:
+    def confirm(self, leaves: list, reference: Any, eager: Callable) -> None:
         difference = _difference(self(leaves), reference)
         if difference:
+            if _difference(eager(), reference):
+                raise ADSelectValueError(
+                    "f gives different results for the same arguments: does it draw random numbers or change state? Pass "
+                    "random numbers in as an argument, or call the operator unprepared."
+                )
             raise NotReplayable(f"a replay at the prepared point differs from the eager result: {difference}")
 
     def readable(self) -> str:
-        return self.replay.source
+        return readable(self.replay, self.arguments)
 
 
 def _entry(leaf: Any) -> Callable | None:

@@ -48,6 +48,11 @@ class Instruction:
         return f"v{self.number} = {name}{self.args} {self.kwargs or ''} : {self.dtype}{list(self.shape)}"
 
 
+def CONSTANT(value: Any) -> Any:  # noqa: N802 - stands in a table of functions
+    """The function of an instruction that is a constant."""
+    return value
+
+
 class Ref:
     """The result of an instruction, used as an argument."""
 
@@ -104,6 +109,17 @@ class Program:
         self.concrete.append(value)
         return _wrap(self, number, value)
 
+    def constant(self, value: Any) -> ProgramArray:
+        """A seed of the derivative as a value of the program: what it multiplies is then read anew by every replay."""
+        key = ("constant", type(value), repr(value)) if not isinstance(value, np.ndarray) else None
+        number = self.known.get(key) if key is not None else None
+        if number is None:
+            array = self._emit(CONSTANT, (value,), {}, value)
+            if key is not None:
+                self.known[key] = array.number
+            return array
+        return _wrap(self, number, self.concrete[number])
+
     def guard(self, number: int, value: Any) -> None:
         """Remember that the traced code looked at this value."""
         self.guards.append((len(self.instructions), number, value))
@@ -112,6 +128,9 @@ class Program:
         """Carry a call out on the concrete values and write it down, unless it is known or simpler."""
         refs = tuple([self._spec(a) for a in args])
         options = {k: self._spec(v) for k, v in kwargs.items()} if kwargs else {}
+        known = self._fold(function, refs, options)
+        if known is not None:
+            return known
         simpler = _simplify(self, function, refs, options)
         if simpler is not None:
             if isinstance(simpler, Ref):
@@ -131,6 +150,28 @@ class Program:
         if key is not None:
             self.known[key] = array.number
         return array
+
+    def _fold(self, function: Any, refs: tuple, options: dict) -> Any:
+        """The result as a constant where every operand is a number known now."""
+        if not isinstance(function, np.ufunc) or options:
+            return None
+        values = []
+        for r in refs:
+            value = self.number(r)
+            if value is None:
+                return None
+            values.append(value)
+        if not any(type(r) is Ref for r in refs):
+            return None
+        with np.errstate(all="ignore"):
+            return self.constant(function(*values))
+
+    def number(self, spec: Any) -> Any:
+        """The number behind a literal or a constant of the program, else None."""
+        if type(spec) is Ref:
+            instruction = self.instructions[spec.number]
+            return instruction.args[0] if instruction.function is CONSTANT and instruction.scalar else None
+        return spec if type(spec) in (float, int, np.float64) else None
 
     def _several(self, function: Any, refs: tuple, options: dict, value: Any, key: Any) -> Any:
         whole = self._emit(_several_of(function), refs, options, np.empty(0))
@@ -326,12 +367,6 @@ def _wrap(program: Program, number: int, value: Any) -> ProgramArray:
 # -- simplification while writing ----------------------------------------------------------------------------------------
 
 
-def _number(spec: Any) -> float | None:
-    """The value of a scalar constant."""
-    kind = type(spec)
-    if kind is float or kind is int:
-        return spec
-    return float(spec) if kind is np.float64 else None
 
 
 def _same(program: Program, ref: Ref, other: Any) -> bool:
@@ -355,12 +390,17 @@ def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> An
         return None
     if function is np.multiply:
         a, b = refs
-        if type(a) is not Ref:
+        if program.number(a) is not None:
             a, b = b, a
-        c = _number(b)
+        c = program.number(b)
+        if c is not None and type(a) is np.ndarray and type(b) is Ref:
+            # A seed times a captured array: read the array anew in every replay.
+            return (np.copy, (a,), {}) if c == 1 and a.dtype == np.float64 else (np.multiply, (a, float(c)), {})
         if c is not None and type(a) is Ref and _same(program, a, b):
             if c == 1:
                 return a
+            if type(b) is Ref:
+                return _simplify(program, np.multiply, (a, float(c)), {}) or (np.multiply, (a, float(c)), {})
             if c == -1:
                 return np.negative, (a,), {}
             inner = _of(program, a, np.multiply)
@@ -368,7 +408,7 @@ def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> An
                 x, d = inner.args
                 if type(x) is not Ref:
                     x, d = d, x
-                k = _number(d)
+                k = program.number(d)
                 if k is not None and type(x) is Ref and _same(program, x, d):
                     return _simplify(program, np.multiply, (x, c * k), {}) or (np.multiply, (x, c * k), {})
             inner = _of(program, a, np.negative)
@@ -388,13 +428,13 @@ def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> An
             x, d = inner.args
             if type(x) is not Ref:
                 x, d = d, x
-            k = _number(d)
+            k = program.number(d)
             if k is not None and type(x) is Ref and _same(program, x, d):
                 return np.multiply, (x, -k), {}
     elif function is np.add:
         a, b = refs
         for x, y in ((a, b), (b, a)):
-            if _number(y) == 0 and type(x) is Ref and _same(program, x, y):
+            if program.number(y) == 0 and type(x) is Ref and _same(program, x, y):
                 return x
         inner = _of(program, b, np.negative)
         if inner is not None:
@@ -404,16 +444,16 @@ def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> An
             return np.subtract, (b, inner.args[0]), {}
     elif function is np.subtract:
         a, b = refs
-        if _number(b) == 0 and type(a) is Ref and _same(program, a, b):
+        if program.number(b) == 0 and type(a) is Ref and _same(program, a, b):
             return a
         inner = _of(program, b, np.negative)
         if inner is not None:
             return np.add, (a, inner.args[0]), {}
     elif function is np.divide:
-        if _number(refs[1]) == 1 and type(refs[0]) is Ref and _same(program, refs[0], refs[1]):
+        if program.number(refs[1]) == 1 and type(refs[0]) is Ref and _same(program, refs[0], refs[1]):
             return refs[0]
     elif function is np.power:
-        p = _number(refs[1])
+        p = program.number(refs[1])
         if type(refs[0]) is Ref and program.instructions[refs[0].number].dtype.kind == "f" and type(refs[1]) in (int, float):
             if p == 2:
                 return np.square, (refs[0],), {}

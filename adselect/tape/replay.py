@@ -18,7 +18,7 @@ from ..rules.elementwise import clipped, select
 from ..rules.indexing import scatter_parts, set_item
 from ..rules.linalg import contract
 from ..rules.shaping import join, pile
-from .program import Instruction, NotReplayable, Program, Ref
+from .program import CONSTANT, Instruction, NotReplayable, Program, Ref
 
 __all__ = ["GuardFailed", "Replay", "compile_program"]
 
@@ -113,7 +113,8 @@ def _uses(instruction: Instruction) -> list[int]:
 class _Writer:
     """Writes the source of one program."""
 
-    def __init__(self, program: Program, outputs: list, name: str):
+    def __init__(self, program: Program, outputs: list, name: str, arguments: list[str]):
+        self.arguments = arguments
         self.program = program
         self.instructions = program.instructions
         self.outputs = outputs
@@ -332,8 +333,8 @@ class _Writer:
                 guards.setdefault(number, []).append(value)
         names = []
         for k, n in enumerate(self.program.inputs):
-            self.place[n] = f"x{k}"
-            names.append(f"x{k}")
+            self.place[n] = self.arguments[k]
+            names.append(self.arguments[k])
         if names:
             self.lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = inputs")
         for n in self.program.inputs:
@@ -378,13 +379,15 @@ class _Writer:
             elif type(r) is np.ndarray:
                 text += ".copy()"
             parts.append(text)
-        return f"({', '.join(parts)},)" if len(parts) != 1 else f"({parts[0]},)"
+        return f"{', '.join(parts)}{',' if len(parts) == 1 else ''}"
 
     def _write_one(self, n: int, i: Instruction, position: int) -> None:
         fold = self.folded.get(n)
         v = f"v{n}"
         if fold is not None:
             self._write_fold(n, i, position, fold)
+        elif i.function is CONSTANT:
+            self.place[n] = self.constant(i.args[0])
         elif i.scalar and self._write_scalar(n, i):
             pass
         elif i.function is operator.getitem:
@@ -395,7 +398,9 @@ class _Writer:
                 self.lines.append(f"{v} = {self.function(i.function)}({text})")
             else:
                 out = self.inplace(n, position, list(i.args)) or self.out(n, position)
-                self.lines.append(f"{v} = {self.function(i.function)}({text}{', ' + out if out else ''})")
+                # NumPy reads a third positional argument of these two as another operand some day.
+                given = ", out=" if i.function in (np.maximum, np.minimum) else ", "
+                self.lines.append(f"{v} = {self.function(i.function)}({text}{given + out if out else ''})")
         elif i.function is np.matmul and not i.scalar:
             out = self.out(n, position)
             self.lines.append(f"{v} = matmul({', '.join(map(self.spec, i.args))}{', ' + out if out else ''})")
@@ -421,7 +426,6 @@ class _Writer:
             self.lines.append(f"{v} = {self.function(i.function)}({self._arguments(i)})")
         else:
             self.lines.append(f"{v} = {self.function(i.function)}({self._arguments(i)})")
-        self.place[n] = v if self.place[n] == v else self.place[n]
 
     def operand(self, spec: Any, i: Instruction) -> str:
         """An operand of a ufunc; scalar constants as 0-d arrays of the right dtype, which NumPy reads fastest."""
@@ -585,6 +589,18 @@ class _Writer:
         self.lines.append(f"v{n} = {name}({arrays}, {axis}{', ' + out if out else ''})")
 
 
+def readable(replay: Replay, arguments: list[str]) -> str:
+    """The source for people: named arguments instead of the packed ones the machine passes."""
+    head, *lines = replay.source.splitlines()
+    name = head[4 : head.index("(")]
+    lines = [line for line in lines if not line.endswith("= inputs")]
+    if lines and lines[0].endswith("= buffers"):
+        lines[0] = "    # b0, b1, …: buffers reused from call to call, passed as out"
+    if lines[-1].endswith(",") and lines[-1].count(",") == 1:
+        lines[-1] = lines[-1][:-1]
+    return "\n".join([f"def {name}({', '.join(arguments)}):", *lines])
+
+
 def _basic(index: Any) -> bool:
     if type(index) is tuple:
         return all(_basic_part(i) for i in index)
@@ -595,9 +611,9 @@ def _basic_part(i: Any) -> bool:
     return i is None or i is Ellipsis or isinstance(i, (slice, int, np.integer)) and not isinstance(i, bool)
 
 
-def compile_program(program: Program, outputs: list, name: str = "replay") -> Replay:
-    """The program as a callable; outputs are Refs and constants, in order."""
-    writer = _Writer(program, outputs, name)
+def compile_program(program: Program, outputs: list, name: str, arguments: list[str]) -> Replay:
+    """The program as a callable; outputs are Refs and constants, in order; arguments names the inputs."""
+    writer = _Writer(program, outputs, name, arguments)
     source = writer.write()
     scope: dict[str, Any] = {**writer.constants}
     exec(compile(source, f"<adselect {name}>", "exec"), scope)

@@ -363,7 +363,10 @@ class TapeArray(EngineArray):
         trace.records[place] = (GETITEM, (self.place,), y, (x, index), _EMPTY)
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, trace, place
-        if not array._is_scalar() and is_basic(index):
+        if type(y) is np.ndarray:
+            if kind is slice or is_basic(index):
+                link_view(self, array, index)
+        elif not array._is_scalar() and is_basic(index):
             link_view(self, array, index)
         return array
 

@@ -1,4 +1,4 @@
-"""Checking backends and gradients: scenarios with exact derivatives, ``check_backend``, ``compare``; pytest plugin.
+"""Checking backends: scenarios with exact derivatives, ``check_backend``, ``compare``, ``benchmark``; pytest plugin.
 
 Everything here works for third-party backends too.
 
@@ -7,6 +7,7 @@ Everything here works for third-party backends too.
 True
 """
 
+from .benchmark import benchmark, benchmark_scenarios
 from .checks import BackendCheckError, check_backend, check_scenario
 from .compare import Report, Row, compare
 from .scenarios import Scenario, closurify, constantify, default_scenarios
@@ -16,6 +17,8 @@ __all__ = [
     "Report",
     "Row",
     "Scenario",
+    "benchmark",
+    "benchmark_scenarios",
     "check_backend",
     "check_scenario",
     "closurify",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..backends.registry import available_backends
+from ..backends.registry import BackendInfo, available_backends
 from ..errors import BackendNotInstalledError
 from ..operators.gradient import withgradient
 from ..operators.prepare import source
@@ -62,8 +62,8 @@ def is_single_threaded() -> bool:
 def machine() -> dict[str, str]:
     """Processor, system, Python and the versions of what is installed of the backends.
 
-    >>> sorted(machine())[:2]
-    ['adselect', 'cores']
+    >>> machine()["numpy"] == np.__version__
+    True
     """
     found = {
         "processor": _processor(),
@@ -132,14 +132,15 @@ def benchmark(
 ) -> list[dict[str, Any]]:
     """Time scenarios with several backends; rows for a table (``pandas.DataFrame(rows)``).
 
-    adtypes: which backends (default: every installed exact one); scenarios: what to time (default:
-    :func:`benchmark_scenarios`); prepared: True for prepared operators, False for plain ones, None for both; rounds and
-    round_seconds: see :func:`time_calls`; memory: also measure the peak of Python's and NumPy's allocations in a call.
+    adtypes: which backends (default: every installed exact one, forward mode only up to 200 numbers); scenarios: what
+    to time (default: :func:`benchmark_scenarios`); prepared: True for prepared operators, False for plain ones, None
+    for both; rounds and round_seconds: see :func:`time_calls`; memory: also measure the peak of Python's and NumPy's
+    allocations in a call.
 
     Every row has the keys ``scenario``, ``operator``, ``adtype``, ``prepared``, ``status`` (``"ok"``, ``"differs"``,
     ``"error"``, ``"skipped"``), ``seconds`` (of one call, median of the rounds), ``primal`` (seconds of one plain
     evaluation of f), ``ratio`` (seconds / primal), ``first`` (seconds of preparation and first call), ``peak`` (bytes,
-    None unless asked for) and ``reason`` (what is wrong, or why a prepared operator is not replayed). A result that is
+    None unless asked for) and ``reason`` (what is wrong). A result that is
     not the scenario's exact one has no time. Threads are left as they are: several libraries with thread pools in one
     process disturb each other; run in a process with the environment of :func:`single_threaded`.
 
@@ -165,11 +166,15 @@ def benchmark_rows(
     >>> next(benchmark_rows([], [], None, 1, 1e-4, False), "no rows")
     'no rows'
     """
-    chosen = installed() if adtypes is None else checked(adtypes)
+    chosen = [b.adtype for b in _installed()] if adtypes is None else checked(adtypes)
+    forward_only = {b.adtype for b in _installed() if not b.reverse} if adtypes is None else set()
     ways = (False, True) if prepared is None else (prepared,)
     for scenario in benchmark_scenarios() if scenarios is None else scenarios:
         rows, calls = [], {"primal": lambda s=scenario: s.f(*s.args, **s.kwargs)}
+        many = sum(np.size(a) for a in scenario.args) > 200
         for adtype in chosen:
+            if many and adtype in forward_only:
+                continue
             for way in ways:
                 row = dict.fromkeys(("seconds", "primal", "ratio", "first", "peak"))
                 row = {
@@ -197,13 +202,9 @@ def benchmark_rows(
         yield from rows
 
 
-def installed() -> list[ADType]:
-    """The backends to time when none are named: those that are installed, finite differences left out.
-
-    >>> repr(installed()[0])
-    'AutoTape()'
-    """
-    return [b.adtype for b in available_backends() if b.installed and b.detects_independence]
+def _installed() -> list[BackendInfo]:
+    """The backends to time when none are named: those that are installed, finite differences left out."""
+    return [b for b in available_backends() if b.installed and b.detects_independence]
 
 
 def _ready(row: dict[str, Any], scenario: Scenario, adtype: ADType, prepared: bool) -> Callable[[], Any] | None:
@@ -329,30 +330,30 @@ def scenario_of(f: Callable, args: tuple, name: str = "") -> Scenario:
 
 
 def table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a printed benchmark, as text.
+    """Header and rows of a printed benchmark, as text; a scenario's first row is f alone.
 
-    >>> table([])[0][:2]
-    ['scenario', 'adtype']
+    >>> table([])[0]
+    ['scenario', 'adtype', 'time', 'ratio', 'first']
     """
-    header = ["scenario", "adtype", "prepared", "time", "f alone", "ratio", "first", "memory", "verdict"]
-    body = []
-    for row in rows:
+    weighed, noted = any(row["peak"] is not None for row in rows), any(row["status"] != "ok" for row in rows)
+    header = ["scenario", "adtype", "time", "ratio", "first"] + ["memory"] * weighed + ["verdict"] * noted
+    body: list[list[str]] = []
+    for i, row in enumerate(rows):
+        if i == 0 or rows[i - 1]["scenario"] != row["scenario"]:
+            alone = next((r["primal"] for r in rows[i:] if r["scenario"] == row["scenario"] and r["primal"]), None)
+            cells = [row["scenario"], "f alone", "" if alone is None else _seconds(alone), "1"]
+            body.append(cells + [""] * (len(header) - len(cells)))
         known = lambda key, show, row=row: "" if row[key] is None else show(row[key])
-        verdict = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
+        verdict = "" if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
         body.append(
             [
-                row["scenario"],
-                row["adtype"],
-                "yes" if row["prepared"] else "no",
+                "",
+                row["adtype"] + (" prepared" if row["prepared"] else ""),
                 known("seconds", _seconds),
-                known("primal", _seconds),
-                known("ratio", "{:.1f}".format),
+                known("ratio", lambda r: f"{r:.1f}" if r < 99.95 else f"{r:.0f}"),
                 known("first", _seconds),
-                known("peak", lambda n: f"{n / 1e6:.3g} MB"),
-                verdict if len(verdict) <= 120 else verdict[:119] + "…",
+                *([known("peak", lambda n: f"{n / 1e6:.3g} MB")] if weighed else []),
+                *([verdict if len(verdict) <= 120 else verdict[:119] + "…"] if noted else []),
             ]
         )
-    if not any(row["peak"] is not None for row in rows):
-        keep = [i for i, name in enumerate(header) if name != "memory"]
-        header, body = [header[i] for i in keep], [[cells[i] for i in keep] for cells in body]
     return header, body

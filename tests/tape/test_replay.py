@@ -1,0 +1,316 @@
+"""Replay of prepared operators: the same numbers as eager, and every known trap of traced programs."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import adselect as ad
+from adselect import AutoForward, AutoTape
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=6)
+A = RNG.normal(size=(6, 6)) + 6 * np.eye(6)
+
+
+def rosenbrock(x):
+    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def softmax_loss(x):
+    shifted = x - np.max(x)
+    return np.log(np.sum(np.exp(shifted))) - shifted[0]
+
+
+def quadratic(x):
+    return 0.5 * x @ A @ x + np.sum(np.linalg.solve(A, x))
+
+
+def scattered(x):
+    y = np.zeros_like(x)
+    y[::2] = x[1::2] * x[0]
+    y[1] += x[2]
+    return np.sum(y**3 + np.where(x > 0, x, 0.1 * x)) + x[[0, 0, 3]].sum()
+
+
+def reshaped(x):
+    m = np.stack([x, 2 * x]).reshape(3, 4).T
+    return np.sum(np.tanh(m) * np.arange(12.0).reshape(4, 3)) + np.mean(np.sort(x)[2:])
+
+
+def scalars(x):
+    s = 0.0
+    for i in range(5):
+        s = s + np.sin(x[i]) * x[i + 1] / (1.0 + x[i] ** 2)
+    return np.exp(-s) + s**3
+
+
+FUNCTIONS = [rosenbrock, softmax_loss, quadratic, scattered, reshaped, scalars]
+
+
+def equal(a, b, rtol=1e-12):
+    if isinstance(a, tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            equal(x, y, rtol)
+    else:
+        assert type(a) is type(b)
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=1e-13 * np.max(np.abs(b), initial=1.0))
+
+
+@pytest.mark.parametrize("f", FUNCTIONS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "operator", [ad.gradient, ad.withgradient, ad.hessian, ad.jacobian, ad.withhessian, ad.diaghessian]
+)
+def test_replay_equals_eager(f, operator):
+    prepared = ad.prepare(operator, f, AutoTape(), X, check="never")
+    assert ad.source(prepared)  # it is replayed, not quietly eager
+    for seed in range(3):
+        x = np.random.default_rng(seed).normal(size=6)
+        equal(prepared(x), operator(f, AutoTape(), x))
+
+
+def test_other_operators():
+    v = RNG.normal(size=6)
+    prepared = ad.prepare(ad.hvp, rosenbrock, AutoTape(), X, v)
+    equal(prepared(v, X), ad.hvp(rosenbrock, v, X))
+    prepared = ad.prepare(ad.derivative, lambda t: np.array([t**2, np.sin(t)]), AutoTape(), 1.0)
+    equal(prepared(2.0), np.array([4.0, np.cos(2.0)]))
+    prepared = ad.prepare(ad.pushforward, rosenbrock, AutoTape(), (X,), (v,))
+    equal(prepared((v,), (X,))[1], ad.pushforward(rosenbrock, (v,), (X,))[1])
+
+
+def test_structured_arguments_and_constants():
+    def loss(p, scale, data, *, power):
+        return np.sum((p["w"] @ data + p["b"]) ** power) * scale
+
+    p = {"w": RNG.normal(size=(2, 3)), "b": 0.5, "name": "layer"}
+    args = (p, 2.0, ad.Const(RNG.normal(size=3)))
+    prepared = ad.prepare(ad.gradient, loss, AutoTape(), *args, power=2)
+    other = ({"w": RNG.normal(size=(2, 3)), "b": -0.5, "name": "layer"}, 3.0, RNG.normal(size=3))
+    got = prepared(*other)
+    want = ad.gradient(loss, other[0], other[1], ad.Const(other[2]), power=2)
+    np.testing.assert_allclose(got[0]["w"], want[0]["w"], rtol=1e-12)
+    assert got[0]["b"] == pytest.approx(want[0]["b"])
+    assert got[0]["name"] is None
+    assert got[2] is None
+
+
+def test_source_of_a_line():
+    text = ad.source(ad.prepare(ad.gradient, lambda x: 5 * x + 3, AutoTape(), 1.0))
+    assert "return 5.0" in text
+
+
+def test_forward_and_replay_false_stay_plain():
+    for adtype in (AutoForward(), AutoTape(replay=False)):
+        prepared = ad.prepare(ad.gradient, rosenbrock, adtype, X)
+        equal(prepared(2 * X), ad.gradient(rosenbrock, adtype, 2 * X))
+        with pytest.raises(ad.ADSelectError, match="replay"):
+            ad.source(prepared)
+
+
+# -- traps -----------------------------------------------------------------------------------------------------------
+
+
+def test_branches_are_guards():
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return np.sum(x**2) if np.sum(x) > 0 else np.sum(3 * x)
+
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), np.ones(2), check="never")
+    for sign in (1.0, -1.0, 2.0, -2.0):
+        x = sign * np.ones(2)
+        equal(prepared(x)[0], 2 * x if sign > 0 else np.full(2, 3.0))
+    seen = len(calls)
+    prepared(np.ones(2))
+    prepared(-np.ones(2))
+    assert len(calls) == seen  # both branches are known by now
+
+
+def test_many_branches_end_in_eager():
+    def f(x):
+        n = int(np.floor(x[0]).astype(int))
+        return np.sum(x) * n
+
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), np.array([1.5, 2.0]), check="never")
+    for k in range(8):
+        equal(prepared(np.array([k + 0.5, 1.0]))[0], np.full(2, float(k)))
+
+
+def test_a_rebound_attribute_is_noticed():
+    state = SimpleNamespace(k=1.0)
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(x**2) * state.k, AutoTape(), X)
+    prepared(X)
+    state.k = 10.0
+    with pytest.raises(ValueError, match="rebound"):
+        for _ in range(4):
+            prepared(X)
+
+
+def test_random_numbers_are_noticed():
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match="random"):
+        ad.prepare(ad.gradient, lambda x: np.sum(x * rng.normal(size=6)), AutoTape(), X)
+
+
+def test_captured_arrays_are_read_by_reference():
+    w = np.ones(6)
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(w * x), AutoTape(), X, check="always")
+    w[:] = 3.0
+    equal(prepared(X)[0], np.full(6, 3.0))
+
+
+def test_a_constant_derived_from_a_captured_array_is_noticed():
+    w = np.ones(6)
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(np.sum(w) * x), AutoTape(), X, check="always")
+    w[:] = 3.0
+    with pytest.raises(ValueError, match="modified"):
+        prepared(X)
+
+
+def test_scalar_division_by_zero_and_powers_follow_numpy():
+    with np.errstate(all="ignore"):
+        prepared = ad.prepare(ad.gradient, lambda x: 1.0 / x, AutoTape(), 2.0)
+        assert prepared(0.0) == (-np.inf,)
+        prepared = ad.prepare(ad.gradient, lambda x: x**0.5, AutoTape(), 2.0)
+        assert np.isnan(prepared(-1.0)[0])
+        prepared = ad.prepare(ad.gradient, lambda x: np.log(x), AutoTape(), 2.0)
+        assert np.isnan(prepared(-1.0)[0]) or prepared(-1.0)[0] == -1.0
+        prepared = ad.prepare(ad.gradient, lambda x: np.exp(x), AutoTape(), 2.0)
+        assert prepared(1000.0) == (np.inf,)
+
+
+def test_strong_zeros_hold_in_a_replay():
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(np.where(x > 0, np.sqrt(np.abs(x)), 0.0)), AutoTape(), np.ones(2))
+    with np.errstate(all="ignore"):
+        equal(prepared(np.array([4.0, 0.0]))[0], np.array([0.25, 0.0]))
+
+
+def test_float32_stays():
+    x = X.astype(np.float32)
+    prepared = ad.prepare(ad.withgradient, rosenbrock, AutoTape(), x)
+    result = prepared(2 * x)
+    assert result.grad[0].dtype == np.float32
+    assert np.asarray(result.val).dtype == np.float32
+    np.testing.assert_allclose(result.grad[0], ad.gradient(rosenbrock, 2 * x)[0], rtol=1e-5)
+
+
+def test_results_never_alias_a_buffer():
+    prepared = ad.prepare(ad.gradient, lambda x, y: np.sum((x + y) ** 2), AutoTape(), X, X, check="never")
+    first = prepared(X, X)
+    kept = [g.copy() for g in first]
+    prepared(2 * X, X)
+    equal(tuple(first), tuple(kept))
+    first[0][:] = 0.0
+    equal(first[1], kept[1])
+    constant = ad.prepare(ad.gradient, lambda x: np.sum(x * np.arange(6.0)), AutoTape(), X, check="never")
+    g = constant(X)[0]
+    g[:] = 7.0
+    equal(constant(X)[0], np.arange(6.0))
+
+
+def test_the_same_array_twice_and_other_layouts():
+    prepared = ad.prepare(ad.gradient, lambda x, y: np.sum(x * y**2), AutoTape(), X, X)
+    equal(prepared(X, X), ad.gradient(lambda x, y: np.sum(x * y**2), X, X))
+    matrix = RNG.normal(size=(3, 4))
+    prepared = ad.prepare(ad.gradient, lambda m: np.sum(np.sin(m) * m[0]), AutoTape(), matrix)
+    for m in (np.asfortranarray(matrix), RNG.normal(size=(6, 8))[::2, ::2], matrix[::-1]):
+        equal(prepared(m)[0], ad.gradient(lambda m: np.sum(np.sin(m) * m[0]), m)[0])
+
+
+def test_inputs_are_untouched():
+    x = X.copy()
+    x.flags.writeable = False
+    prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), x)
+    prepared(x)
+    prepared(x)
+    equal(x, X)
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0)])
+def test_unusual_shapes(shape):
+    x = np.full(shape, 2.0)
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(x**3), AutoTape(), x)
+    equal(prepared(x)[0], ad.gradient(lambda x: np.sum(x**3), x)[0])
+
+
+def test_threads_share_one_prepared_operator():
+    prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X, check="never")
+    inputs = [RNG.normal(size=6) for _ in range(8)]
+    wanted = [ad.gradient(rosenbrock, x)[0] for x in inputs]
+    wrong = []
+
+    def work(k):
+        for _ in range(200):
+            if not np.allclose(prepared(inputs[k])[0], wanted[k], rtol=1e-10):
+                wrong.append(k)
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
+
+
+def test_f_may_call_the_prepared_operator():
+    inner = ad.prepare(ad.gradient, lambda x: np.sum(x**3), AutoTape(), X)
+
+    def outer(x):
+        return np.sum(inner(x)[0])  # traced arguments: the eager way, differentiable
+
+    equal(ad.gradient(outer, X)[0], 6 * X)
+
+
+# -- what is checked on each call --------------------------------------------------------------------------------------
+
+
+def test_mismatches():
+    prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X)
+    with pytest.raises(ad.PreparationMismatchError, match=r"args\[0\] is float64 of shape \(3,\)"):
+        prepared(np.ones(3))
+    with pytest.raises(ad.PreparationMismatchError, match="float32"):
+        prepared(X.astype(np.float32))
+    with pytest.raises(ad.PreparationMismatchError):
+        prepared([1.0, 2.0])
+    converting = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X, strict="convert")
+    np.testing.assert_allclose(converting(X.astype(np.float32))[0], ad.gradient(rosenbrock, X)[0], rtol=1e-5)
+    with pytest.raises(ad.PreparationMismatchError):
+        converting(np.ones(3))
+    again = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X, strict="retrace")
+    equal(again(np.ones(3))[0], ad.gradient(rosenbrock, np.ones(3))[0])
+    equal(again(X)[0], ad.gradient(rosenbrock, X)[0])
+
+
+def test_bad_options():
+    with pytest.raises(ValueError, match="strict"):
+        ad.prepare(ad.gradient, rosenbrock, X, strict="maybe")
+    with pytest.raises(ValueError, match="check"):
+        ad.prepare(ad.gradient, rosenbrock, X, check="daily")
+    with pytest.raises(TypeError, match="prepare takes"):
+        ad.prepare(rosenbrock, X)
+
+
+def test_a_wrong_program_is_found(monkeypatch):
+    """The comparison with eager can fail: a program that computes something else is reported."""
+    prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X, check="always")
+    variant = prepared._run.variants[0]
+    right = variant.replay
+    monkeypatch.setattr(variant, "replay", lambda inputs: tuple(1.001 * np.asarray(v) for v in right(inputs)))
+    with pytest.raises(ValueError, match="differs from the eager result"):
+        prepared(X)
+
+
+def test_long_programs_stay_eager(monkeypatch):
+    from adselect.tape import prepared as room
+
+    monkeypatch.setattr(room, "LIMIT", 5)
+    prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X)
+    with pytest.raises(ad.ADSelectError, match="more than 5 operations"):
+        ad.source(prepared)
+    equal(prepared(X), ad.gradient(rosenbrock, X))
