@@ -230,15 +230,27 @@ class Array:
 
     @property
     def real(self) -> Any:
-        return dispatch(np.real, (self,), {})
+        return _part_view(np.real, self)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self.real[...] = value
 
     @property
     def imag(self) -> Any:
-        return dispatch(np.imag, (self,), {})
+        return _part_view(np.imag, self)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self.imag[...] = value
 
     @property
     def flat(self) -> Any:
-        return iter(self.ravel())
+        return _Flat(self)
+
+    @flat.setter
+    def flat(self, value: Any) -> None:
+        _Flat(self)[:] = value
 
     # -- indexing and writing in place ---------------------------------------------------------------------------
 
@@ -253,7 +265,7 @@ class Array:
         if self._is_scalar():
             raise TypeError("a scalar does not support item assignment (NumPy scalars are immutable)")
         index = plain_index(index)
-        self._write(self._setitem(index, absorb(value)))
+        self._write(self._setitem(index, _listed(value)))
 
     def _write(self, new: Any) -> None:
         """Replace the contents by ``new`` (same shape), through to the base and out to the other views."""
@@ -371,8 +383,18 @@ class Array:
         self[...] = dispatch(np.sort, (self,), {"axis": axis})
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
-        flat = self.reshape(-1)
-        flat[np.asarray(indices)] = values
+        places = np.ravel(np.asarray(plain_index(indices)))
+        if mode == "wrap":
+            places = places % self.size
+        elif mode == "clip":
+            places = np.clip(places, 0, self.size - 1)
+        values = np.ravel(_listed(values))
+        if len(values) and len(places):  # too few values are used again and again, as in NumPy
+            self.reshape(-1)[places] = values[np.arange(len(places)) % len(values)]
+
+    def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
+        """The slices where condition is true; the function of that name takes the condition first."""
+        return self.take(np.flatnonzero(plain_index(condition)), axis=axis, **({} if out is None else {"out": out}))
 
     def round(self, decimals: int = 0, out: Any = None) -> Any:
         return dispatch(np.round, (self, decimals), {})
@@ -629,12 +651,129 @@ def _write_out(out: Any, result: Any, name: str) -> Any:
     return targets[0] if len(targets) == 1 else targets
 
 
-# Functions that return a view of their argument in NumPy: the method keeps the link to the base.
+class _Flat:
+    """``x.flat``: an iterator over the elements that can also be indexed and written to."""
+
+    __slots__ = ("_next", "base")
+
+    def __init__(self, base: Array):
+        self.base = base
+        self._next = 0
+
+    @property
+    def index(self) -> int:
+        return self._next
+
+    def __len__(self) -> int:
+        return self.base.size
+
+    def __iter__(self) -> _Flat:
+        return self
+
+    def __next__(self) -> Any:
+        if self._next >= self.base.size:
+            raise StopIteration
+        self._next += 1
+        return self.base.reshape(-1)[self._next - 1]
+
+    def __getitem__(self, index: Any) -> Any:
+        piece = self.base.reshape(-1)[index]
+        return piece.copy() if isinstance(piece, Array) and piece.ndim else piece
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        target = self.base.reshape(-1)
+        places = np.arange(self.base.size)[plain_index(index)]
+        if places.ndim:
+            target.put(places, value)
+        else:
+            target[places] = value
+
+    def copy(self) -> Any:
+        return self.base.flatten()
+
+
+def _read_only(base: Array, new: Any) -> None:
+    raise ValueError("assignment destination is read-only")
+
+
+def _gathered(function: Callable, read_only: bool = False) -> Callable:
+    """function, which only rearranges the elements of its first argument, with views for results.
+
+    Where each element came from is what function makes of the positions: that serves every engine.
+    """
+
+    def call(base: Array, *args: Any, **kwargs: Any) -> Any:
+        result = dispatch(function, (base, *args), kwargs)
+        if base._is_scalar():
+            return result
+        if isinstance(result, (list, tuple)):
+            for i, piece in enumerate(result):
+                link(base, piece, args, kwargs, i)
+        else:
+            link(base, result, args, kwargs, None)
+        return result
+
+    def link(base: Array, view: Any, args: tuple, kwargs: dict, part: int | None) -> None:
+        if view is base or not isinstance(view, Array) or getattr(view, "_link", None) is not None:
+            return  # a rule written with views has linked it already
+
+        def read(source: Array) -> Any:
+            result = dispatch(function, (source, *args), kwargs)
+            return result if part is None else result[part]
+
+        def write(target: Array, new: Any) -> None:
+            places = function(np.arange(target.size).reshape(target.shape), *args, **kwargs)
+            places = places if part is None else places[part]
+            target.reshape(-1)[places.reshape(-1)] = np.reshape(new, -1)
+
+        link_view(base, view, read, _read_only if read_only else write)
+
+    return call
+
+
+def _each(function: Callable) -> Callable:
+    """A function of any number of arrays that returns a view of each."""
+    one = _gathered(function)
+
+    def call(*arrays: Any) -> Any:
+        views = tuple([one(a) if isinstance(a, Array) else function(a) for a in arrays])
+        return views[0] if len(views) == 1 else views
+
+    return call
+
+
+def _part_view(function: Callable, base: Array) -> Any:
+    """The real or imaginary part of base, a view of it."""
+    result = dispatch(function, (base,), {})
+    if result is base or not isinstance(result, Array) or base._is_scalar():
+        return result
+
+    def write(target: Array, new: Any) -> None:
+        if target.dtype.kind != "c":
+            target[...] = new
+        elif function is np.real:
+            target[...] = new + 1j * dispatch(np.imag, (target,), {})
+        else:
+            target[...] = dispatch(np.real, (target,), {}) + 1j * new
+
+    fixed = function is np.imag and base.dtype.kind != "c"
+    link_view(base, result, lambda source: dispatch(function, (source,), {}), _read_only if fixed else write)
+    return result
+
+
+# Functions that return a view of their argument in NumPy: the result keeps the link to the base.
 _VIEW_FUNCTIONS: dict[Any, Callable] = {
     np.reshape: lambda a, shape=None, order="C", **kw: a.reshape(shape, order=order),
     np.ravel: lambda a, order="C": a.ravel(order),
     np.transpose: lambda a, axes=None: a.transpose() if axes is None else a.transpose(axes),
     np.swapaxes: lambda a, axis1, axis2: a.swapaxes(axis1, axis2),
+    np.real: lambda val: _part_view(np.real, val),
+    np.imag: lambda val: _part_view(np.imag, val),
+    **{f: _gathered(f) for f in (np.squeeze, np.expand_dims, np.moveaxis, np.rollaxis)},
+    **{f: _gathered(f) for f in (np.flip, np.fliplr, np.flipud, np.rot90)},
+    **{f: _gathered(f) for f in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)},
+    **{f: _each(f) for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d)},
+    **{f: _gathered(f, read_only=True) for f in (np.diagonal, np.broadcast_to)},
 }
 
 
@@ -754,7 +893,7 @@ UNARY_OPERATORS = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "
 # Methods with the signature of the function of the same name (self first).
 METHODS = (
     "sum prod mean std var max min cumsum cumprod argmax argmin argsort argpartition all any take trace diagonal "
-    "dot repeat squeeze choose compress nonzero searchsorted"
+    "dot repeat squeeze choose nonzero searchsorted"
 ).split()
 
 # NumPy's loops over object arrays call the method of the element named like the ufunc.

@@ -247,6 +247,14 @@ class _Dict(_Container):
         return new
 
 
+def _blank(value: Any) -> Any:
+    """A new object of value's class whose fields are still to be set."""
+    try:
+        return object.__new__(type(value))
+    except TypeError:  # the class is built on a type that makes its own objects, such as SimpleNamespace
+        return copy.copy(value)
+
+
 class _Object(_Container):
     """An instance: f gets a shallow copy whose fields are rebuilt; the result is its Tangent."""
 
@@ -254,7 +262,7 @@ class _Object(_Container):
 
     def _rebuild(self, leaves: list, memo: dict) -> Any:
         value = self.value
-        new = object.__new__(type(value))
+        new = _blank(value)
         memo[id(self)] = new
         for name, child in zip(self.keys, self.children, strict=True):
             object.__setattr__(new, name, child.rebuild(leaves, memo))
@@ -372,6 +380,20 @@ def _is_module(value: Any) -> bool:
     return nn is not None and isinstance(value, nn.Module)
 
 
+def _refuse_other_algebra(value: np.ndarray, path: str) -> None:
+    """Raise for ndarray classes whose operators mean something else than those of ndarray."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise ADSelectTypeError(
+            f"{path} is a masked array; derivatives would ignore its mask. Pass np.ma.filled({path}, fill_value), or "
+            "the data and the mask as two arrays and use np.where in the function."
+        )
+    if isinstance(value, np.matrix):
+        raise ADSelectTypeError(
+            f"{path} is an np.matrix, whose * is a matrix product; derivatives are those of arrays. Pass "
+            f"np.asarray({path}) and write @ for products of matrices."
+        )
+
+
 class _Flattener:
     """Collects leaves; remembers mutable places by identity."""
 
@@ -383,6 +405,8 @@ class _Flattener:
 
     def node(self, value: Any, path: str) -> _Node:
         if is_leaf(value):
+            if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+                _refuse_other_algebra(value, path)
             self.leaves.append(value)
             self.paths.append(path)
             return _Leaf(len(self.leaves) - 1)

@@ -194,7 +194,7 @@ class Tangent:
 
     def __add__(self, other: Any) -> Any:
         if isinstance(other, _Absorbing):
-            return self if isinstance(other, ZeroTangent) else other
+            return self
         if not isinstance(other, Tangent) or other._primal is not self._primal:
             return NotImplemented
         fields = dict(self._fields)
@@ -211,6 +211,8 @@ class Tangent:
         return self + (-other)
 
     def __mul__(self, factor: Any) -> Any:
+        if isinstance(factor, _Absorbing):
+            return factor
         return self._map(lambda v: scale(v, factor))
 
     __rmul__ = __mul__

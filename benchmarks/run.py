@@ -8,6 +8,9 @@ time and the exit status is 1. Absolute times belong to a machine: what is print
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
+import gc
 import json
 import math
 import os
@@ -133,7 +136,10 @@ def warm_up(names: Iterable[str]) -> None:
 
 
 def weigh(chosen: list[Problem], name: str) -> list[dict[str, Any]]:
-    """Bytes by which the process grows at most during a gradient, in a process of its own per contestant."""
+    """Bytes by which a process grows at most by a gradient, what is kept between calls (buffers, programs) included.
+
+    Every contestant is weighed in a process of its own.
+    """
     command = [sys.executable, __file__, "--weigh", name, "--problems", *[p.name for p in chosen]]
     # Arrays come from the system and go back to it at once, so that the peak is theirs.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -150,18 +156,26 @@ def weigh_here(chosen: list[Problem], name: str) -> list[dict[str, Any]]:
     for problem in chosen:
         if name in problem.absent:
             continue
+        _give_back()
+        before = _resident("VmRSS")
         try:
             call = CONTESTANTS[name][1](problem)
             call()  # traces and compiles
         except Exception:
             continue
-        kept = None
-        before = _resident("VmRSS")
+        _give_back()
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts again from here
         kept = call()
         rows.append({"problem": problem.name, "contestant": name, "bytes": max(0, _resident("VmHWM") - before)})
-        del kept
+        del call, kept
     return rows
+
+
+def _give_back() -> None:
+    """Return unused memory to the system, so that what is weighed afterwards is in use."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _resident(key: str) -> int:
@@ -253,7 +267,7 @@ def report(result: dict[str, Any]) -> str:
             [p, *[f"{amounts[p, n] / 2**20:.0f}" if (p, n) in amounts else "" for n in weighed]]
             for p in dict.fromkeys(r["problem"] for r in result["memory"])
         ]
-        title = "### Memory: growth of the process during value and gradient, in MiB\n\n"
+        title = "### Memory: growth of the process by value and gradient, what is kept between calls included, in MiB\n\n"
         parts.append(title + _markdown(["problem", *map(_label, weighed)], body))
     exponents = growth(rows)
     if exponents:

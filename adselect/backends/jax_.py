@@ -8,7 +8,8 @@ complex convention is the conjugate of ours: ``pullback(y_bar) = conj(vjp(conj(y
 from __future__ import annotations
 
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from numbers import Number
 from typing import Any, Callable, NamedTuple
@@ -25,7 +26,7 @@ from .base import UNKNOWN, Backend, Call
 from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
 from .jax_zeros import dependencies, evaluate_strongly
 
-__all__ = ["FlatCall", "JaxArray", "JaxBackend"]
+__all__ = ["FlatCall", "JaxArray", "JaxBackend", "precise"]
 
 
 class _Nesting(threading.local):
@@ -35,6 +36,25 @@ class _Nesting(threading.local):
 
 
 _nesting = _Nesting()
+
+
+class _Zeros(threading.local):
+    """Whether derivatives that an outer transformation is tracing take strong zeros, as nobody can look at them."""
+
+    strong = True
+
+
+_zeros = _Zeros()
+
+
+@contextmanager
+def precise(strong: bool) -> Iterator[None]:
+    """Within, traced derivatives take strong zeros, or do not: for a caller that looks at the results itself."""
+    before, _zeros.strong = _zeros.strong, strong
+    try:
+        yield
+    finally:
+        _zeros.strong = before
 
 
 class _Output(NamedTuple):
@@ -158,11 +178,13 @@ class FlatCall:
 
     def is_traced(self, tangents: list) -> bool:
         """Whether derivatives will be tracers of an outer transformation, to be evaluated with strong zeros."""
-        return self.face_used and any(isinstance(v, Tracer) for v in (*self.values, *tangents))
+        return _zeros.strong and self.face_used and any(isinstance(v, Tracer) for v in (*self.values, *tangents))
 
     def is_singular(self, derivatives: list) -> bool:
         """Whether derivatives must be evaluated again, with strong zeros."""
-        return self.face_used and any(isinstance(d, Tracer) or not np.isfinite(d).all() for d in derivatives)
+        if not self.face_used:
+            return False
+        return any(_zeros.strong if isinstance(d, Tracer) else not np.isfinite(d).all() for d in derivatives)
 
 
 class JaxBackend(Backend):
@@ -251,6 +273,12 @@ class JaxBackend(Backend):
                     [None if o.kind == "plain" else flat.lowered_dot(o, next(remaining), nested) for o in flat.outputs]
                 )
         return outputs, dots, aux
+
+    def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
+        """The operator compiled by ``jax.jit``, or None where it stays a plain call."""
+        from .jax_prepared import compile_operator
+
+        return compile_operator(operator, f, self.adtype, args, options)  # type: ignore[arg-type]
 
     def explain(self, exception: BaseException) -> str | None:
         """A sentence to add to an exception that came out of f, or None when there is nothing to say."""

@@ -11,8 +11,9 @@ import numpy as np
 
 from ..adtypes import AutoTape
 from ..array import plain
-from ..errors import ADSelectError, ADSelectValueError
+from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError
 from ..structure import Const, flatten
+from .native import compile_natively, is_scalar_program
 from .program import NotReplayable, Program, ProgramArray, Ref
 from .replay import GuardFailed, Replay, compile_program, readable
 
@@ -105,9 +106,11 @@ class ReplayedOperator:
             names = _argument_names(self.f, args, skeleton)
             variant = _Variant(program, result, reference, leaves, getattr(self.operator, "__name__", "replay"), names)
             program.open = False
+            if self.adtype.native and is_scalar_program(variant.replay, leaves):
+                variant.run = compile_natively(variant.replay, names)
             variant.confirm(leaves, reference, lambda: self.eager(args))
             self.variants.append(variant)
-        except ADSelectValueError:
+        except (ADSelectValueError, BackendNotInstalledError):
             raise
         except NotReplayable as error:
             self.reason = str(error)
@@ -159,13 +162,14 @@ class _Variant:
         outputs = [Ref(t.number) if type(t) is ProgramArray else plain(t) for t in traced]
         self.arguments = arguments
         self.replay: Replay = compile_program(program, outputs, name, arguments)
+        self.run: Callable[[list], tuple] = self.replay
         self.finish = [_finisher(e) for e in expected]
         self.enter = [_entry(leaf) for leaf in leaves]
         self.plain = all(e is None for e in self.enter)
 
     def __call__(self, leaves: list) -> Any:
         inputs = leaves if self.plain else [leaf if e is None else e(leaf) for leaf, e in zip(leaves, self.enter, strict=True)]
-        values = self.replay(inputs)
+        values = self.run(inputs)
         results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
         return self.shape.rebuild(results)[0]
 

@@ -414,7 +414,7 @@ def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> An
             inner = _of(program, a, np.negative)
             if inner is not None:
                 return _simplify(program, np.multiply, (inner.args[0], -c), {}) or (np.multiply, (inner.args[0], -c), {})
-        if a == b and type(a) is Ref:
+        if type(a) is Ref and type(b) is Ref and a == b:
             return np.square, (a,), {}
     elif function is np.negative:
         inner = _of(program, refs[0], np.negative)

@@ -64,24 +64,27 @@ _MATH = {
 }
 _VIEWS = frozenset({np.reshape, np.transpose, np.broadcast_to, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.real, np.imag, np.ravel, np.diagonal})
 _FLOAT = np.dtype(np.float64)
+# Blocking pays from about eight operations on arrays that do not fit the second-level cache.
+_BLOCK_OPERATIONS = 8
+_BLOCK_ENTRIES = 131_072
+_BLOCK = 16_384
 
 
 class Replay:
     """A compiled program: call it with the flat inputs, get the flat outputs. Safe to call from several threads."""
 
-    __slots__ = ("buffers", "function", "instructions", "source")
+    __slots__ = ("buffers", "function", "instructions", "shapes", "source")
 
     def __init__(self, function: Callable, source: str, shapes: list[tuple], instructions: int):
-        self.function, self.source, self.instructions = function, source, instructions
+        self.function, self.source, self.instructions, self.shapes = function, source, instructions, shapes
         self.buffers = [_allocate(shapes)]
-        self.function.__globals__["_shapes"] = shapes
 
     def __call__(self, inputs: list) -> tuple:
         # One set of buffers per call that is running: popped here, put back afterwards.
         try:
             buffers = self.buffers.pop()
         except IndexError:
-            buffers = _allocate(self.function.__globals__["_shapes"])
+            buffers = _allocate(self.shapes)
         try:
             return self.function(inputs, buffers)
         finally:
@@ -340,7 +343,15 @@ class _Writer:
         for n in self.program.inputs:
             self._guard(n, guards)
         comment = ""
+        groups = self.groups(live, guards)
+        done = 0
         for position, n in enumerate(live):
+            if position < done:
+                continue
+            if position in groups:
+                done = groups[position]
+                self._write_blocked(live, position, done)
+                continue
             i = self.instructions[n]
             before = len(self.lines)
             self.place[n] = f"v{n}"
@@ -357,6 +368,160 @@ class _Writer:
         head = [f"{', '.join(used)}{',' if len(used) == 1 else ''} = buffers"] if used else []
         body = "\n".join("    " + line for line in head + self.lines)
         return f"def {self.name}(inputs, buffers):\n{body}\n"
+
+    # -- blocks: long elementwise runs on large arrays, a piece that fits the cache at a time --------------------------
+
+    def groups(self, live: list[int], guards: dict) -> dict[int, int]:
+        """Start → end of the runs worth blocking: same shape throughout, enough operations, larger than the cache."""
+        found: dict[int, int] = {}
+        start, shape, members = 0, None, set()
+        for position in range(len(live) + 1):
+            n = live[position] if position < len(live) else None
+            usable = n is not None and n not in guards
+            if usable and self._fits_block(n, shape, members):
+                if shape is None:
+                    start, shape = position, self._summed_shape(n)
+                members.add(n)
+            elif not (usable and shape is not None and self._goes_before(n, members)):
+                if len(members) >= _BLOCK_OPERATIONS:
+                    found[start] = position
+                shape, members = None, set()
+                if usable and self._fits_block(n, None, members):
+                    start, shape = position, self._summed_shape(n)
+                    members.add(n)
+        return found
+
+    def _goes_before(self, n: int, members: set[int]) -> bool:
+        """Whether an instruction in the middle of a run can be written before it: cheap, and independent of it."""
+        i = self.instructions[n]
+        cheap = i.function is CONSTANT or self._is_view(i) or i.scalar
+        return cheap and n not in self.folded and not members & set(self.operands(n))
+
+    def _summed_shape(self, n: int) -> tuple:
+        fold = self.folded.get(n)
+        i = self.instructions[n]
+        return i.shape or self._shape(fold[1] if fold else i.args[0])
+
+    def _fits_block(self, n: int, shape: tuple | None, members: set[int]) -> bool:
+        i, fold = self.instructions[n], self.folded.get(n)
+        if fold is not None:
+            if fold[0] != "dot":
+                return False
+            operands, own = fold[1:], self._shape(fold[1])
+        elif i.function is np.sum and i.scalar and not i.kwargs.get("keepdims") and len(i.args) == 1:
+            operands, own = i.args, self._shape(i.args[0])
+        elif (
+            isinstance(i.function, np.ufunc)
+            and i.function.nout == 1
+            and i.function.signature is None
+            and not i.kwargs
+            and i.dtype == _FLOAT
+            and not i.scalar
+        ):
+            operands, own = i.args, i.shape
+        else:
+            return False
+        if not own or math.prod(own) < _BLOCK_ENTRIES or shape is not None and own != shape:
+            return False
+        for spec in operands:
+            their = self._shape(spec)
+            if their and (their != own or type(spec) is not Ref and not isinstance(spec, np.ndarray)):
+                return False
+            if not their and type(spec) is Ref and spec.number in members:
+                return False  # a sum of this run: not known before its end
+            if type(spec) is Ref and self.instructions[spec.number].dtype != _FLOAT:
+                return False
+        return True
+
+    def _write_blocked(self, live: list[int], start: int, end: int) -> None:
+        shape = self._summed_shape(live[start])
+        members: list[int] = []
+        for n in live[start:end]:
+            if self._goes_before(n, set(members)) and not self._fits_block(n, shape, set(members)):
+                self.place[n] = f"v{n}"
+                self._write_one(n, self.instructions[n], start)
+            else:
+                members.append(n)
+        inside = set(members)
+        rows = max(1, _BLOCK // math.prod(shape[1:]))
+        later = {m for n in live[end:] for m in self.operands(n)} | self.kept
+        last: dict[int, int] = {}
+        for k, n in enumerate(members):
+            for m in self.operands(n):
+                last[m] = k
+        head: list[str] = []
+        body: list[str] = []
+        pieces: dict[Any, str] = {}
+        free: list[str] = []
+        held: dict[int, str] = {}
+        blocks: list[str] = []
+
+        def piece(spec: Any) -> str:
+            if type(spec) is Ref and spec.number in held:
+                return held[spec.number]
+            if not self._shape(spec):
+                return self._zero_d(float(spec)) if type(spec) in (int, float) else self.spec(spec)
+            text = self.spec(spec)
+            if text not in pieces:
+                pieces[text] = f"p{len(pieces)}"
+                body.append(f"{pieces[text]} = {text}[i:j]")
+            return pieces[text]
+
+        for k, n in enumerate(members):
+            i, fold = self.instructions[n], self.folded.get(n)
+            if not i.shape:
+                self.place[n] = f"v{n}"
+                head.append(f"v{n} = 0.0")
+                if fold is not None:
+                    a, b = piece(fold[1]), piece(fold[2])
+                    self.constants["dot"] = np.dot
+                    flat = "" if len(shape) == 1 else ".reshape(-1)"
+                    body.append(f"v{n} += dot({a}{flat}, {b}{flat})")
+                else:
+                    self.constants["add_reduce"] = np.add.reduce
+                    body.append(f"v{n} += add_reduce({piece(i.args[0])}, None)")
+            else:
+                operands = [piece(a) for a in i.args]
+                reusable = [m for m in set(self.operands(n)) if last.get(m) == k and held.get(m) in blocks and m not in later]
+                if n in later:
+                    before = len(self.lines)
+                    self.place[n] = self._fresh(n, i, start)
+                    head.extend(self.lines[before:])
+                    del self.lines[before:]
+                    target = f"p{len(pieces)}"
+                    pieces[f"v{n}"] = target
+                    body.append(f"{target} = v{n}[i:j]")
+                elif reusable:
+                    target = held.pop(reusable[0])
+                elif free:
+                    target = free.pop()
+                else:
+                    target = f"q{len(blocks)}"
+                    blocks.append(target)
+                given = ", out=" if i.function in (np.maximum, np.minimum) else ", "
+                body.append(f"{self.function(i.function)}({', '.join(operands)}{given}{target})")
+                held[n] = target
+                if n in later:
+                    held[n] = target
+            for m in set(self.operands(n)):
+                if last.get(m) == k and m in held and held[m] in blocks and m != n:
+                    free.append(held.pop(m))
+        for k, block in enumerate(blocks):
+            name = f"b{len(self.shapes)}"
+            self.shapes.append(((rows, *shape[1:]), _FLOAT))
+            head.append(f"{block} = {name}")
+        self.lines.extend(head)
+        self.lines.append(f"for i in range(0, {shape[0]}, {rows}):  # a block that fits the cache at a time")
+        self.lines.append(f"    j = min(i + {rows}, {shape[0]})")
+        if shape[0] % rows and blocks:
+            tails = ", ".join(f"{b}[:j - i]" for b in blocks)
+            self.lines.append(f"    if j - i < {rows}: {', '.join(blocks)} = {tails}")
+        self.lines.extend("    " + line for line in body)
+        for position in range(start, end):
+            self.release(position, self.operands(live[position]))
+        for n in members:
+            if n in inside and n in self.buffer and self.last.get(n, -1) < end:
+                self.release(self.last[n], [n])
 
     def _guard(self, n: int, guards: dict[int, list]) -> None:
         for value in guards.get(n, ()):

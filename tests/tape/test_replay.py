@@ -301,7 +301,7 @@ def test_a_wrong_program_is_found(monkeypatch):
     prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X, check="always")
     variant = prepared._run.variants[0]
     right = variant.replay
-    monkeypatch.setattr(variant, "replay", lambda inputs: tuple(1.001 * np.asarray(v) for v in right(inputs)))
+    monkeypatch.setattr(variant, "run", lambda inputs: tuple(1.001 * np.asarray(v) for v in right(inputs)))
     with pytest.raises(ValueError, match="differs from the eager result"):
         prepared(X)
 
@@ -314,3 +314,56 @@ def test_long_programs_stay_eager(monkeypatch):
     with pytest.raises(ad.ADSelectError, match="more than 5 operations"):
         ad.source(prepared)
     equal(prepared(X), ad.gradient(rosenbrock, X))
+
+
+# -- blocks and native code ----------------------------------------------------------------------------------------------
+
+
+def elementwise_chain(x):
+    y = x
+    for _ in range(3):
+        y = np.sin(y) * 1.1 + 0.3
+        y = y * y / (1.0 + y)
+    return np.sum(y) + np.sum(np.maximum(x, 0.5) * y)
+
+
+@pytest.mark.parametrize("shape", [(131_072,), (200_001,), (700, 301)])
+def test_blocked_groups_equal_eager(shape):
+    x = np.random.default_rng(0).uniform(0.4, 1.0, size=shape)
+    prepared = ad.prepare(ad.withgradient, elementwise_chain, AutoTape(), x, check="never")
+    assert "a block that fits the cache" in ad.source(prepared)
+    for factor in (1.0, 1.1):
+        got, want = prepared(factor * x), ad.withgradient(elementwise_chain, factor * x)
+        np.testing.assert_allclose(got.val, want.val, rtol=1e-12)
+        np.testing.assert_allclose(got.grad[0], want.grad[0], rtol=1e-12)
+
+
+def test_blocked_rosenbrock_equals_eager():
+    x = np.random.default_rng(0).normal(size=150_001)
+    prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), x, check="never")
+    np.testing.assert_allclose(prepared(2 * x)[0], ad.gradient(rosenbrock, 2 * x)[0], rtol=1e-10, atol=1e-8)
+
+
+def oscillator(a, b):
+    x, v, h = 1.0 * a, 0.0 * a, 0.05
+    for _ in range(20):
+        x, v = x + h * v, v - h * (a * x + b * np.sin(v))
+    return x * x + np.exp(-v * v) / a
+
+
+def test_native_scalar_programs():
+    pytest.importorskip("numba")
+    native = ad.prepare(ad.withgradient, oscillator, AutoTape(native=True), 1.3, 0.2)
+    assert type(native._run.variants[0].run).__name__ == "function"  # compiled, not the plain replay
+    for a, b in ((1.3, 0.2), (0.7, 0.5)):
+        got, want = native(a, b), ad.withgradient(oscillator, a, b)
+        assert got.val == pytest.approx(want.val, rel=1e-12)
+        assert got.grad == pytest.approx(want.grad, rel=1e-11)
+
+
+def test_native_without_numba_says_what_to_type(monkeypatch):
+    import importlib.util
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r'pip install "adselect\[numba\]"'):
+        ad.prepare(ad.gradient, oscillator, AutoTape(native=True), 1.3, 0.2)

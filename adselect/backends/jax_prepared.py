@@ -1,0 +1,342 @@
+"""Prepared operators on JAX: the operator's whole computation compiled by ``jax.jit``, NumPy in and NumPy out.
+
+The operator itself is run once under ``jax.jit``, on leaves that are traced: what it computes on the way (seeds,
+projections, the rows of a matrix) becomes part of one program, and the structure of its result is kept beside it.
+
+Nobody can look at a derivative while JAX compiles, so strong zeros would have to be paid for in every product. Two
+programs are made instead: one with JAX's own products, and, when the first of its results comes out that is not
+finite, one with strong ones.
+"""
+
+from __future__ import annotations
+
+import types
+from fractions import Fraction
+from typing import Any, Callable, NamedTuple
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from ..adtypes import AutoJax
+from ..array import Array
+from ..errors import UnsupportedError
+from ..structure import Const, Skeleton, flatten
+from .jax_ import FlatCall, precise
+from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
+
+__all__ = ["CompiledOperator", "compile_operator"]
+
+_COMPILED = frozenset(
+    "gradient withgradient jacobian withjacobian hessian withhessian hessian_reverse hvp diaghessian derivative "
+    "second_derivative pushforward".split()
+)
+
+
+def compile_operator(
+    operator: Callable, f: Callable, adtype: AutoJax, args: tuple, options: dict
+) -> CompiledOperator | None:
+    """``operator(f, adtype, *args, **options)`` compiled, or None where it has to stay a plain call.
+
+    Plain are operators that return functions, calls inside another derivative, and arguments of which compiling would
+    freeze a part that may change from call to call.
+    """
+    if getattr(operator, "__name__", "") not in _COMPILED or not adtype.jit:
+        return None
+    leaves, skeleton = flatten(args)
+    if not leaves or any(isinstance(leaf, (Array, Tracer)) for leaf in leaves):
+        return None
+    try:
+        for node in _fixed_nodes(skeleton):
+            _split(node.value, [])
+    except _Unknown:
+        return None
+    return CompiledOperator(operator, f, adtype, args, options)
+
+
+class CompiledOperator:
+    """An operator compiled for arguments of one structure; call it with their leaves and the arguments themselves."""
+
+    def __init__(self, operator: Callable, f: Callable, adtype: AutoJax, args: tuple, options: dict):
+        options = dict(options)
+        self.out = options.pop("out", None)
+        self.operator, self.f, self.adtype, self.options = operator, f, adtype, options
+        self.name = operator.__name__
+        leaves, skeleton = flatten(args)
+        flat = FlatCall(lambda lifted: ([], []), leaves, adtype.face)
+        self.wide = flat.wide
+        self.native = [kind == "native" for kind in flat.kinds]
+        self.converters = [(i, _number) for i, leaf in enumerate(leaves) if _needs_conversion(leaf)]
+        self.args = args
+        self.has_fixed = any(True for _ in _fixed_nodes(skeleton))
+        self.programs: dict[tuple, _Program] = {}
+        # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
+        self.reference = flatten((operator(f, adtype, *args, **options),))[0]
+        self(leaves, args)
+
+    def __call__(self, leaves: list, args: tuple) -> Any:
+        if self.converters:
+            leaves = list(leaves)
+            for i, convert in self.converters:
+                leaves[i] = convert(leaves[i])
+        if self.has_fixed:
+            key, leaves = self._keyed(leaves, args)
+            program = self.programs.get(key)
+        else:
+            key, program = (), self.only
+        if program is None:
+            program = self._program(key, args)
+        if self.wide:
+            with jax.enable_x64(True):
+                result = program(leaves)
+        else:
+            result = program(leaves)
+        return result if self.out is None else self._written(result)
+
+    only: _Program | None = None
+
+    def _program(self, key: tuple, args: tuple) -> _Program:
+        program = _Program(self, args)
+        self.programs[key] = program
+        if not self.has_fixed:
+            self.only = program
+        return program
+
+    def _keyed(self, leaves: list, args: tuple) -> tuple[tuple, list]:
+        """What a program is compiled for, and all the values it takes: the leaves and the arrays of fixed parts."""
+        arrays: list = []
+        try:
+            key = tuple([_split(node.value, arrays) for node in _fixed_nodes(flatten(args)[1])])
+        except _Unknown as unknown:
+            raise UnsupportedError(
+                f"an argument of a prepared {self.name} holds a {unknown}, which JAX cannot take as an argument nor "
+                "compare with the one it compiled for; call the operator unprepared, or use AutoJax(jit=False)"
+            ) from None
+        return key, [*leaves, *arrays]
+
+    def _written(self, result: Any) -> Any:
+        from ..operators.calling import write_out
+
+        return write_out(self.name, self.out, result)
+
+
+class _Result(NamedTuple):
+    """How the native arrays of a program become the operator's result."""
+
+    rebuild: Callable[[list], Any]
+    converters: list
+    checked: list  # places of the values that have to be finite
+
+
+class _Program:
+    """The compiled computation for one set of fixed values; made on first use, and once more with strong zeros."""
+
+    def __init__(self, owner: CompiledOperator, args: tuple):
+        self.owner, self.args = owner, args
+        self.result: Any = None
+        self.weak = jax.jit(lambda *values: self._trace(values, strong=False))
+        self.strong = jax.jit(lambda *values: self._trace(values, strong=True))
+
+    def __call__(self, values: list) -> Any:
+        try:
+            natives = self.weak(*values)
+        except NO_VALUE as error:
+            raise UnsupportedError(under_jit("A Python branch, size or index")) from error
+        rebuild, converters, checked = self.result
+        results = [convert(value) for convert, value in zip(converters, natives, strict=True)]
+        for i in checked:
+            value = results[i]
+            if type(value) is np.ndarray:
+                finite = np.vdot(value, value)  # half the price of looking at each; an overflow is only looked into
+            elif isinstance(value, jax.Array):
+                finite = np.vdot(np.asarray(value), np.asarray(value))
+            else:
+                finite = value
+            if finite - finite != 0 and not np.isfinite(value).all():
+                natives = self.strong(*values)
+                results = [convert(value) for convert, value in zip(converters, natives, strict=True)]
+                break
+        return rebuild(results)
+
+    def _trace(self, values: tuple, strong: bool) -> list:
+        """Run the operator on traced values; gives its native results and notes what they are."""
+        owner = self.owner
+        traces = opened(values, -1)
+        try:
+            args = self._arguments(values)
+            f = owner.f if strong else _StrongInside(owner.f)
+            with precise(strong):
+                result = owner.operator(f, owner.adtype, *args, **owner.options)
+        finally:
+            close(traces)
+        leaves, skeleton = flatten((result,))
+        natives, places, converters = [], [], []
+        references = owner.reference if len(owner.reference) == len(leaves) else [None] * len(leaves)
+        constants = list(leaves)
+        for i, (leaf, reference) in enumerate(zip(leaves, references, strict=True)):
+            value = leaf.value if isinstance(leaf, JaxArray) else leaf
+            if isinstance(value, jax.Array):
+                constants[i] = None
+                natives.append(value)
+                places.append(i)
+                converters.append(_converter(reference, leaf, any(owner.native)))
+        checked = [k for k, value in enumerate(natives) if value.dtype.kind in "fc"]
+        self.result = _Result(_rebuilder(skeleton, constants, places, result), converters, checked)
+        return natives
+
+    def _arguments(self, values: tuple) -> list:
+        """The operator's arguments around traced values."""
+        leaves, skeleton = flatten(self.args)
+        count = len(leaves)
+        lifted: list = [v if n else JaxArray(v, 0) for v, n in zip(values[:count], self.owner.native, strict=True)]
+        lifted = [_floating(x) for x in lifted]
+        remaining = iter(values[count:])
+        for node in _fixed_nodes(skeleton):
+            node.value = _joined(node.value, remaining)
+        rebuilt = skeleton.rebuild(lifted)
+        return [Const(new) if isinstance(old, Const) else new for old, new in zip(self.args, rebuilt, strict=True)]
+
+
+class _StrongInside:
+    """f with strong zeros in the derivatives that it takes itself: only the operator's own are looked at afterwards."""
+
+    def __init__(self, f: Callable):
+        self.f = f
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with precise(True):
+            return self.f(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.f, name)
+
+
+# -- leaves in ---------------------------------------------------------------------------------------------------------
+
+
+def _needs_conversion(leaf: Any) -> bool:
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return leaf.dtype.kind in "iub" or not leaf.dtype.isnative
+    return not isinstance(leaf, (float, complex, jax.Array)) or type(leaf) not in (float, complex)
+
+
+def _number(leaf: Any) -> Any:
+    """A leaf that JAX does not take as it is, as the floating-point value that it counts as."""
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return np.asarray(leaf, dtype=float if leaf.dtype.kind in "iub" else leaf.dtype.newbyteorder("="))
+    if isinstance(leaf, complex):
+        return complex(leaf)
+    return leaf if isinstance(leaf, jax.Array) else float(leaf)
+
+
+def _floating(leaf: Any) -> Any:
+    return leaf.astype(float) if not isinstance(leaf, JaxArray) and leaf.dtype.kind in "iub" else leaf
+
+
+# -- the fixed parts of arguments --------------------------------------------------------------------------------------
+
+
+class _Unknown(Exception):
+    """A fixed value that can neither be an argument of the program nor be compared: its type's name."""
+
+
+def _fixed_nodes(skeleton: Skeleton) -> Any:
+    """The places of a skeleton without leaves, in order: constants, masks, names, functions."""
+    pending, seen = list(reversed(skeleton.nodes)), set()
+    while pending:
+        node = pending.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if not node.numeric:
+            yield node
+        else:
+            pending.extend(reversed(getattr(node, "children", ())))
+
+
+def _split(value: Any, arrays: list) -> Any:
+    """A key that is equal where a compiled program can be used again; arrays and floats are set apart as arguments."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "fciub":
+            raise _Unknown(f"NumPy array of dtype {value.dtype}")
+        arrays.append(value)
+        return "array"
+    if isinstance(value, (jax.Array, float, complex, np.inexact)):
+        arrays.append(value)
+        return "array"
+    if isinstance(value, Fraction) or value is None or isinstance(value, (str, bytes, int, np.generic)):
+        return type(value), value
+    if type(value) in (tuple, list):
+        return type(value), tuple([_split(v, arrays) for v in value])
+    if type(value) is dict:
+        return dict, tuple([(k, _split(v, arrays)) for k, v in value.items()])
+    if isinstance(value, (types.FunctionType, type, types.ModuleType, types.BuiltinFunctionType, np.ufunc)):
+        return value
+    if callable(value) and not hasattr(value, "__dict__"):
+        return value
+    raise _Unknown(type(value).__name__)
+
+
+def _joined(value: Any, arrays: Any) -> Any:
+    """The value again, around the next of the arrays."""
+    if isinstance(value, jax.Array):
+        return next(arrays)
+    if isinstance(value, (np.ndarray, float, complex, np.inexact)):
+        return JaxArray(next(arrays), 0)
+    if type(value) in (tuple, list):
+        return type(value)([_joined(v, arrays) for v in value])
+    if type(value) is dict:
+        return {k: _joined(v, arrays) for k, v in value.items()}
+    return value
+
+
+# -- results out -------------------------------------------------------------------------------------------------------
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.asarray(value).copy()  # a jax array's memory may be that of an argument, and cannot be written
+
+
+def _scalar(value: Any) -> Any:
+    return np.asarray(value)[()]
+
+
+def _python_number(value: Any) -> Any:
+    return value.item()
+
+
+def _as_is(value: Any) -> Any:
+    return value
+
+
+def _converter(reference: Any, leaf: Any, keeps_native: bool) -> Callable[[Any], Any]:
+    """From a native array to what the eager call gives at the same place."""
+    if isinstance(reference, jax.Array) or (reference is None and keeps_native and not isinstance(leaf, JaxArray)):
+        return _as_is
+    if reference is None:
+        return to_numpy
+    if isinstance(reference, np.ndarray):
+        return _array
+    if isinstance(reference, np.generic):
+        return _scalar
+    if isinstance(reference, Fraction):
+        return lambda value: type(reference)(float(value))
+    return _python_number if isinstance(reference, (float, complex, int)) else to_numpy
+
+
+def _rebuilder(skeleton: Skeleton, constants: list, places: list, result: Any) -> Callable[[list], Any]:
+    """The operator's result from its converted leaves; the commonest shapes by themselves."""
+    count = len(constants)
+    if len(places) == count:
+        if type(result) is tuple and len(result) == count and all(isinstance(r, (Array, jax.Array)) for r in result):
+            return tuple
+        if count == 1 and isinstance(result, (Array, jax.Array)):
+            return lambda values: values[0]
+
+    def rebuild(values: list) -> Any:
+        leaves = [c.copy() if isinstance(c, np.ndarray) else c for c in constants]
+        for i, value in zip(places, values, strict=True):
+            leaves[i] = value
+        return skeleton.rebuild(leaves)[0]
+
+    return rebuild
