@@ -90,13 +90,23 @@ def autograd(problem: Problem) -> Callable:
 
 def jax(problem: Problem) -> Callable:
     """JAX, jitted, in double precision."""
+    return _jitted(problem, lambda jax: problem.make(jax.numpy))
+
+
+def scan(problem: Problem) -> Callable:
+    """JAX with the problem's loop rewritten for it, which keeps the compiled program short."""
+    if problem.rolled is None:
+        raise DeclinedError("there is no loop to rewrite")
+    return _jitted(problem, lambda jax: problem.rolled(jax, jax.numpy))
+
+
+def _jitted(problem: Problem, make: Callable) -> Callable:
     import jax
     import jax.numpy
 
     args = problem.args
     with jax.enable_x64(True):
-        f = problem.make(jax.numpy)
-        gradient = jax.jit(jax.value_and_grad(f, tuple(range(len(args)))))
+        gradient = jax.jit(jax.value_and_grad(make(jax), tuple(range(len(args)))))
 
     def call() -> tuple:
         with jax.enable_x64(True):
@@ -160,6 +170,7 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Problem], Callable]]] = {
     "autograd": ("autograd", autograd),
     "torch": ("torch", torch),
     "jax": ("jax.jit", jax),
+    "scan": ("jax.jit, lax.scan", scan),
     "autojax": ("AutoJax, prepared", prepared(ad.AutoJax())),
     "autotorch": ("AutoTorch, prepared", prepared(ad.AutoTorch())),
 }

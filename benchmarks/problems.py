@@ -38,6 +38,7 @@ class Problem:
     make: Callable[[Any], Callable]
     args: tuple
     hand: Callable | None = None
+    rolled: Callable | None = None
     label: str = ""
     absent: dict[str, str] = field(default_factory=dict)
 
@@ -343,15 +344,12 @@ def bundle(cameras: int, points: int, observations: int) -> tuple[Callable, tupl
 # -- loops -----------------------------------------------------------------------------------------------------------
 
 
-def recurrent(steps: int, d: int = 14) -> tuple[Callable, tuple, None]:
+def recurrent(steps: int, d: int = 14) -> tuple[Callable, tuple, None, Callable]:
     """ADBench's LSTM: two layers with elementwise weights, the log probability of a sequence of bit patterns."""
     rng = np.random.default_rng(6)
     bits = (rng.uniform(size=(steps + 1, d)) > 0.5).astype(float)
 
-    def make(xp: Any) -> Callable:
-        sequence = [xp.asarray(row) for row in bits]
-        zeros = xp.asarray(np.zeros(d))
-
+    def stages(xp: Any, weights: Any, biases: Any, ends: Any) -> Callable:
         def sigmoid(z: Any) -> Any:
             return 1.0 / (1.0 + xp.exp(-z))
 
@@ -361,45 +359,72 @@ def recurrent(steps: int, d: int = 14) -> tuple[Callable, tuple, None]:
             c = c * forget + let_in * change
             return let_out * xp.tanh(c), c
 
+        def advance(states: tuple, now: Any, following: Any) -> tuple:
+            x, after = now * ends[0], []
+            for i in range(2):
+                h, c = layer(weights[i], biases[i], *states[i], x)
+                after.append((h, c))
+                x = h
+            scores = x * ends[1] + ends[2]
+            return tuple(after), xp.sum(following * (scores - xp.log(xp.sum(xp.exp(scores)) + 2.0)))
+
+        return advance
+
+    def make(xp: Any) -> Callable:
+        sequence = [xp.asarray(row) for row in bits]
+        zeros = xp.asarray(np.zeros(d))
+
         def f(weights: Any, biases: Any, ends: Any) -> Any:
-            states = [(zeros, zeros), (zeros, zeros)]
-            total = 0.0
+            advance, states, total = stages(xp, weights, biases, ends), ((zeros, zeros), (zeros, zeros)), 0.0
             for now, following in itertools.pairwise(sequence):
-                x = now * ends[0]
-                for i in range(2):
-                    h, c = layer(weights[i], biases[i], *states[i], x)
-                    states[i] = (h, c)
-                    x = h
-                scores = x * ends[1] + ends[2]
-                total = total + xp.sum(following * (scores - xp.log(xp.sum(xp.exp(scores)) + 2.0)))
+                states, score = advance(states, now, following)
+                total = total + score
             return -total / steps
 
         return f
 
-    return (
-        make,
-        (0.3 * rng.normal(size=(2, 4, d)), 0.3 * rng.normal(size=(2, 4, d)), 0.3 * rng.normal(size=(3, d))),
-        None,
-    )
+    def rolled(jax: Any, xp: Any) -> Callable:
+        sequence, zeros = xp.asarray(bits), xp.zeros(d)
+
+        def f(weights: Any, biases: Any, ends: Any) -> Any:
+            advance = stages(xp, weights, biases, ends)
+            start = ((zeros, zeros), (zeros, zeros))
+            scores = jax.lax.scan(lambda states, pair: advance(states, *pair), start, (sequence[:-1], sequence[1:]))[1]
+            return -xp.sum(scores) / steps
+
+        return f
+
+    args = (0.3 * rng.normal(size=(2, 4, d)), 0.3 * rng.normal(size=(2, 4, d)), 0.3 * rng.normal(size=(3, d)))
+    return make, args, None, rolled
 
 
-def oscillator(steps: int) -> tuple[Callable, tuple, Callable]:
+def oscillator(steps: int) -> tuple[Callable, tuple, Callable, Callable]:
     """A damped oscillator by the classical Runge–Kutta method, on numbers instead of arrays."""
     h = 0.05
+
+    def advance(x: Any, v: Any, stiffness: Any, damping: Any) -> tuple:
+        k1x, k1v = v, -stiffness * x - damping * v
+        k2x = v + h / 2 * k1v
+        k2v = -stiffness * (x + h / 2 * k1x) - damping * k2x
+        k3x = v + h / 2 * k2v
+        k3v = -stiffness * (x + h / 2 * k2x) - damping * k3x
+        k4x = v + h * k3v
+        k4v = -stiffness * (x + h * k3x) - damping * k4x
+        return x + h / 6 * (k1x + 2 * k2x + 2 * k3x + k4x), v + h / 6 * (k1v + 2 * k2v + 2 * k3v + k4v)
 
     def make(xp: Any) -> Callable:
         def f(stiffness: Any, damping: Any) -> Any:
             x, v = 1.0 * stiffness, 0.0 * stiffness
             for _ in range(steps):
-                k1x, k1v = v, -stiffness * x - damping * v
-                k2x = v + h / 2 * k1v
-                k2v = -stiffness * (x + h / 2 * k1x) - damping * k2x
-                k3x = v + h / 2 * k2v
-                k3v = -stiffness * (x + h / 2 * k2x) - damping * k3x
-                k4x = v + h * k3v
-                k4v = -stiffness * (x + h * k3x) - damping * k4x
-                x = x + h / 6 * (k1x + 2 * k2x + 2 * k3x + k4x)
-                v = v + h / 6 * (k1v + 2 * k2v + 2 * k3v + k4v)
+                x, v = advance(x, v, stiffness, damping)
+            return x * x + v * v
+
+        return f
+
+    def rolled(jax: Any, xp: Any) -> Callable:
+        def f(stiffness: Any, damping: Any) -> Any:
+            step = lambda state, _: (advance(*state, stiffness, damping), None)
+            x, v = jax.lax.scan(step, (1.0 * stiffness, 0.0 * stiffness), None, length=steps)[0]
             return x * x + v * v
 
         return f
@@ -433,17 +458,27 @@ def oscillator(steps: int) -> tuple[Callable, tuple, Callable]:
             x_bar = x_bar + x2_bar + x3_bar + x4_bar - a * k_bar
         return value, (a_bar + x_bar, b_bar)
 
-    return make, (1.3, 0.2), hand
+    return make, (1.3, 0.2), hand, rolled
 
 
-def reaction(n: int, steps: int) -> tuple[Callable, tuple, Callable]:
+def reaction(n: int, steps: int) -> tuple[Callable, tuple, Callable, Callable]:
     """Reaction and diffusion on a ring of n cells by explicit steps; differentiated by the initial state."""
     rate, growth = 0.2, 0.1
+
+    def advance(xp: Any, u: Any) -> Any:
+        return u + rate * (xp.roll(u, 1) + xp.roll(u, -1) - 2.0 * u) + growth * u * (1.0 - u)
 
     def make(xp: Any) -> Callable:
         def f(u: Any) -> Any:
             for _ in range(steps):
-                u = u + rate * (xp.roll(u, 1) + xp.roll(u, -1) - 2.0 * u) + growth * u * (1.0 - u)
+                u = advance(xp, u)
+            return xp.sum(u * u)
+
+        return f
+
+    def rolled(jax: Any, xp: Any) -> Callable:
+        def f(u: Any) -> Any:
+            u = jax.lax.scan(lambda u, _: (advance(xp, u), None), u, None, length=steps)[0]
             return xp.sum(u * u)
 
         return f
@@ -467,7 +502,7 @@ def reaction(n: int, steps: int) -> tuple[Callable, tuple, Callable]:
             u_bar += spread
         return value, (u_bar,)
 
-    return make, (np.random.default_rng(7).uniform(size=n),), hand
+    return make, (np.random.default_rng(7).uniform(size=n),), hand, rolled
 
 
 # -- the list --------------------------------------------------------------------------------------------------------
@@ -481,8 +516,8 @@ def problems() -> list[Problem]:
     found = []
 
     def add(family: str, size: int, kind: str, parts: tuple, label: str = "", **absent: str) -> None:
-        make, args, hand = parts
-        found.append(Problem(family, size, kind, make, args, hand, label, absent))
+        make, args, hand, *rolled = parts
+        found.append(Problem(family, size, kind, make, args, hand, rolled[0] if rolled else None, label, absent))
 
     for n, kind in ((10, "small"), (100, "small"), (1_000, "small"), (10_000, "medium"), (100_000, "medium")):
         add("rosenbrock", n, kind, (rosenbrock, (rng.normal(size=n),), rosenbrock_by_hand))
@@ -501,8 +536,8 @@ def problems() -> list[Problem]:
         add("k-means", n, kind, clusters(n, 10, 8))
     for sizes, kind in (((10, 50, 200), "small"), ((50, 2_000, 10_000), "medium")):
         add("bundle", sizes[2], kind, bundle(*sizes))
-    for n, steps, kind in ((1_000, 20, "long"), (100_000, 20, "large")):
-        add("reaction", n, kind, reaction(n, steps), f"{n:,}, {steps} steps")
+    for n, kind in ((1_000, "long"), (100_000, "large")):
+        add("reaction", n, kind, reaction(n, 20), f"{n:,}, 20 steps")
     for steps in (10, 100):
         slow = {} if steps == 10 else {"jax": UNROLLED, "autojax": UNROLLED}
         add("lstm", steps, "long", recurrent(steps), f"{steps} steps", **slow)

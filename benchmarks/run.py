@@ -38,6 +38,7 @@ PAIRS = (
     ("torch", "tape"),
     ("torch", "replay"),
     ("jax", "replay"),
+    ("scan", "replay"),
     ("tape", "primal"),
     ("replay", "primal"),
     ("replay", "hand"),
@@ -202,7 +203,7 @@ def ratios(rows: list[dict[str, Any]], slower: str, faster: str, key: str = "sec
 def means(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Geometric means, and the extremes, of every pair of PAIRS per class."""
     found = []
-    pairs = [(*pair, "seconds") for pair in PAIRS] + [("jax", "replay", "first"), ("jax", "tape", "first")]
+    pairs = [(*pair, "seconds") for pair in PAIRS] + [("jax", "replay", "first"), ("scan", "replay", "first")]
     for slower, faster, key in pairs:
         row: dict[str, Any] = {"slower": slower, "faster": faster, "key": key}
         for kind, by_problem in ratios(rows, slower, faster, key).items():
@@ -267,7 +268,9 @@ def report(result: dict[str, Any]) -> str:
             [p, *[f"{amounts[p, n] / 2**20:.0f}" if (p, n) in amounts else "" for n in weighed]]
             for p in dict.fromkeys(r["problem"] for r in result["memory"])
         ]
-        title = "### Memory: growth of the process by value and gradient, what is kept between calls included, in MiB\n\n"
+        title = (
+            "### Memory: growth of the process by value and gradient, what is kept between calls included, in MiB\n\n"
+        )
         parts.append(title + _markdown(["problem", *map(_label, weighed)], body))
     exponents = growth(rows)
     if exponents:
@@ -277,7 +280,7 @@ def report(result: dict[str, Any]) -> str:
     noted = dict.fromkeys(
         f"* {r['problem']}, {_label(r['contestant'])}: {r['status']}: {r['reason']}"
         for r in rows
-        if r["status"] != "ok" and r["contestant"] not in ("hand", "forward")
+        if r["status"] != "ok" and r["contestant"] not in ("hand", "forward", "scan")
     )
     if noted:
         parts.append("### Who is missing where\n\n" + "\n".join(noted))

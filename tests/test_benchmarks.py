@@ -26,6 +26,7 @@ PACKAGES = {
     "autograd": "autograd",
     "torch": "torch",
     "jax": "jax",
+    "scan": "jax",
     "autojax": "jax",
     "autotorch": "torch",
 }

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import operator
 import weakref
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Callable, Iterable, Iterator
 
 import jax
@@ -152,6 +154,8 @@ class JaxArray(FrameworkArray):
     def _native(cls, value: Any) -> Any:
         if type(value) is np.ndarray:
             return value.copy()  # JAX may read the buffer later, and f may have written into it by then
+        if isinstance(value, (Fraction, Decimal)):
+            return float(value)
         if isinstance(value, Array):
             raise UnsupportedError(
                 f"a {type(value).__name__} of another backend met a JAX value at {user_line()}; derivatives of "

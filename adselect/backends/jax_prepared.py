@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import types
 from fractions import Fraction
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import jax
 import numpy as np
@@ -27,6 +27,7 @@ from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
 
 __all__ = ["CompiledOperator", "compile_operator"]
 
+_CONFIG = jax.config
 _COMPILED = frozenset(
     "gradient withgradient jacobian withjacobian hessian withhessian hessian_reverse hvp diaghessian derivative "
     "second_derivative pushforward".split()
@@ -86,7 +87,7 @@ class CompiledOperator:
             key, program = (), self.only
         if program is None:
             program = self._program(key, args)
-        if self.wide:
+        if self.wide and not _CONFIG.jax_enable_x64:
             with jax.enable_x64(True):
                 result = program(leaves)
         else:
@@ -120,20 +121,13 @@ class CompiledOperator:
         return write_out(self.name, self.out, result)
 
 
-class _Result(NamedTuple):
-    """How the native arrays of a program become the operator's result."""
-
-    rebuild: Callable[[list], Any]
-    converters: list
-    checked: list  # places of the values that have to be finite
-
-
 class _Program:
     """The compiled computation for one set of fixed values; made on first use, and once more with strong zeros."""
 
     def __init__(self, owner: CompiledOperator, args: tuple):
         self.owner, self.args = owner, args
-        self.result: Any = None
+        self.finish: Any = None
+        self.finish_unchecked: Any = None
         self.weak = jax.jit(lambda *values: self._trace(values, strong=False))
         self.strong = jax.jit(lambda *values: self._trace(values, strong=True))
 
@@ -142,21 +136,10 @@ class _Program:
             natives = self.weak(*values)
         except NO_VALUE as error:
             raise UnsupportedError(under_jit("A Python branch, size or index")) from error
-        rebuild, converters, checked = self.result
-        results = [convert(value) for convert, value in zip(converters, natives, strict=True)]
-        for i in checked:
-            value = results[i]
-            if type(value) is np.ndarray:
-                finite = np.vdot(value, value)  # half the price of looking at each; an overflow is only looked into
-            elif isinstance(value, jax.Array):
-                finite = np.vdot(np.asarray(value), np.asarray(value))
-            else:
-                finite = value
-            if finite - finite != 0 and not np.isfinite(value).all():
-                natives = self.strong(*values)
-                results = [convert(value) for convert, value in zip(converters, natives, strict=True)]
-                break
-        return rebuild(results)
+        result = self.finish(natives)
+        if result is _NOT_FINITE:
+            result = self.finish_unchecked(self.strong(*values))
+        return result
 
     def _trace(self, values: tuple, strong: bool) -> list:
         """Run the operator on traced values; gives its native results and notes what they are."""
@@ -170,18 +153,19 @@ class _Program:
         finally:
             close(traces)
         leaves, skeleton = flatten((result,))
-        natives, places, converters = [], [], []
         references = owner.reference if len(owner.reference) == len(leaves) else [None] * len(leaves)
-        constants = list(leaves)
-        for i, (leaf, reference) in enumerate(zip(leaves, references, strict=True)):
+        natives, kinds, constants = [], [], []
+        for leaf, reference in zip(leaves, references, strict=True):
             value = leaf.value if isinstance(leaf, JaxArray) else leaf
             if isinstance(value, jax.Array):
-                constants[i] = None
                 natives.append(value)
-                places.append(i)
-                converters.append(_converter(reference, leaf, any(owner.native)))
-        checked = [k for k, value in enumerate(natives) if value.dtype.kind in "fc"]
-        self.result = _Result(_rebuilder(skeleton, constants, places, result), converters, checked)
+                constants.append(None)
+                kinds.append(_kind_of(reference, leaf, value, any(owner.native)))
+            else:
+                constants.append(value)
+                kinds.append("")
+        self.finish = _finisher(skeleton, constants, kinds, checked=True)
+        self.finish_unchecked = _finisher(skeleton, constants, kinds, checked=False)
         return natives
 
     def _arguments(self, values: tuple) -> list:
@@ -292,51 +276,88 @@ def _joined(value: Any, arrays: Any) -> Any:
 
 # -- results out -------------------------------------------------------------------------------------------------------
 
+_NOT_FINITE = object()
 
-def _array(value: Any) -> np.ndarray:
-    return np.asarray(value).copy()  # a jax array's memory may be that of an argument, and cannot be written
-
-
-def _scalar(value: Any) -> Any:
-    return np.asarray(value)[()]
-
-
-def _python_number(value: Any) -> Any:
-    return value.item()
-
-
-def _as_is(value: Any) -> Any:
-    return value
+# From a native array to what the eager call gives at the same place. A jax array's memory may be that of an argument,
+# and cannot be written: NumPy arrays are copies.
+_CONVERSIONS = {
+    "array": "asarray({0}).copy()",
+    "scalar": "asarray({0})[()]",
+    "number": "{0}.item()",
+    "fraction": "Fraction({0}.item())",
+    "native": "{0}",
+    "numpy": "to_numpy({0})",
+}
 
 
-def _converter(reference: Any, leaf: Any, keeps_native: bool) -> Callable[[Any], Any]:
-    """From a native array to what the eager call gives at the same place."""
+def _kind_of(reference: Any, leaf: Any, value: Any, keeps_native: bool) -> str:
+    """What a result is to become: a key of the table above, with a star where it can be anything but finite."""
     if isinstance(reference, jax.Array) or (reference is None and keeps_native and not isinstance(leaf, JaxArray)):
-        return _as_is
-    if reference is None:
-        return to_numpy
+        return "native"
+    star = "*" if value.dtype.kind in "fc" else ""
     if isinstance(reference, np.ndarray):
-        return _array
+        return "array" + star
     if isinstance(reference, np.generic):
-        return _scalar
+        return "scalar" + star
     if isinstance(reference, Fraction):
-        return lambda value: type(reference)(float(value))
-    return _python_number if isinstance(reference, (float, complex, int)) else to_numpy
+        return "fraction"
+    return ("number" if isinstance(reference, (float, complex, int)) else "numpy") + star
 
 
-def _rebuilder(skeleton: Skeleton, constants: list, places: list, result: Any) -> Callable[[list], Any]:
-    """The operator's result from its converted leaves; the commonest shapes by themselves."""
-    count = len(constants)
-    if len(places) == count:
-        if type(result) is tuple and len(result) == count and all(isinstance(r, (Array, jax.Array)) for r in result):
-            return tuple
-        if count == 1 and isinstance(result, (Array, jax.Array)):
-            return lambda values: values[0]
+def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -> Callable[[list], Any]:
+    """A function from a program's native results to the operator's result, written out as straight-line Python.
 
-    def rebuild(values: list) -> Any:
-        leaves = [c.copy() if isinstance(c, np.ndarray) else c for c in constants]
-        for i, value in zip(places, values, strict=True):
-            leaves[i] = value
-        return skeleton.rebuild(leaves)[0]
+    It looks whether numbers are finite at half the price of np.isfinite: the sum of squares of finite numbers is
+    finite, and when that overflows, each number is looked at. Then it gives _NOT_FINITE.
+    """
+    names: dict[str, Any] = {
+        "asarray": np.asarray,
+        "vdot": np.vdot,
+        "infinite": lambda value: not np.isfinite(value).all(),
+        "Fraction": Fraction,
+        "to_numpy": to_numpy,
+        "skeleton": skeleton,
+        "NOT_FINITE": _NOT_FINITE,
+    }
+    lines, places = [], [i for i, kind in enumerate(kinds) if kind]
+    if places:
+        lines.append(f"{', '.join(f'n{i}' for i in places)}, = natives")
+    for i, kind in enumerate(kinds):
+        if not kind:
+            names[f"c{i}"] = constants[i]
+            lines.append(f"r{i} = c{i}.copy()" if isinstance(constants[i], np.ndarray) else f"r{i} = c{i}")
+            continue
+        lines.append(f"r{i} = {_CONVERSIONS[kind.rstrip('*')].format(f'n{i}')}")
+        if checked and kind.endswith("*"):
+            lines.append(f"s = {f'vdot(r{i}, r{i})' if kind == 'array*' or kind == 'numpy*' else f'r{i}'}")
+            lines.append(f"if not s - s == 0 and infinite(r{i}): return NOT_FINITE")
+    lines.append(f"return {_expression(skeleton.nodes[0] if skeleton.nodes else None, len(kinds), names)}")
+    source = "def finish(natives):\n    " + "\n    ".join(lines)
+    exec(compile(source, "<result of a prepared operator>", "exec"), names)
+    return names["finish"]
 
-    return rebuild
+
+def _expression(node: Any, count: int, names: dict) -> str:
+    """The result's structure as an expression over its leaves; through the skeleton where it is not plain tuples."""
+    if node is None:
+        return "r0"  # a single leaf
+    written = _tuples(node, names)
+    return written or f"skeleton.rebuild([{', '.join(f'r{i}' for i in range(count))}])[0]"
+
+
+def _tuples(node: Any, names: dict) -> str | None:
+    if hasattr(node, "index"):
+        return f"r{node.index}"
+    value = getattr(node, "value", _NOT_FINITE)
+    if not node.numeric:
+        return "None" if value is None else None
+    if not isinstance(value, tuple):
+        return None
+    parts = [_tuples(child, names) for child in node.children]
+    if None in parts:
+        return None
+    if type(value) is tuple:
+        return f"({''.join(f'{p}, ' for p in parts)})"
+    kind = f"T{len(names)}"
+    names[kind] = type(value)
+    return f"{kind}({', '.join(parts)})" if hasattr(type(value), "_fields") else None  # type: ignore[arg-type]

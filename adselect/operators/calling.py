@@ -64,7 +64,7 @@ def resolve(operator: str, f: Any, args: tuple) -> tuple[Backend, tuple]:
     return backend_of(adtype), args
 
 
-def call_user(f: Callable, args: list, kwargs: dict, backend: Backend) -> Any:
+def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) -> Any:
     """``f(*args, **kwargs)``; an error that hides ours is replaced by it, one we can explain gets a note."""
     try:
         return f(*args, **kwargs)
@@ -79,7 +79,51 @@ def call_user(f: Callable, args: list, kwargs: dict, backend: Backend) -> Any:
         raise
 
 
-def _explain(error: Exception, backend: Backend) -> None:
+class FlatCall:
+    """f as a backend sees it: lifted leaves in, ``(outputs, aux)`` out.
+
+    A class and not a closure, so that it can be sent to other processes together with f. ``structure`` is what f
+    returned last, as a skeleton, where that is asked for.
+    """
+
+    __slots__ = ("backend", "f", "kwargs", "skeleton", "structure")
+
+    def __init__(self, f: Callable, skeleton: Skeleton, kwargs: dict, backend: Backend | None):
+        self.f, self.skeleton, self.kwargs, self.backend = f, skeleton, kwargs, backend
+        self.structure: Any = None
+
+    def __call__(self, lifted: list) -> tuple[list, list]:
+        return [call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)], []
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.f, self.skeleton, self.kwargs, None)  # a backend's executor cannot travel
+
+
+class LossCall(FlatCall):
+    """f with auxiliary output: the first entry of a tuple or dict is the loss, the whole of it is auxiliary."""
+
+    __slots__ = ()
+
+    def __call__(self, lifted: list) -> tuple[list, list]:
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        if isinstance(y, (tuple, dict)) and len(y):
+            whole, self.structure = flatten_output(y)
+            return [absorb(next(iter(y.values())) if isinstance(y, dict) else y[0])], whole
+        return [y], []
+
+
+class StructuredCall(FlatCall):
+    """f with all leaves of what it returns."""
+
+    __slots__ = ()
+
+    def __call__(self, lifted: list) -> tuple[list, list]:
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        leaves, self.structure = flatten_output(y)
+        return leaves, []
+
+
+def _explain(error: Exception, backend: Backend | None) -> None:
     explain = getattr(backend, "explain", None)
     note = explain(error) if explain is not None else None
     if note is None and isinstance(error, TypeError) and "UFuncTypeError" in type(error).__name__ + str(type(error).__mro__):
@@ -135,6 +179,13 @@ def check_scalar(y: Any, operator: str, what: str = "f") -> None:
         )
     if dtype in ("object",) or dtype.startswith("<U") or isinstance(y, str):
         raise NotScalarError(f"{operator} needs a real number from {what}, got {y!r}.")
+
+
+def plain_number(y: Any, leaves: list) -> Any:
+    """A value as a Python number where f was given nothing but Python numbers; otherwise as it is."""
+    if type(y) in (np.float64, np.complex128) and all([type(leaf) in (float, int, complex) for leaf in leaves]):
+        return y.item()
+    return y
 
 
 def seed_for(y: Any) -> Any:

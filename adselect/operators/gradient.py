@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
-from ..array import absorb
+import numpy as np
+
 from ..structure import flatten, project
 from .calling import (
-    call_user,
+    FlatCall,
+    LossCall,
+    StructuredCall,
     check_scalar,
-    flatten_output,
+    plain_number,
     plain_seed,
     resolve,
     seed_for,
@@ -50,7 +53,8 @@ def gradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None,
     leaves, skeleton = flatten(args)
 
     def call(lifted: list) -> tuple[list, list]:
-        return [call_user(f, skeleton.rebuild(lifted), kwargs, backend)], []
+        y = call_user(f, skeleton.rebuild(lifted), kwargs, backend)
+        return [absorb(y) if type(y) is np.ndarray else y], []
 
     outputs, _, back = backend.pullback(call, leaves)
     settle_captured(f)
@@ -72,23 +76,13 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
     """
     backend, args = resolve("withgradient", f, args)
     leaves, skeleton = flatten(args)
-    shape: list = []
-
-    def call(lifted: list) -> tuple[list, list]:
-        y = call_user(f, skeleton.rebuild(lifted), kwargs, backend)
-        if isinstance(y, (tuple, dict)) and len(y):
-            whole, structure = flatten_output(y)
-            loss = absorb(next(iter(y.values())) if isinstance(y, dict) else y[0])
-            shape.append((structure, any(leaf is loss for leaf in whole[:1])))
-            return [loss], whole
-        return [y], []
-
+    call = LossCall(f, skeleton, kwargs, backend)
     outputs, aux, back = backend.pullback(call, leaves)
     settle_captured(f)
     y = outputs[0]
     check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
     grads = back([seed_for(y)])
-    value = shape[0][0].rebuild(aux)[0] if shape else y
+    value = shape[0][0].rebuild([plain_number(a, leaves) for a in aux])[0] if shape else plain_number(y, leaves)
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
 
 
@@ -108,16 +102,10 @@ def pullback(f: Callable, /, *args: Any, missing: str = "none", **kwargs: Any) -
     """
     backend, args = resolve("pullback", f, args)
     leaves, skeleton = flatten(args)
-    shape: list = []
-
-    def call(lifted: list) -> tuple[list, list]:
-        y_leaves, y_skeleton = flatten_output(call_user(f, skeleton.rebuild(lifted), kwargs, backend))
-        shape.append(y_skeleton)
-        return y_leaves, []
-
+    call = StructuredCall(f, skeleton, kwargs, backend)
     outputs, _, back = backend.pullback(call, leaves)
     settle_captured(f)
-    structure = shape[0]
+    structure = call.structure
 
     def pull(seed: Any) -> tuple:
         """The cotangents of the arguments for the cotangent ``seed`` of the result."""
@@ -168,11 +156,7 @@ def _match(template: Any, seed: Any, seeds: list, outputs: list, paths: list) ->
 
 def leaf_gradients(backend: Any, f: Callable, skeleton: Any, lifted: list, kwargs: dict, operator: str) -> tuple[Any, list]:
     """``(value, projected gradient per leaf)`` of f at traced leaves: the inner derivative of second order."""
-
-    def call(inner: list) -> tuple[list, list]:
-        return [call_user(f, skeleton.rebuild(inner), kwargs, backend)], []
-
-    outputs, _, back = backend.pullback(call, lifted)
+    outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), lifted)
     check_scalar(outputs[0], operator)
     grads = back([seed_for(outputs[0])])
     return outputs[0], [None if g is None else project(g, leaf) for g, leaf in zip(grads, lifted, strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError
 from ..structure import Const, flatten, is_leaf, is_native, project
-from .calling import resolve, settle_captured, shape_result
+from .calling import plain_number, resolve, settle_captured, shape_result
 from .gradient import leaf_gradients
 from .pushforward import tangent_leaves
 
@@ -73,7 +73,7 @@ def withhessian(f: Callable, /, *args: Any, **kwargs: Any) -> WithHessian:
     second = getattr(backend, "second_difference", None)
     if second is not None and not isinstance(leaves[0], Array):
         value, grad, matrix = second(f, leaves[0], kwargs)
-        return WithHessian(value, project(grad, leaves[0]), _square(matrix, leaves[0]))
+        return WithHessian(plain_number(value, leaves), project(grad, leaves[0]), _square(matrix, leaves[0]))
 
     def call(lifted: list) -> tuple[list, list]:
         value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian")
@@ -86,7 +86,7 @@ def withhessian(f: Callable, /, *args: Any, **kwargs: Any) -> WithHessian:
     n = int(np.prod(shape))
     grad = project(outputs[0] if outputs else np.zeros(shape), leaf)
     columns = [_flat(d[0] if d else None, n) for d in dots]
-    return WithHessian(aux[0], grad, _square(_matrix(columns), leaf))
+    return WithHessian(plain_number(aux[0], leaves), grad, _square(_matrix(columns), leaf))
 
 
 def _flat(column: Any, n: int) -> Any:

@@ -6,7 +6,7 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from ..array import Array, is_traced
+from ..array import Array, absorb, is_traced
 from ..errors import ADSelectTypeError
 from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
 from .calling import call_user, resolve, settle_captured
@@ -54,9 +54,9 @@ def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
     leaves, skeleton = flatten(fixed)
 
     def call(lifted: list) -> tuple[list, list]:
-        from ..array import absorb
-
-        y = absorb(call_user(f, skeleton.rebuild(lifted), kwargs, backend))
+        y = call_user(f, skeleton.rebuild(lifted), kwargs, backend)
+        if isinstance(y, np.ndarray):
+            y = absorb(y)
         if not is_leaf(y) and not isinstance(y, Array):
             raise ADSelectTypeError(
                 f"jacobian needs a number or an array from f, got {type(y).__name__}; use pullback for structured results"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class _Signature:
             if type(leaf) is not kind:
                 return False
             if kind is np.ndarray:
-                if leaf.shape != shape or leaf.dtype is not dtype and leaf.dtype != dtype:
+                if leaf.shape != shape or (leaf.dtype is not dtype and leaf.dtype != dtype):
                     return False
             elif shape is not None and (tuple(leaf.shape) != shape or str(leaf.dtype) != dtype):
                 return False
@@ -142,7 +143,9 @@ def _describe(args: tuple) -> Any:
 class Prepared:
     """What :func:`prepare` returns: call it with new arguments. ``source(prepared)`` shows what is replayed."""
 
-    def __init__(self, operator: Callable, f: Callable, adtype: ADType, args: tuple, options: dict, strict: str, check: str):
+    def __init__(
+        self, operator: Callable, f: Callable, adtype: ADType, args: tuple, options: dict, strict: str, check: str
+    ):
         self.operator, self.f, self.adtype, self.options = operator, f, adtype, options
         self.strict, self.check = strict, check
         self._lock = threading.Lock()
@@ -150,7 +153,7 @@ class Prepared:
 
     def _prepare(self, args: tuple) -> None:
         backend = backend_of(self.adtype)
-        # backend.prepare returns a callable (leaves, args) -> result; leaves are those of all arguments, Const ones too.
+        # backend.prepare returns a callable (leaves, args) -> result; leaves are those of all arguments, also Const.
         maker = getattr(backend, "prepare", None)
         run = maker(self.operator, self.f, args, self.options, self.check) if maker is not None else None
         self._signature = _Signature(bare(args))
@@ -190,8 +193,8 @@ class Prepared:
                 rebuilt = tuple(flatten(plain_args)[1].rebuild(converted))
                 return self._wrapped(rebuilt), converted
         raise PreparationMismatchError(
-            f"{getattr(self.operator, '__name__', 'operator')} was prepared for other arguments ({user_line()}): {what}. "
-            "Prepare again, or pass strict='convert' (dtype and kind) or strict='retrace' to prepare."
+            f"{getattr(self.operator, '__name__', 'operator')} was prepared for other arguments ({user_line()}): "
+            f"{what}. Prepare again, or pass strict='convert' (dtype and kind) or strict='retrace' to prepare."
         )
 
     def _converted(self, leaves: list) -> list | None:

@@ -10,7 +10,7 @@ import numpy as np
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError, ADSelectValueError
 from ..structure import Const, flatten, is_leaf, is_native, project
-from .calling import call_user, flatten_output, resolve, settle_captured, take_adtype
+from .calling import StructuredCall, resolve, settle_captured, take_adtype
 
 __all__ = ["derivative", "pushforward", "second_derivative"]
 
@@ -46,16 +46,10 @@ def pushforward(f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
 
 def push(backend: Any, f: Callable, leaves: list, skeleton: Any, directions: list, kwargs: dict) -> tuple[list, list, Any]:
     """``(output leaves, [their tangents per direction], output skeleton)``."""
-    shape: list = []
-
-    def call(lifted: list) -> tuple[list, list]:
-        y_leaves, structure = flatten_output(call_user(f, skeleton.rebuild(lifted), kwargs, backend))
-        shape.append(structure)
-        return y_leaves, []
-
+    call = StructuredCall(f, skeleton, kwargs, backend)
     outputs, dots, _ = backend.pushforwards(call, leaves, directions)
     settle_captured(f)
-    return outputs, dots, shape[-1]
+    return outputs, dots, call.structure
 
 
 def tangent_leaves(primals: tuple, tangents: tuple, leaves: list, skeleton: Any) -> list:

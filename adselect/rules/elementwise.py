@@ -22,17 +22,18 @@ def _safe(d: Any) -> Any:
 
 
 def _power_base(g: Any, y: Any, a: Any, p: Any) -> Any:
+    # Whole factors are ints: an exact argument (a Fraction) keeps an exact derivative.
     if isinstance(p, (int, float)):
         if p == 2:
-            return g * 2.0 * a
+            return g * 2 * a
         if p == 1:
-            return g * 1.0
+            return g
         if p == 0:
-            return g * 0.0
+            return g * 0
         if p == 0.5:
             return g * 0.5 / y
         if p == 3:
-            return g * 3.0 * a * a
+            return g * 3 * a * a
         return g * p * a ** (p - 1.0 if p < 1 else p - 1)
     flat = np.equal(p, 0)
     return np.where(flat, 0.0, g * p * np.power(a, np.where(flat, 1.0, p - 1.0)))
@@ -91,7 +92,7 @@ for _function, _signs_of in ((np.add, (1, 1)), (np.subtract, (1, -1))):
     RULES[_function].signs = _signs_of  # type: ignore[attr-defined]
     RULES[_function].unstretched.signs = _signs_of  # type: ignore[attr-defined]
 elementwise(np.positive, lambda g, y, x: g)
-elementwise(np.square, lambda g, y, x: g * 2.0 * x)
+elementwise(np.square, lambda g, y, x: g * 2 * x)
 elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, singular=True)
 elementwise(np.cbrt, lambda g, y, x: g / (3 * y * y), singular=True)
 elementwise(np.reciprocal, lambda g, y, x: -g * y * y, singular=True)

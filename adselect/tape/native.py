@@ -7,7 +7,8 @@ code. Programs with arrays stay with NumPy, whose loops are compiled already.
 from __future__ import annotations
 
 import importlib.util
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,9 @@ __all__ = ["compile_natively", "is_scalar_program"]
 def is_scalar_program(replay: Replay, leaves: list) -> bool:
     """Whether the program is arithmetic on floats only: every input a float, no array result, no call of NumPy."""
     scope = replay.function.__globals__
-    arrays = any(isinstance(v, (np.ndarray, np.ufunc)) or getattr(v, "__module__", "") == "numpy" for v in scope.values())
+    arrays = any(
+        isinstance(v, (np.ndarray, np.ufunc)) or getattr(v, "__module__", "") == "numpy" for v in scope.values()
+    )
     return not arrays and not replay.shapes and all(type(leaf) is float for leaf in leaves)
 
 
@@ -32,8 +35,8 @@ def compile_natively(replay: Replay, arguments: list[str]) -> Callable[[list], t
     """
     if importlib.util.find_spec("numba") is None:
         raise BackendNotInstalledError(
-            'AutoTape(native=True) needs the package numba, which is not installed. Type: pip install "adselect[numba]", '
-            "or use AutoTape() for the replay without it."
+            "AutoTape(native=True) needs the package numba, which is not installed. Type: "
+            'pip install "adselect[numba]", or use AutoTape() for the replay without it.'
         )
     import numba
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -140,7 +141,9 @@ def _argument_names(f: Callable, args: tuple, skeleton: Any) -> list[str]:
         parameters = list(inspect.signature(f).parameters.values())[: len(args)]
     except (TypeError, ValueError):
         return names
-    if skeleton.paths == [f"args[{k}]" for k in range(len(parameters))] and all(p.kind == p.POSITIONAL_OR_KEYWORD for p in parameters):
+    if skeleton.paths == [f"args[{k}]" for k in range(len(parameters))] and all(
+        p.kind == p.POSITIONAL_OR_KEYWORD for p in parameters
+    ):
         for k, p in enumerate(parameters):
             if not _RESERVED.fullmatch(p.name) and not hasattr(np, p.name):
                 names[k] = p.name
@@ -168,7 +171,11 @@ class _Variant:
         self.plain = all(e is None for e in self.enter)
 
     def __call__(self, leaves: list) -> Any:
-        inputs = leaves if self.plain else [leaf if e is None else e(leaf) for leaf, e in zip(leaves, self.enter, strict=True)]
+        inputs = (
+            leaves
+            if self.plain
+            else [leaf if e is None else e(leaf) for leaf, e in zip(leaves, self.enter, strict=True)]
+        )
         values = self.run(inputs)
         results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
         return self.shape.rebuild(results)[0]
@@ -178,8 +185,8 @@ class _Variant:
         if difference:
             if _difference(eager(), reference):
                 raise ADSelectValueError(
-                    "f gives different results for the same arguments: does it draw random numbers or change state? Pass "
-                    "random numbers in as an argument, or call the operator unprepared."
+                    "f gives different results for the same arguments: does it draw random numbers or change state? "
+                    "Pass random numbers in as an argument, or call the operator unprepared."
                 )
             raise NotReplayable(f"a replay at the prepared point differs from the eager result: {difference}")
 
@@ -196,7 +203,7 @@ def _entry(leaf: Any) -> Callable | None:
     return None if kind is float else enter
 
 
-class _NotFinite(ValueError):
+class _NotFinite(ValueError):  # noqa: N818 - a signal, not an error
     """A result that is not finite: the eager pass with strong zeros decides."""
 
 
@@ -205,7 +212,7 @@ def _finisher(expected: Any) -> Callable:
     kind = type(expected)
     if kind is np.ndarray:
         dtype, shape = expected.dtype, expected.shape
-        reduce, isfinite, all_ = np.add.reduce, np.isfinite, np.logical_and.reduce
+        isfinite, all_ = np.isfinite, np.logical_and.reduce
         exact = dtype.kind not in "fc"
 
         def finish_array(value: Any) -> Any:
@@ -256,5 +263,7 @@ def _difference(result: Any, reference: Any) -> str:
         with np.errstate(invalid="ignore"):
             off = np.where(np.isfinite(y) | np.isfinite(x), np.abs(x - y), 0.0)
         if not np.all(off <= tolerance):
-            return f"{path.replace('args', 'result', 1)} is off by {np.nanmax(off):.3g} where the values reach {scale:.3g}"
+            return (
+                f"{path.replace('args', 'result', 1)} is off by {np.nanmax(off):.3g} where the values reach {scale:.3g}"
+            )
     return ""

@@ -1,9 +1,9 @@
 """Tracing a computation for replay: every NumPy call is written down, whatever it computes.
 
-A :class:`ProgramArray` carries a concrete value and stands for one instruction of a :class:`Program`. Unlike the tape it
-records comparisons, masks and index arrays too, since a replay must compute them anew; where the traced code turns a
-value into a Python bool or int, the program remembers it as a *guard*, checked on every replay. What cannot be replayed
-raises :class:`NotReplayable`, and the caller stays with the eager tape.
+A :class:`ProgramArray` carries a concrete value and stands for one instruction of a :class:`Program`. Unlike the
+tape it records comparisons, masks and index arrays too, since a replay must compute them anew; where the traced code
+turns a value into a Python bool or int, the program remembers it as a *guard*, checked on every replay. What cannot be
+replayed raises :class:`NotReplayable`, and the caller stays with the eager tape.
 
 Instructions are simplified while they are written (common subexpressions, constants, signs), so that what the optimiser
 sees is already small.
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import operator
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ from .trace import _LEVELS
 __all__ = ["Instruction", "NotReplayable", "Program", "ProgramArray"]
 
 
-class NotReplayable(ADSelectError):
+class NotReplayable(ADSelectError):  # noqa: N818 - a verdict on the traced code, not a mistake in it
     """The traced code did something that straight-line code cannot repeat; the message says what."""
 
 
@@ -38,7 +39,8 @@ class Instruction:
     __slots__ = ("args", "dtype", "function", "kwargs", "line", "number", "scalar", "shape")
 
     def __init__(self, number: int, function: Any, args: tuple, kwargs: dict, value: Any, line: str):
-        self.number, self.function, self.args, self.kwargs, self.line = number, function, args, kwargs, line
+        self.number, self.function, self.kwargs, self.line = number, function, kwargs, line
+        self.args: tuple[Any, ...] = args
         self.shape = np.shape(value)
         self.dtype = getattr(value, "dtype", None) or np.result_type(value)
         self.scalar = not isinstance(value, np.ndarray)
@@ -48,7 +50,7 @@ class Instruction:
         return f"v{self.number} = {name}{self.args} {self.kwargs or ''} : {self.dtype}{list(self.shape)}"
 
 
-def CONSTANT(value: Any) -> Any:  # noqa: N802 - stands in a table of functions
+def CONSTANT(value: Any) -> Any:
     """The function of an instruction that is a constant."""
     return value
 
@@ -211,7 +213,11 @@ class Program:
 
     def _key(self, function: Any, refs: tuple, options: dict) -> Any:
         try:
-            key = (function, tuple([self._part(r) for r in refs]), tuple([(k, self._part(v)) for k, v in options.items()]))
+            key = (
+                function,
+                tuple([self._part(r) for r in refs]),
+                tuple([(k, self._part(v)) for k, v in options.items()]),
+            )
             hash(key)
         except TypeError:
             return None
@@ -290,7 +296,12 @@ class ProgramArray(Array):
         if not self.program.open:
             strip = lambda v: v.concrete if type(v) is ProgramArray and not v.program.open else v
             return dispatch(function, tuple([strip(a) for a in args]), {k: strip(v) for k, v in kwargs.items()})
-        if function not in RULES and function not in NO_DERIVATIVE and function in COMPOSITES and function not in _ATOMS:
+        if (
+            function not in RULES
+            and function not in NO_DERIVATIVE
+            and function in COMPOSITES
+            and function not in _ATOMS
+        ):
             return COMPOSITES[function](*args, **kwargs)
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
@@ -352,7 +363,19 @@ class ProgramArray(Array):
 _ATOMS = frozenset(
     {
         *(np.where, np.clip, np.concatenate, np.stack, np.take, np.take_along_axis, np.sort, np.flip, np.roll, np.tile),
-        *(spread, np.repeat, np.diagonal, np.tril, np.triu, np.outer, np.swapaxes, np.moveaxis, np.ravel, np.diag, np.trace),
+        *(
+            spread,
+            np.repeat,
+            np.diagonal,
+            np.tril,
+            np.triu,
+            np.outer,
+            np.swapaxes,
+            np.moveaxis,
+            np.ravel,
+            np.diag,
+            np.trace,
+        ),
     }
 )
 _PLAIN_FORMS: dict[Any, Any] = {}
@@ -364,15 +387,13 @@ def _wrap(program: Program, number: int, value: Any) -> ProgramArray:
     return array
 
 
-# -- simplification while writing ----------------------------------------------------------------------------------------
-
-
+# -- simplification while writing --------------------------------------------------------------------------------------
 
 
 def _same(program: Program, ref: Ref, other: Any) -> bool:
     """Whether ref has the shape and dtype that an operation of it with the scalar constant other gives."""
     dtype = program.instructions[ref.number].dtype
-    return dtype == np.float64 or dtype == np.float32 and type(other) is float
+    return dtype == np.float64 or (dtype == np.float32 and type(other) is float)
 
 
 def _of(program: Program, spec: Any, function: Any) -> Instruction | None:
@@ -413,7 +434,11 @@ def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> An
                     return _simplify(program, np.multiply, (x, c * k), {}) or (np.multiply, (x, c * k), {})
             inner = _of(program, a, np.negative)
             if inner is not None:
-                return _simplify(program, np.multiply, (inner.args[0], -c), {}) or (np.multiply, (inner.args[0], -c), {})
+                return _simplify(program, np.multiply, (inner.args[0], -c), {}) or (
+                    np.multiply,
+                    (inner.args[0], -c),
+                    {},
+                )
         if type(a) is Ref and type(b) is Ref and a == b:
             return np.square, (a,), {}
     elif function is np.negative:
@@ -454,7 +479,11 @@ def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> An
             return refs[0]
     elif function is np.power:
         p = program.number(refs[1])
-        if type(refs[0]) is Ref and program.instructions[refs[0].number].dtype.kind == "f" and type(refs[1]) in (int, float):
+        if (
+            type(refs[0]) is Ref
+            and program.instructions[refs[0].number].dtype.kind == "f"
+            and type(refs[1]) in (int, float)
+        ):
             if p == 2:
                 return np.square, (refs[0],), {}
             if p == 1:
@@ -477,12 +506,16 @@ def _install() -> None:
                 return NotImplemented
             if isinstance(other, (list, tuple)):
                 other = np.asarray(other)
-            return self.program.call(function, (self, other), {}) if self.program.open else function(self.concrete, other)
+            return (
+                self.program.call(function, (self, other), {}) if self.program.open else function(self.concrete, other)
+            )
 
         def backward(self: ProgramArray, other: Any) -> Any:
             if isinstance(other, (list, tuple)):
                 other = np.asarray(other)
-            return self.program.call(function, (other, self), {}) if self.program.open else function(other, self.concrete)
+            return (
+                self.program.call(function, (other, self), {}) if self.program.open else function(other, self.concrete)
+            )
 
         return forward, backward
 

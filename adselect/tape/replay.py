@@ -2,15 +2,16 @@
 
 ``compile_program`` takes the instructions of a :class:`~adselect.tape.program.Program` and writes one Python function:
 dead code is dropped, views and scalars become plain expressions, every array result gets a buffer from a pool by
-liveness, ``out`` is passed by position, results that the caller keeps are always fresh. Guards sit where the traced code
-looked at a value; a failed one raises :class:`GuardFailed`, and the caller traces again.
+liveness, ``out`` is passed by position, results that the caller keeps are always fresh. Guards sit where the traced
+code looked at a value; a failed one raises :class:`GuardFailed`, and the caller traces again.
 """
 
 from __future__ import annotations
 
 import math
 import operator
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ _SCALAR_INFIX = _INFIX | {
     np.equal: "==",
     np.not_equal: "!=",
 }
-# NumPy's functions of one float64 with the same meaning in math; where math raises, the replay is given up for the call.
+# NumPy's functions of floats with the same meaning in math; where math raises, the replay is given up for that call.
 _MATH = {
     np.exp: "exp",
     np.expm1: "expm1",
@@ -62,7 +63,21 @@ _MATH = {
     np.fabs: "fabs",
     np.absolute: "fabs",
 }
-_VIEWS = frozenset({np.reshape, np.transpose, np.broadcast_to, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.real, np.imag, np.ravel, np.diagonal})
+_VIEWS = frozenset(
+    {
+        np.reshape,
+        np.transpose,
+        np.broadcast_to,
+        np.swapaxes,
+        np.moveaxis,
+        np.expand_dims,
+        np.squeeze,
+        np.real,
+        np.imag,
+        np.ravel,
+        np.diagonal,
+    }
+)
 _FLOAT = np.dtype(np.float64)
 # Blocking pays from about eight operations on arrays that do not fit the second-level cache.
 _BLOCK_OPERATIONS = 8
@@ -134,7 +149,11 @@ class _Writer:
         self.counts: dict[int, int] = {}
         self.kept: set[int] = set()
         self.folded: dict[int, tuple] = {}
-        self.scalars = all(i.dtype.kind in "biu" or i.dtype == _FLOAT for i in self.instructions if i.shape == () and i.function is not None)
+        self.scalars = all(
+            i.dtype.kind in "biu" or i.dtype == _FLOAT
+            for i in self.instructions
+            if i.shape == () and i.function is not None
+        )
         self.float32 = any(i.dtype in (np.float32, np.complex64, np.float16) for i in self.instructions)
 
     # -- analysis ----------------------------------------------------------------------------------------------------
@@ -162,14 +181,28 @@ class _Writer:
         absorbed: set[int] = set()
         for n in live:
             i = self.instructions[n]
-            if i.function is np.sum and not i.kwargs.get("keepdims") and i.kwargs.get("axis", i.args[1] if len(i.args) > 1 else None) is None and len(i.args) <= 2 and set(i.kwargs) <= {"axis", "keepdims"}:
+            if (
+                i.function is np.sum
+                and not i.kwargs.get("keepdims")
+                and i.kwargs.get("axis", i.args[1] if len(i.args) > 1 else None) is None
+                and len(i.args) <= 2
+                and set(i.kwargs) <= {"axis", "keepdims"}
+            ):
                 inner = i.args[0]
                 if type(inner) is Ref and self.counts.get(inner.number) == 1:
                     source = self.instructions[inner.number]
-                    if source.function is np.square and source.dtype == _FLOAT and self._array(source.args[0], source.shape):
+                    if (
+                        source.function is np.square
+                        and source.dtype == _FLOAT
+                        and self._array(source.args[0], source.shape)
+                    ):
                         self.folded[n] = ("dot", source.args[0], source.args[0])
                         absorbed.add(inner.number)
-                    elif source.function is np.multiply and source.dtype == _FLOAT and all(self._array(a, source.shape) for a in source.args):
+                    elif (
+                        source.function is np.multiply
+                        and source.dtype == _FLOAT
+                        and all(self._array(a, source.shape) for a in source.args)
+                    ):
                         self.folded[n] = ("dot", *source.args)
                         absorbed.add(inner.number)
             elif i.function is np.add and i.shape:
@@ -180,7 +213,7 @@ class _Writer:
                             self.folded[n] = ("onto", dense, source)
                             absorbed.add(sparse.number)
                             break
-        # A fold moves the use of the inner operands to the outer instruction; nothing in between may depend on the inner.
+        # A fold moves the use of the inner operands to the outer instruction; nothing in between depends on the inner.
         return [n for n in live if n not in absorbed]
 
     def _array(self, spec: Any, shape: tuple) -> bool:
@@ -230,7 +263,7 @@ class _Writer:
         kind = type(value)
         if kind in (int, bool, str) or value is None or value is Ellipsis:
             return repr(value)
-        if kind is float or kind is np.float64 and not self.float32:
+        if kind is float or (kind is np.float64 and not self.float32):
             return repr(float(value)) if math.isfinite(value) else self._named(float(value))
         if kind is tuple:
             return "(" + "".join(self.spec(v) + ", " for v in value) + ")"
@@ -376,8 +409,8 @@ class _Writer:
         found: dict[int, int] = {}
         start, shape, members = 0, None, set()
         for position in range(len(live) + 1):
-            n = live[position] if position < len(live) else None
-            usable = n is not None and n not in guards
+            n = live[position] if position < len(live) else -1
+            usable = n >= 0 and n not in guards
             if usable and self._fits_block(n, shape, members):
                 if shape is None:
                     start, shape = position, self._summed_shape(n)
@@ -421,11 +454,11 @@ class _Writer:
             operands, own = i.args, i.shape
         else:
             return False
-        if not own or math.prod(own) < _BLOCK_ENTRIES or shape is not None and own != shape:
+        if not own or math.prod(own) < _BLOCK_ENTRIES or (shape is not None and own != shape):
             return False
         for spec in operands:
             their = self._shape(spec)
-            if their and (their != own or type(spec) is not Ref and not isinstance(spec, np.ndarray)):
+            if their and (their != own or (type(spec) is not Ref and not isinstance(spec, np.ndarray))):
                 return False
             if not their and type(spec) is Ref and spec.number in members:
                 return False  # a sum of this run: not known before its end
@@ -460,7 +493,7 @@ class _Writer:
             if type(spec) is Ref and spec.number in held:
                 return held[spec.number]
             if not self._shape(spec):
-                return self._zero_d(float(spec)) if type(spec) in (int, float) else self.spec(spec)
+                return self._zero_d(float(spec)) if isinstance(spec, (int, float)) else self.spec(spec)
             text = self.spec(spec)
             if text not in pieces:
                 pieces[text] = f"p{len(pieces)}"
@@ -482,7 +515,9 @@ class _Writer:
                     body.append(f"v{n} += add_reduce({piece(i.args[0])}, None)")
             else:
                 operands = [piece(a) for a in i.args]
-                reusable = [m for m in set(self.operands(n)) if last.get(m) == k and held.get(m) in blocks and m not in later]
+                reusable = [
+                    m for m in set(self.operands(n)) if last.get(m) == k and held.get(m) in blocks and m not in later
+                ]
                 if n in later:
                     before = len(self.lines)
                     self.place[n] = self._fresh(n, i, start)
@@ -506,7 +541,7 @@ class _Writer:
             for m in set(self.operands(n)):
                 if last.get(m) == k and m in held and held[m] in blocks and m != n:
                     free.append(held.pop(m))
-        for k, block in enumerate(blocks):
+        for block in blocks:
             name = f"b{len(self.shapes)}"
             self.shapes.append(((rows, *shape[1:]), _FLOAT))
             head.append(f"{block} = {name}")
@@ -527,7 +562,13 @@ class _Writer:
         for value in guards.get(n, ()):
             self.constants["GuardFailed"] = GuardFailed
             expression = self.place[n]
-            test = f"not {expression}" if value is True else expression if value is False else f"{expression} != {self.constant(value)}"
+            test = (
+                f"not {expression}"
+                if value is True
+                else expression
+                if value is False
+                else f"{expression} != {self.constant(value)}"
+            )
             self.lines.append(f"if {test}: raise GuardFailed")
 
     def _returned(self) -> str:
@@ -557,7 +598,9 @@ class _Writer:
             pass
         elif i.function is operator.getitem:
             self.lines.append(f"{v} = {self.spec(i.args[0])}[{self.index(i.args[1])}]")
-        elif isinstance(i.function, np.ufunc) and i.function.nout == 1 and i.function.signature is None and not i.kwargs:
+        elif (
+            isinstance(i.function, np.ufunc) and i.function.nout == 1 and i.function.signature is None and not i.kwargs
+        ):
             text = ", ".join(self.operand(a, i) for a in i.args)
             if i.scalar:
                 self.lines.append(f"{v} = {self.function(i.function)}({text})")
@@ -688,7 +731,9 @@ class _Writer:
             self.lines.append(f"{v} = {out}")
         return v
 
-    def _write_scatter(self, n: int, i: Instruction, position: int, dense: Any, source: Instruction | None = None) -> None:
+    def _write_scatter(
+        self, n: int, i: Instruction, position: int, dense: Any, source: Instruction | None = None
+    ) -> None:
         source = source or i
         parts, indices = list(source.args), source.kwargs["indices"]
         if not i.shape:
@@ -696,7 +741,12 @@ class _Writer:
         taken = None
         if dense is not None and type(dense) is Ref:
             owner = dense.number
-            if self.root.get(owner) == owner and owner in self.buffer and self.last[owner] == position and self.last.get(n, -1) < len(self.order):
+            if (
+                self.root.get(owner) == owner
+                and owner in self.buffer
+                and self.last[owner] == position
+                and self.last.get(n, -1) < len(self.order)
+            ):
                 if not any(self.root.get(m) == owner for m in _uses(source)):
                     taken = self.buffer.pop(owner)
                     self.buffer[n] = taken
@@ -717,7 +767,7 @@ class _Writer:
                         self.lines.append(f"{v}[{rest}] = 0.0")
                     parts, indices = parts[1:], indices[1:]
         for part, index in zip(parts, indices, strict=True):
-            if _basic(index) or type(index) is np.ndarray and index.dtype == bool:
+            if _basic(index) or (type(index) is np.ndarray and index.dtype == bool):
                 self.lines.append(f"{v}[{self.index(index)}] += {self.spec(part)}")
             else:
                 self.constants["add_at"] = np.add.at
@@ -773,7 +823,7 @@ def _basic(index: Any) -> bool:
 
 
 def _basic_part(i: Any) -> bool:
-    return i is None or i is Ellipsis or isinstance(i, (slice, int, np.integer)) and not isinstance(i, bool)
+    return i is None or i is Ellipsis or (isinstance(i, (slice, int, np.integer)) and not isinstance(i, bool))
 
 
 def compile_program(program: Program, outputs: list, name: str, arguments: list[str]) -> Replay:

@@ -34,8 +34,8 @@ def pull_back(
     """Cotangents of the first ``n_leaves`` places, given the cotangents ``seeds`` of some places below n.
 
     values are the leaves' values. With consume the records are freed on the way back; the result is then None where a
-    second, careful pass would be needed. An entry is None where no seed depends on the leaf. When a result is not finite the
-    pass is run again with strong zeros: a cotangent of 0 contributes 0, even through an infinite derivative.
+    second, careful pass would be needed. An entry is None where no seed depends on the leaf. When a result is not
+    finite the pass is run again with strong zeros: a cotangent of 0 contributes 0, even through an infinite derivative.
     """
     # A singular branch that is not taken divides by zero on the way back; what matters is judged by the result.
     with np.errstate(all="ignore"):
@@ -130,7 +130,9 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
             if parents[1] >= 0:
                 _add(bars, owned, parents[1], value_bar)
             continue
-        if strong and not np.any(np.not_equal(plain(g), 0) if not isinstance(g, list) else [np.any(plain(v)) for v in g]):
+        if strong and not np.any(
+            np.not_equal(plain(g), 0) if not isinstance(g, list) else [np.any(plain(v)) for v in g]
+        ):
             for i, p in enumerate(parents):
                 if p >= 0:
                     with np.errstate(all="ignore"):

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 import operator
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,10 @@ class Trace:
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, self, place
         if type(y) in (tuple, list) or isinstance(y, tuple):
-            items = [self.record(ITEM, (place,), item, (y, i), _EMPTY) if _differentiable(item) else item for i, item in enumerate(y)]
+            items = [
+                self.record(ITEM, (place,), item, (y, i), _EMPTY) if _differentiable(item) else item
+                for i, item in enumerate(y)
+            ]
             return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
         return array
 
@@ -95,7 +99,7 @@ class Trace:
         """The same for an index: arrays in it are kept."""
         if type(index) is np.ndarray:
             return self.keep(index)
-        if type(index) is tuple and any([type(i) is np.ndarray for i in index]):
+        if type(index) is tuple and any(type(i) is np.ndarray for i in index):
             return tuple([self.keep(i) if type(i) is np.ndarray else i for i in index])
         return index
 
@@ -121,9 +125,9 @@ def _fingerprint(array: np.ndarray) -> int:
 
 def _overwritten(array: np.ndarray) -> TracedValueError:
     return TracedValueError(
-        f"a plain array of shape {array.shape} was written to after a traced operation had used it ({user_line()}); the "
-        "derivative needs the values it had. Use a new array for each step (y = a * b instead of np.multiply(a, b, out=y)), "
-        "or pass np.copy(array) to the operation."
+        f"a plain array of shape {array.shape} was written to after a traced operation had used it ({user_line()}); "
+        "the derivative needs the values it had. Use a new array for each step (y = a * b instead of "
+        "np.multiply(a, b, out=y)), or pass np.copy(array) to the operation."
     )
 
 
@@ -269,8 +273,10 @@ def _value(a: Any, trace: Any) -> Any:
     """a without this trace; lists are looked into."""
     if isinstance(a, EngineArray) and a._trace is trace:
         return a.value
-    if type(a) in (list, tuple):
-        return type(a)([_value(v, trace) for v in a])
+    if type(a) is list:
+        return [_value(v, trace) for v in a]
+    if type(a) is tuple:
+        return tuple([_value(v, trace) for v in a])
     if type(a) is np.ndarray and a.dtype == object:
         return _value(absorb(a), trace)
     return a
@@ -315,14 +321,14 @@ class TapeArray(EngineArray):
                     kind = type(a)
                     if kind is TapeArray and a._trace is trace:
                         p, a = a.place, a.value
-                    elif kind not in _PLAIN or kind is np.ndarray and a.dtype == object:
+                    elif kind not in _PLAIN or (kind is np.ndarray and a.dtype == object):
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     elif kind is np.ndarray:
                         a = trace.keep(a)
                     kind = type(b)
                     if kind is TapeArray and b._trace is trace:
                         q, b = b.place, b.value
-                    elif kind not in _PLAIN or kind is np.ndarray and b.dtype == object:
+                    elif kind not in _PLAIN or (kind is np.ndarray and b.dtype == object):
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     elif kind is np.ndarray:
                         b = trace.keep(b)
@@ -337,8 +343,10 @@ class TapeArray(EngineArray):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if args and args[0] is self and function in _SIMPLE:
             trace = self._trace
-            if trace.open and all([type(a) in _OPTIONS for a in args[1:]]) and all(
-                [type(v) in _OPTIONS for v in kwargs.values()]
+            if (
+                trace.open
+                and all([type(a) in _OPTIONS for a in args[1:]])
+                and all([type(v) in _OPTIONS for v in kwargs.values()])
             ):
                 rule = RULES[function]
                 x = self.value
