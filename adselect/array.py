@@ -356,7 +356,9 @@ class Array:
             link_view(self, result, read, write)
         return result
 
-    def astype(self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True) -> Any:
+    def astype(
+        self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
+    ) -> Any:
         return dispatch(np.astype, (self, np.dtype(dtype)), {})
 
     def copy(self, order: str = "C") -> Any:
@@ -448,8 +450,15 @@ def _as_tuple(value: Any) -> tuple:
 def is_basic(index: Any) -> bool:
     """Whether NumPy would return a view for this index."""
     if type(index) is tuple:
-        return all(i is None or i is Ellipsis or isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool) for i in index)
-    return index is None or index is Ellipsis or (isinstance(index, (int, slice, np.integer)) and not isinstance(index, bool))
+        return all(
+            i is None or i is Ellipsis or isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool)
+            for i in index
+        )
+    return (
+        index is None
+        or index is Ellipsis
+        or (isinstance(index, (int, slice, np.integer)) and not isinstance(index, bool))
+    )
 
 
 def covers_all(index: Any) -> bool:
@@ -517,7 +526,12 @@ def absorb(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         if value.dtype == object and any(isinstance(v, Array) for v in value.flat):
             items = list(value.flat)
-            stacked = np.stack([v if isinstance(v, Array) else np.asarray(v, dtype=float if not isinstance(v, complex) else complex) for v in items])
+            stacked = np.stack(
+                [
+                    v if isinstance(v, Array) else np.asarray(v, dtype=float if not isinstance(v, complex) else complex)
+                    for v in items
+                ]
+            )
             return stacked.reshape(value.shape) if value.shape != stacked.shape else stacked
         return value
     if type(value) in (list, tuple) and is_traced(value):

@@ -67,12 +67,19 @@ def replay(problem: Problem) -> Callable:
     return lambda: prepared(*args)
 
 
+def native(problem: Problem) -> Callable:
+    """The replay compiled by numba, for programs on numbers."""
+    if any(isinstance(x, np.ndarray) for x in problem.args):
+        raise DeclinedError("only programs on numbers are compiled")
+    return prepared(ad.AutoTape(native=True))(problem)
+
+
 def prepared(adtype: ad.ADType) -> Callable[[Problem], Callable]:
     """adselect's operator, prepared for a framework."""
 
     def contestant(problem: Problem) -> Callable:
         f, args = problem.make(np), problem.args
-        ready = ad.prepare(ad.withgradient, f, adtype, *args)
+        ready = ad.prepare(ad.withgradient, f, adtype, *args, check="never")
         return lambda: ready(*args)
 
     return contestant
@@ -166,6 +173,7 @@ CONTESTANTS: dict[str, tuple[str, Callable[[Problem], Callable]]] = {
     "hand": ("by hand", hand),
     "tape": ("AutoTape", operator(ad.AutoTape())),
     "replay": ("AutoTape, prepared", replay),
+    "native": ("AutoTape(native=True), prepared", native),
     "forward": ("AutoForward", forward),
     "autograd": ("autograd", autograd),
     "torch": ("torch", torch),

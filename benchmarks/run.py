@@ -39,6 +39,7 @@ PAIRS = (
     ("torch", "replay"),
     ("jax", "replay"),
     ("scan", "replay"),
+    ("replay", "native"),
     ("tape", "primal"),
     ("replay", "primal"),
     ("replay", "hand"),
@@ -256,6 +257,8 @@ def report(result: dict[str, Any]) -> str:
     if body:
         title = "### Ratios: geometric mean (least–most) per class\n\n"
         parts.append(title + _markdown(["ratio of times", *CLASSES], body))
+    # Who was timed nowhere needs no column.
+    names = [n for n in names if any(r["contestant"] == n and r["seconds"] for r in rows)]
     first = [n for n in names if n not in ("primal", "hand", "forward")]
     parts.append(
         "### Time to the first gradient, in ms (frameworks loaded; tracing and compiling included)\n\n"
@@ -280,7 +283,7 @@ def report(result: dict[str, Any]) -> str:
     noted = dict.fromkeys(
         f"* {r['problem']}, {_label(r['contestant'])}: {r['status']}: {r['reason']}"
         for r in rows
-        if r["status"] != "ok" and r["contestant"] not in ("hand", "forward", "scan")
+        if r["status"] != "ok" and r["contestant"] not in ("hand", "forward", "scan", "native")
     )
     if noted:
         parts.append("### Who is missing where\n\n" + "\n".join(noted))

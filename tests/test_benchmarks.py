@@ -27,6 +27,7 @@ PACKAGES = {
     "torch": "torch",
     "jax": "jax",
     "scan": "jax",
+    "native": "numba",
     "autojax": "jax",
     "autotorch": "torch",
 }
@@ -188,7 +189,7 @@ def small(script):
 def test_every_contestant_agrees(script):
     names = [n for n in script.CONTESTANTS if present(n)]
     # One problem for those that compile; the others take part in all of them.
-    slow = {"jax", "autojax"}
+    slow = {"jax", "scan", "native", "autojax"}
     for problem in small(script):
         chosen = [n for n in names if n not in slow or problem.family == "rosenbrock"]
         with warnings.catch_warnings():

@@ -107,9 +107,11 @@ def _listed(a: Any) -> Any:
 
 
 def _of_list(function: Callable) -> Callable:
+    nested = function is jnp.block  # its lists are rows, not arrays
+
     def call(arrays: Any, *args: Any, casting: Any = None, **kwargs: Any) -> Any:
         if isinstance(arrays, (list, tuple)):
-            items = [a if hasattr(a, "dtype") or isinstance(a, list) else jnp.asarray(a) for a in arrays]
+            items = [a if hasattr(a, "dtype") or nested and isinstance(a, list) else jnp.asarray(a) for a in arrays]
             arrays = list(_like_numpy(items))
         return function(arrays, *args, **kwargs)
 

@@ -410,6 +410,11 @@ def _notice_captured() -> None:
         calls[-1].captured = True
 
 
+def calls_in_progress(create: bool = False) -> list:
+    """The calls of f under way on this thread, the innermost last."""
+    return _LOCAL.__dict__.setdefault("calls", []) if create else getattr(_LOCAL, "calls", [])
+
+
 class _Guard(TorchFunctionMode):
     """While f works on torch tensors: refuse what reads one as a Python number, which would cut the derivative.
 
@@ -1030,6 +1035,12 @@ class TorchBackend(Backend):
         recorded = _Call(self, call, leaves)
         outputs, aux = recorded.results()
         return outputs, recorded.pushforwards(directions), aux
+
+    def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
+        """A shorter way for many calls, or None where there is none."""
+        from .torch_prepared import prepare_gradient
+
+        return prepare_gradient(self, operator, f, args, options)
 
     def explain(self, exception: BaseException) -> str | None:
         """The sentence to add to an error that ``AutoTorch(face="native")`` would cure, else None.

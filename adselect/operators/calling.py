@@ -93,7 +93,8 @@ class FlatCall:
         self.structure: Any = None
 
     def __call__(self, lifted: list) -> tuple[list, list]:
-        return [call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)], []
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        return [absorb(y) if type(y) is np.ndarray else y], []
 
     def __reduce__(self) -> tuple:
         return type(self), (self.f, self.skeleton, self.kwargs, None)  # a backend's executor cannot travel
@@ -109,6 +110,22 @@ class LossCall(FlatCall):
         if isinstance(y, (tuple, dict)) and len(y):
             whole, self.structure = flatten_output(y)
             return [absorb(next(iter(y.values())) if isinstance(y, dict) else y[0])], whole
+        return [y], []
+
+
+class ArrayCall(FlatCall):
+    """f for which only a number or an array will do."""
+
+    __slots__ = ()
+
+    def __call__(self, lifted: list) -> tuple[list, list]:
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        if isinstance(y, np.ndarray):
+            y = absorb(y)
+        if not is_leaf(y) and not isinstance(y, Array):
+            raise ADSelectTypeError(
+                f"jacobian needs a number or an array from f, got {type(y).__name__}; use pullback for structured results"
+            )
         return [y], []
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
-import numpy as np
-
 from ..structure import flatten, project
 from .calling import (
     FlatCall,
@@ -51,12 +49,7 @@ def gradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None,
     """
     backend, args = resolve("gradient", f, args)
     leaves, skeleton = flatten(args)
-
-    def call(lifted: list) -> tuple[list, list]:
-        y = call_user(f, skeleton.rebuild(lifted), kwargs, backend)
-        return [absorb(y) if type(y) is np.ndarray else y], []
-
-    outputs, _, back = backend.pullback(call, leaves)
+    outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
     settle_captured(f)
     y = outputs[0]
     check_scalar(y, "gradient")
@@ -82,7 +75,10 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
     y = outputs[0]
     check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
     grads = back([seed_for(y)])
-    value = shape[0][0].rebuild([plain_number(a, leaves) for a in aux])[0] if shape else plain_number(y, leaves)
+    if call.structure is None:
+        value = plain_number(y, leaves)
+    else:
+        value = call.structure.rebuild([plain_number(a, leaves) for a in aux])[0]
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
 
 

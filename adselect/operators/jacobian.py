@@ -6,10 +6,9 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from ..array import Array, absorb, is_traced
-from ..errors import ADSelectTypeError
+from ..array import Array, is_traced
 from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
-from .calling import call_user, resolve, settle_captured
+from .calling import ArrayCall, resolve, settle_captured
 
 __all__ = ["WithJacobian", "jacobian", "withjacobian"]
 
@@ -52,18 +51,7 @@ def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
     places = [not isinstance(a, Const) and is_leaf(a) for a in args]
     fixed = tuple([a if numeric else a if isinstance(a, Const) else Const(a) for a, numeric in zip(args, places, strict=True)])
     leaves, skeleton = flatten(fixed)
-
-    def call(lifted: list) -> tuple[list, list]:
-        y = call_user(f, skeleton.rebuild(lifted), kwargs, backend)
-        if isinstance(y, np.ndarray):
-            y = absorb(y)
-        if not is_leaf(y) and not isinstance(y, Array):
-            raise ADSelectTypeError(
-                f"jacobian needs a number or an array from f, got {type(y).__name__}; use pullback for structured results"
-            )
-        return [y], []
-
-    outputs, matrix = backend.linearized_matrix(call, leaves)
+    outputs, matrix = backend.linearized_matrix(ArrayCall(f, skeleton, kwargs, backend), leaves)
     settle_captured(f)
     columns = iter([_shaped(block, leaf) for block, leaf in zip(matrix, leaves, strict=True)])
     return WithJacobian(outputs[0], tuple([next(columns) if numeric else None for numeric in places]))

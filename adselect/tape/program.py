@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class Instruction:
 
     def __init__(self, number: int, function: Any, args: tuple, kwargs: dict, value: Any, line: str):
         self.number, self.function, self.kwargs, self.line = number, function, kwargs, line
-        self.args: tuple[Any, ...] = args
+        self.args: Sequence[Any] = args
         self.shape = np.shape(value)
         self.dtype = getattr(value, "dtype", None) or np.result_type(value)
         self.scalar = not isinstance(value, np.ndarray)

@@ -1,0 +1,255 @@
+"""Prepared gradients on PyTorch: one run of f, one backward pass, and nothing that preparation can settle beforehand.
+
+``AutoTorch(compile=True)`` traces f and its backward pass once, as ``jax.jit`` does, and gives the graph to
+torch.compile: without Python, and so without branches that depend on values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..array import absorb
+from ..errors import ADSelectError, UnsupportedError, user_line
+from ..structure import Const, flatten
+from .torch_ import (
+    TorchArray,
+    _any_nan,
+    _close_block,
+    _in_transform,
+    _open_block,
+    _places_reached,
+    _reachable,
+    _strong_zeros,
+    calls_in_progress,
+)
+
+__all__ = ["CompiledGradient", "LeanGradient", "prepare_gradient"]
+
+_REAL = (np.dtype(np.float64), np.dtype(np.float32))
+
+
+def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple, options: dict) -> Callable | None:
+    """A short way to ``operator(f, adtype, *args, **options)``, or None where the plain call is the way.
+
+    Short ways exist for gradient and withgradient of real NumPy arguments.
+    """
+    name = getattr(operator, "__name__", "")
+    if backend.adtype.compile and name not in ("gradient", "withgradient"):
+        raise UnsupportedError(
+            f"AutoTorch(compile=True) compiles prepared gradient and withgradient, not {name} ({user_line()}). Use "
+            "AutoTorch() for it, or AutoJax(), which compiles every operator"
+        )
+    leaves, _ = flatten(args)
+    plain = (
+        name not in ("gradient", "withgradient")
+        or not leaves
+        or options.get("out") is not None
+        or options.get("missing", "none") != "none"
+        or not all(_is_real(leaf) for leaf in leaves)
+    )
+    if backend.adtype.compile:
+        if plain:
+            raise UnsupportedError(
+                f"AutoTorch(compile=True) takes real NumPy arrays and floats, without out= and missing= ({user_line()})."
+                " Use AutoTorch() for other arguments"
+            )
+        return CompiledGradient(backend, operator, f, args, options)
+    if plain or backend.adtype.face != "numpy" or backend.adtype.device is not None:
+        return None
+    return LeanGradient(backend, operator, f, args, options)
+
+
+def _is_real(leaf: Any) -> bool:
+    if isinstance(leaf, (np.ndarray, np.generic)):
+        return leaf.dtype in _REAL and leaf.dtype.isnative
+    return type(leaf) is float
+
+
+class _Captured:
+    """What torch's face is told when f meets a tensor of the user's own graph."""
+
+    captured = False
+
+
+class LeanGradient:
+    """The gradient by one run of f and one backward pass; whatever is out of the ordinary takes the plain way."""
+
+    def __init__(self, backend: Any, operator: Callable, f: Callable, args: tuple, options: dict):
+        from ..operators.calling import call_user, settle_captured
+
+        self.backend, self.operator, self.f, self.options = backend, operator, f, options
+        self.kwargs = {k: v for k, v in options.items() if k not in ("missing", "out")}
+        self.call, self.settle = call_user, settle_captured
+        self.with_value = operator.__name__ == "withgradient"
+        leaves, self.skeleton = flatten(args)
+        self.converters = [_converter(leaf) for leaf in leaves]
+        self.python = all(type(leaf) is float for leaf in leaves)
+        self.result = type(operator(f, backend.adtype, *args, **options))
+
+    def plainly(self, args: tuple) -> Any:
+        """The operator's own way."""
+        return self.operator(self.f, self.backend.adtype, *args, **self.options)
+
+    def __call__(self, leaves: list, args: tuple) -> Any:
+        if _in_transform() or not torch.is_grad_enabled() or calls_in_progress():
+            return self.plainly(args)
+        skeleton = self.skeleton if self.skeleton.simple else flatten(args)[1]
+        variables = [_variable(leaf) for leaf in leaves]
+        block = _open_block(len(leaves))
+        noticed = _Captured()
+        stack = calls_in_progress(True)
+        stack.append(noticed)
+        try:
+            start = block[0]
+            lifted: list = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
+            y = absorb(self.call(self.f, skeleton.rebuild(lifted), self.kwargs, self.backend))
+        finally:
+            stack.pop()
+            _close_block(block)
+        value = y.value if type(y) is TorchArray else None
+        if value is None or noticed.captured or value.ndim or not value.requires_grad or not value.is_floating_point():
+            self.settle(self.f)
+            return self.plainly(args)
+        # The graph is kept until the result was looked at: a NaN is answered by another pass, with strong zeros.
+        x_bars = torch.autograd.grad(value, variables, None, True, False, allow_unused=True)
+        if _any_nan(x_bars):
+            with _strong_zeros(_reachable([value])):
+                x_bars = torch.autograd.grad(value, variables, None, True, False, allow_unused=True)
+        self.settle(self.f)
+        grads = [None if g is None else convert(g) for g, convert in zip(x_bars, self.converters, strict=True)]
+        if None in x_bars:
+            reached = _places_reached(value, variables)
+            for i, g in enumerate(grads):
+                if g is None and i in reached:
+                    grads[i] = self.converters[i](torch.zeros_like(variables[i]))
+        result = skeleton.result(grads)
+        if not self.with_value:
+            return result
+        number = value.item() if self.python else value.detach().numpy()[()]
+        return self.result(number, result)
+
+
+def _variable(leaf: Any) -> Tensor:
+    if type(leaf) is np.ndarray and leaf.flags.writeable and min(leaf.strides, default=0) >= 0:
+        return torch.from_numpy(leaf).requires_grad_()
+    if type(leaf) is float:
+        return torch.tensor(leaf, dtype=torch.float64, requires_grad=True)
+    return torch.from_numpy(np.array(leaf)).requires_grad_()
+
+
+def _converter(leaf: Any) -> Callable[[Tensor], Any]:
+    """From a cotangent to what the eager gradient of such a leaf is; NumPy arrays of their own memory."""
+    if isinstance(leaf, np.ndarray):
+        return lambda x_bar: x_bar.numpy().copy()
+    if isinstance(leaf, np.generic):
+        return lambda x_bar: x_bar.numpy()[()]
+    return Tensor.item
+
+
+# -- torch.compile -----------------------------------------------------------------------------------------------------
+
+
+class CompiledGradient:
+    """The gradient as one graph, forward and backward, that torch.compile has turned into native code."""
+
+    def __init__(self, backend: Any, operator: Callable, f: Callable, args: tuple, options: dict):
+        self.backend, self.operator, self.f, self.options = backend, operator, f, options
+        self.kwargs = {k: v for k, v in options.items() if k not in ("missing", "out")}
+        leaves, self.skeleton = flatten(args)
+        if not self.skeleton.simple and any(isinstance(a, Const) for a in args):
+            raise UnsupportedError(
+                f"AutoTorch(compile=True) would freeze a Const argument at its present value ({user_line()}): give it as"
+                " a plain argument, or as a keyword argument where it may be frozen"
+            )
+        self.converters = [_converter(leaf) for leaf in leaves]
+        self.python = all(type(leaf) is float for leaf in leaves)
+        eager = operator(f, backend.adtype, *args, **options)
+        self.with_value = operator.__name__ == "withgradient"
+        if self.with_value and isinstance(eager.val, (tuple, list, dict)):
+            raise UnsupportedError("AutoTorch(compile=True) takes no auxiliary output; prepare with AutoTorch()")
+        self.result = type(eager)
+        grads = eager.grad if self.with_value else eager
+        self.present = _present(self.skeleton, grads, len(leaves))
+        self.program = self._compiled([_variable(leaf) for leaf in leaves])
+        try:
+            self(leaves, args)
+        except ADSelectError:
+            raise
+        except Exception as error:
+            raise UnsupportedError(
+                f"torch.compile failed on {getattr(f, '__qualname__', f)} ({type(error).__name__}: {error}). It needs a "
+                "C++ compiler; AutoTorch() does without"
+            ) from error
+
+    def _compiled(self, variables: list) -> Callable:
+        from torch.fx.experimental.proxy_tensor import make_fx
+
+        def flat(*values: Tensor) -> list:
+            with torch.enable_grad():
+                inputs = [v.detach().requires_grad_() for v in values]
+                block = _open_block(len(inputs))
+                try:
+                    native = self.backend.adtype.face == "native"
+                    lifted: list = [v if native else TorchArray(v, 1 << (block[0] + i)) for i, v in enumerate(inputs)]
+                    y = absorb(self.f(*self.skeleton.rebuild(lifted), **self.kwargs))
+                finally:
+                    _close_block(block)
+                value = y.value if type(y) is TorchArray else y
+                chosen = [x for x, here in zip(inputs, self.present, strict=True) if here]
+                x_bars = torch.autograd.grad(value, chosen, allow_unused=True) if chosen else []
+            filled = [torch.zeros_like(x) if g is None else g for g, x in zip(x_bars, chosen, strict=True)]
+            return [value.detach(), *filled]
+
+        try:
+            graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*[v.detach() for v in variables])
+        except Exception as error:
+            raise UnsupportedError(
+                f"f cannot be traced for AutoTorch(compile=True) at {user_line()} ({type(error).__name__}: {error}). "
+                "While it is traced values have shapes and no numbers: write np.where(condition, a, b) instead of a "
+                "Python branch, or use AutoTorch(), where f runs eagerly"
+            ) from error
+        return torch.compile(graph)
+
+    def __call__(self, leaves: list, args: tuple) -> Any:
+        with torch.no_grad():
+            value, *found = self.program(*[_variable(leaf).detach() for leaf in leaves])
+        if _any_nan(found):  # strong zeros are the eager way's
+            return self.operator(self.f, self.backend.adtype, *args, **self.options)
+        remaining = iter(found)
+        grads = [convert(next(remaining)) if here else None for convert, here in zip(self.converters, self.present)]
+        result = self.skeleton.result(grads)
+        if not self.with_value:
+            return result
+        return self.result(value.item() if self.python else value.numpy()[()], result)
+
+
+def _present(skeleton: Any, grads: tuple, count: int) -> list[bool]:
+    """Which leaves have a gradient."""
+    places = skeleton.result([_Place(i) for i in range(count)])
+    found = [False] * count
+
+    def walk(place: Any, grad: Any) -> None:
+        if isinstance(place, _Place):
+            found[place.number] = grad is not None
+        elif isinstance(place, dict):
+            for key in place:
+                walk(place[key], grad[key])
+        elif isinstance(place, (tuple, list)):
+            for p, g in zip(place, grad, strict=True):
+                walk(p, g)
+        elif place is not None:
+            for key in place:
+                walk(place[key], grad[key])
+
+    walk(places, grads)
+    return found
+
+
+class _Place:
+    def __init__(self, number: int):
+        self.number = number
