@@ -47,6 +47,21 @@ PAIRS = (
     ("autotorch", "torch"),
 )
 
+# How curves are drawn: what goes through adselect is red or dashed in the colour of its framework.
+STYLES = {
+    "primal": ("black", ":"),
+    "hand": ("black", "--"),
+    "tape": ("tab:pink", "-"),
+    "replay": ("tab:red", "-"),
+    "native": ("tab:red", ":"),
+    "autograd": ("tab:green", "-"),
+    "torch": ("tab:orange", "-"),
+    "autotorch": ("tab:orange", "--"),
+    "jax": ("tab:blue", "-"),
+    "scan": ("tab:blue", ":"),
+    "autojax": ("tab:blue", "--"),
+}
+
 
 # -- measuring -------------------------------------------------------------------------------------------------------
 
@@ -342,11 +357,6 @@ def plot(rows: list[dict[str, Any]], folder: Path) -> list[Path]:
     columns = min(3, len(families))
     lines = -(-len(families) // columns)
     figure, axes = plt.subplots(lines, columns, figsize=(4.2 * columns, 3.3 * lines), squeeze=False)
-    styles = {"primal": ("black", ":"), "hand": ("black", "--"), "tape": ("C0", "-"), "replay": ("C3", "-")}
-    others = iter(("C1", "C2", "C4", "C5", "C6", "C8"))
-    for name in names:
-        if name not in styles:
-            styles[name] = (next(others), "-." if name.startswith("auto") and name != "autograd" else "-")
     for family, axis in zip(families, axes.flat, strict=False):
         for name in names:
             points = sorted(
@@ -355,7 +365,7 @@ def plot(rows: list[dict[str, Any]], folder: Path) -> list[Path]:
                 if r["family"] == family and r["contestant"] == name and r["seconds"]
             )
             if points:
-                color, line = styles[name]
+                color, line = STYLES[name]
                 axis.loglog(*zip(*points, strict=True), line, color=color, marker=".", lw=1.2, label=_label(name))
         axis.set_title(family, fontsize=10)
         axis.set_xlabel("steps" if family in ("lstm", "runge-kutta") else "size", fontsize=8)

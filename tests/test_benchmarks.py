@@ -243,8 +243,8 @@ def test_report_and_means(script, tmp_path):
 
 def test_plots(script, tmp_path):
     pytest.importorskip("matplotlib")
-    row = {"family": "f", "contestant": "tape", "class": "small"}
-    rows = [{**row, "size": n, "seconds": 1e-6 * n} for n in (1, 10)]
+    row = {"family": "f", "class": "small"}
+    rows = [{**row, "contestant": c, "size": n, "seconds": 1e-6 * n} for n in (1, 10) for c in script.CONTESTANTS]
     (path,) = script.plot(rows, tmp_path / "plots")
     assert path.stat().st_size > 1000
 

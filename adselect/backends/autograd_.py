@@ -328,9 +328,7 @@ class AutogradArray(FrameworkArray):
             kwargs = {k: _known(v) for k, v in kwargs.items()}
         if function is np.astype and np.dtype(args[1]).kind not in "fc":
             return _known(self).astype(args[1])
-        values = [
-            self._operand(a) if rule is None or rule.differentiable(i) else _known(a) for i, a in enumerate(args)
-        ]
+        values = [self._operand(a) if rule is None or rule.differentiable(i) else _known(a) for i, a in enumerate(args)]
         return _wrap(target(*values, **kwargs))
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:

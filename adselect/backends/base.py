@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -77,7 +78,7 @@ class Backend:
         y = outputs[0]
         m = _size(y)
         n = sum(_size(leaf) for leaf in leaves)
-        if self.forward and (m > n or _complex(y) and not any(_complex(leaf) for leaf in leaves)):
+        if self.forward and (m > n or (_complex(y) and not any(_complex(leaf) for leaf in leaves))):
             return self.matrix_by_columns(call, leaves)
         return outputs, matrix_by_rows(back, y, leaves)
 
@@ -222,7 +223,7 @@ def _load(adtype: ADType) -> Backend:
             )
         if not installed(adtype):
             raise BackendNotInstalledError(
-                f'{adtype!r} needs the package {adtype.requires!r}, which is not installed. '
+                f"{adtype!r} needs the package {adtype.requires!r}, which is not installed. "
                 f'Type: pip install "adselect[{adtype.extra}]"'
             )
         module, _, name = adtype.backend.partition(":")

@@ -690,9 +690,7 @@ class FiniteDifferencesBackend(Backend):
         Where f does move far away, the slope there tells why it does not move nearby: too small to show in f's
         digits (a derivative to be found), or large enough to show (f is a staircase: 0 is right).
         """
-        still = [
-            ladder for ladder in ladders if np.any(np.all([d == 0 for _, d, _ in ladder.rungs.values()], axis=0))
-        ]
+        still = [ladder for ladder in ladders if np.any(np.all([d == 0 for _, d, _ in ladder.rungs.values()], axis=0))]
         wanted = [(ladder, h) for ladder in still for h in ladder.steps(FAR).values()]
         for ladder in still:
             ladder.flat = True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,9 @@ from .base import Backend, Call
 __all__ = ["ForwardBackend", "push_forward"]
 
 
-def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: int | None) -> tuple[list, list[list], list]:
+def push_forward(
+    call: Call, leaves: list, directions: list[list], chunk_size: int | None
+) -> tuple[list, list[list], list]:
     """``(outputs, [output tangents per direction], aux)``: one evaluation of f per chunk of directions."""
     from .tape import enter
 
@@ -24,7 +27,8 @@ def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: i
         from .tape import constant_of
 
         directions = [
-            [d if d is None or isinstance(d, Array) else constant_of(values, d) for d in direction] for direction in directions
+            [d if d is None or isinstance(d, Array) else constant_of(values, d) for d in direction]
+            for direction in directions
         ]
     outputs: list = []
     aux: list = []
@@ -47,6 +51,8 @@ def push_forward(call: Call, leaves: list, directions: list[list], chunk_size: i
 def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
     if type(result) is DualArray and result._trace is one_pass:
         tangent = result.tangents[k]
+        if tangent is None and k in one_pass.selecting:
+            tangent = np.zeros(result.shape) if result.shape else 0.0
         if tangent is not None and np.shape(tangent) != result.shape:
             tangent = np.broadcast_to(tangent, result.shape).copy()
         return tangent
@@ -83,7 +89,9 @@ class ForwardBackend(Backend):
         return pullback_by_directions(self.pushforwards, call, leaves)
 
 
-def pullback_by_directions(pushforwards: Callable, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
+def pullback_by_directions(
+    pushforwards: Callable, call: Call, leaves: list
+) -> tuple[list, list, Callable[[list], list]]:
     """A pullback from pushforwards along every coordinate (and i times it for complex leaves)."""
     directions, place = [], []
     for i, leaf in enumerate(leaves):
@@ -92,7 +100,9 @@ def pullback_by_directions(pushforwards: Callable, call: Call, leaves: list) -> 
         size = int(np.prod(shape))
         for unit in (1.0, 1j) if dtype is not None and dtype.kind == "c" else (1.0,):
             for j in range(size):
-                basis = np.zeros(size, dtype=np.result_type(unit, dtype if dtype is not None and dtype.kind in "fc" else float))
+                basis = np.zeros(
+                    size, dtype=np.result_type(unit, dtype if dtype is not None and dtype.kind in "fc" else float)
+                )
                 basis[j] = unit
                 direction: list = [None] * len(leaves)
                 direction[i] = basis.reshape(shape) if shape else basis[0]

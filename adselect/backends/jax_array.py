@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import operator
 import weakref
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Callable, Iterable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -410,7 +411,6 @@ def _install() -> None:
         full = f"__{name}__"
         setattr(JaxArray, full, binary(full, getattr(operator, name), False, False, False))
 
-
     def negative(self: JaxArray) -> Any:
         result = self._apply(np.negative, (self,), {})
         if self.integer is not None:
@@ -421,4 +421,3 @@ def _install() -> None:
 
 
 _install()
-

@@ -67,7 +67,7 @@ class CompiledOperator:
         flat = FlatCall(lambda lifted: ([], []), leaves, adtype.face)
         self.wide = flat.wide
         self.native = [kind == "native" for kind in flat.kinds]
-        self.converters = [(i, _number) for i, leaf in enumerate(leaves) if _needs_conversion(leaf)]
+        self.converters = [i for i, leaf in enumerate(leaves) if _needs_conversion(leaf)]
         self.args = args
         self.has_fixed = any(True for _ in _fixed_nodes(skeleton))
         self.programs: dict[tuple, _Program] = {}
@@ -76,15 +76,17 @@ class CompiledOperator:
         self(leaves, args)
 
     def __call__(self, leaves: list, args: tuple) -> Any:
-        if self.converters:
-            leaves = list(leaves)
-            for i, convert in self.converters:
-                leaves[i] = convert(leaves[i])
         if self.has_fixed:
-            key, leaves = self._keyed(leaves, args)
+            key, leaves, arrays = self._keyed(args)
             program = self.programs.get(key)
         else:
-            key, program = (), self.only
+            key, program, arrays = (), self.only, None
+        if self.converters:
+            leaves = list(leaves)
+            for i in self.converters:
+                leaves[i] = _number(leaves[i])
+        if arrays:
+            leaves = [*leaves, *arrays]
         if program is None:
             program = self._program(key, args)
         if self.wide and not _CONFIG.jax_enable_x64:
@@ -103,17 +105,18 @@ class CompiledOperator:
             self.only = program
         return program
 
-    def _keyed(self, leaves: list, args: tuple) -> tuple[tuple, list]:
+    def _keyed(self, args: tuple) -> tuple[tuple, list, list]:
         """What a program is compiled for, and all the values it takes: the leaves and the arrays of fixed parts."""
+        leaves, skeleton = flatten(args)
         arrays: list = []
         try:
-            key = tuple([_split(node.value, arrays) for node in _fixed_nodes(flatten(args)[1])])
+            key = tuple([_split(node.value, arrays) for node in _fixed_nodes(skeleton)])
         except _Unknown as unknown:
             raise UnsupportedError(
                 f"an argument of a prepared {self.name} holds a {unknown}, which JAX cannot take as an argument nor "
                 "compare with the one it compiled for; call the operator unprepared, or use AutoJax(jit=False)"
             ) from None
-        return key, [*leaves, *arrays]
+        return key, leaves, arrays
 
     def _written(self, result: Any) -> Any:
         from ..operators.calling import write_out

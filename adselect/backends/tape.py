@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
@@ -51,7 +52,7 @@ def _face_of(leaf: Any) -> Any:
     if framework == "torch":
         import torch
 
-        if leaf.requires_grad and torch.is_grad_enabled() or torch._C._functorch.is_functorch_wrapped_tensor(leaf):
+        if (leaf.requires_grad and torch.is_grad_enabled()) or torch._C._functorch.is_functorch_wrapped_tensor(leaf):
             from .torch_ import TorchArray
 
             return TorchArray(leaf)

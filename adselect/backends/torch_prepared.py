@@ -98,7 +98,9 @@ class LeanGradient:
     def __call__(self, leaves: list, args: tuple) -> Any:
         if _in_transform() or not torch.is_grad_enabled() or calls_in_progress():
             return self.plainly(args)
-        skeleton = self.skeleton if self.skeleton.simple else flatten(args)[1]
+        skeleton = self.skeleton
+        if not skeleton.simple:  # values without derivatives may have changed, constants among them
+            leaves, skeleton = flatten(args)
         variables = [_variable(leaf) for leaf in leaves]
         block = _open_block(len(leaves))
         noticed = _Captured()

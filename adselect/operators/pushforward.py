@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -44,7 +45,9 @@ def pushforward(f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
     return y, structure.result([_zero_if_none(d, o) for d, o in zip(dots[0], outputs, strict=True)])[0]
 
 
-def push(backend: Any, f: Callable, leaves: list, skeleton: Any, directions: list, kwargs: dict) -> tuple[list, list, Any]:
+def push(
+    backend: Any, f: Callable, leaves: list, skeleton: Any, directions: list, kwargs: dict
+) -> tuple[list, list, Any]:
     """``(output leaves, [their tangents per direction], output skeleton)``."""
     call = StructuredCall(f, skeleton, kwargs, backend)
     outputs, dots, _ = backend.pushforwards(call, leaves, directions)
@@ -82,7 +85,14 @@ def _collect(template: Any, primal: Any, tangent: Any, collected: list, leaves: 
         collected[template] = tangent if shape or not isinstance(tangent, np.ndarray) else tangent[()]
     elif isinstance(template, dict):
         for key, sub in template.items():
-            _collect(sub, primal[key], tangent.get(key) if isinstance(tangent, dict) else tangent[key], collected, leaves, paths)
+            _collect(
+                sub,
+                primal[key],
+                tangent.get(key) if isinstance(tangent, dict) else tangent[key],
+                collected,
+                leaves,
+                paths,
+            )
     elif isinstance(template, (tuple, list)):
         if len(tangent) != len(template):
             raise ADSelectValueError(f"a tangent has {len(tangent)} entries, its argument has {len(template)}")
@@ -128,8 +138,8 @@ def _along_scalar(operator: str, f: Callable, args: tuple, kwargs: dict, again: 
     shape = tuple(x.shape) if hasattr(x, "shape") else ()
     if not is_leaf(x) or shape != ():
         raise ADSelectTypeError(
-            f"{operator} needs a scalar x, got {type(x).__name__}{f' of shape {shape}' if shape else ''}; use gradient or "
-            "jacobian for arrays"
+            f"{operator} needs a scalar x, got {type(x).__name__}{f' of shape {shape}' if shape else ''}; use gradient "
+            "or jacobian for arrays"
         )
     backend, _ = resolve(operator, f, (adtype,))
     return at(backend, f, x, kwargs)

@@ -1,4 +1,4 @@
-"""NumPy functions whose signature hides their arguments (where, clip, full_like, select, piecewise) or takes functions."""
+"""NumPy functions whose signature hides their arguments (where, clip, full_like, select, piecewise) or takes others."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
 
 
 @composite(np.full_like)
-def _full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **k: Any) -> Any:
+def _full_like(
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **k: Any
+) -> Any:
     target = np.shape(a) if shape is None else shape
     if not isinstance(fill_value, Array):
         value = np.full(target, fill_value, dtype or a.dtype)

@@ -418,7 +418,7 @@ def _cond(x: Any, p: Any = None) -> Any:
 
 
 @dispatched
-def orthonormal(a: Any, mode: str) -> Any:
+def orthonormal(a: Any, mode: Any) -> Any:
     """``np.linalg.qr(a, mode)`` of a matrix with at least as many rows as columns (the primitive)."""
     return tuple(np.linalg.qr(a, mode))
 

@@ -7,19 +7,25 @@ result is an index, and reading at it is the one rule all of them share.
 from __future__ import annotations
 
 import operator
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..array import Array, absorb, dispatch, is_basic, plain_index
-from .registry import Rule, RULES, composite, define, no_derivative, unbroadcast
+from .registry import RULES, Rule, composite, define, no_derivative, unbroadcast
 
 __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
 
 
+def _is_mask(index: Any) -> bool:
+    dtype = getattr(index, "dtype", None)
+    return dtype is not None and dtype.kind == "b"
+
+
 def accumulate_at(buffer: np.ndarray, index: Any, g: Any) -> None:
     """``buffer[index] += g`` where repeated indices add up."""
-    if is_basic(index) or getattr(index, "dtype", None) == bool:
+    if is_basic(index) or _is_mask(index):
         buffer[index] += g
     else:
         np.add.at(buffer, index, g)
@@ -42,7 +48,9 @@ def scatter_parts(*parts: Any, indices: tuple, shape: tuple, dtype: Any) -> Any:
 
 define(
     scatter_parts,
-    lambda i, g, y, *parts, indices, shape, dtype: unbroadcast(g[indices[i]], np.shape(g[indices[i]]), np.shape(parts[i])),
+    lambda i, g, y, *parts, indices, shape, dtype: unbroadcast(
+        g[indices[i]], np.shape(g[indices[i]]), np.shape(parts[i])
+    ),
     lambda i, d, y, *parts, indices, shape, dtype: scatter([d], [indices[i]], shape, dtype),
     variadic=True,
 )
@@ -70,7 +78,7 @@ def set_item(base: Any, value: Any, index: Any) -> Any:
 def _written(g: Any, index: Any) -> Any:
     """Cotangent of the written values; with repeated indices only the last write counts."""
     part = g[index]
-    if is_basic(index) or getattr(index, "dtype", None) == bool:
+    if is_basic(index) or _is_mask(index):
         return part
     positions = np.arange(int(np.prod(np.shape(g)))).reshape(np.shape(g))[index]
     last = np.zeros(np.shape(g), dtype=np.intp).ravel()
@@ -117,7 +125,7 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
 
     An owned buffer is zeroed at the index and passed on, so that a loop of writes costs no copies.
     """
-    base, value, index = args
+    _, value, index = args
     value_bar = _to_shape(_written(g, index), value) if parents[1] >= 0 else None
     if parents[0] < 0:
         return None, value_bar, False
@@ -130,7 +138,7 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
     return base_bar, value_bar, True
 
 
-# -- what only moves elements ---------------------------------------------------------------------------------------------
+# -- what only moves elements --------------------------------------------------------------------------------------------
 
 
 def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:
@@ -254,7 +262,7 @@ def _ix(*args: Any) -> Any:
 
 @composite(np.choose)
 def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
-    stacked = choices if isinstance(choices, (Array, np.ndarray)) else np.stack(np.broadcast_arrays(*choices))
+    stacked: Any = choices if isinstance(choices, (Array, np.ndarray)) else np.stack(np.broadcast_arrays(*choices))
     selector = np.asarray(a)
     if mode != "raise":
         n = np.shape(stacked)[0]

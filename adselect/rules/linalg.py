@@ -190,7 +190,9 @@ def _explicit(subscripts: str, operands: Any) -> tuple[list[str], str]:
     inputs, arrow, output = subscripts.partition("->")
     terms = inputs.split(",")
     free = [c for c in _LETTERS if c not in subscripts]
-    rank = max((np.ndim(x) - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True) if "..." in t), default=0)
+    rank = max(
+        (np.ndim(x) - len(t.replace("...", "")) for t, x in zip(terms, operands, strict=True) if "..." in t), default=0
+    )
     broadcast = "".join(free[:rank])
     filled = []
     for term, x in zip(terms, operands, strict=True):
@@ -227,6 +229,7 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any =
 
 def _from_lists(operands: tuple) -> tuple[str, tuple]:
     """The form ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` as subscripts."""
+
     def letters(sublist: Any) -> str:
         return "".join("..." if s is Ellipsis else _LETTERS[s] for s in sublist)
 
@@ -248,7 +251,11 @@ def _contract_vjp(i: int, g: Any, y: Any, *arrays: Any, terms: tuple, output: st
     present = set(output).union(*[terms[k] for k in others])
     target = "".join(c for c in terms[i] if c in present)
     operands = [g] + [_c(arrays[k]) for k in others]
-    x_bar = dispatch(contract, tuple(operands), {"terms": (output, *[terms[k] for k in others]), "output": target, "optimize": optimize})
+    x_bar = dispatch(
+        contract,
+        tuple(operands),
+        {"terms": (output, *[terms[k] for k in others]), "output": target, "optimize": optimize},
+    )
     # Letters of this operand alone were summed over: the cotangent is the same along them.
     x_bar = np.reshape(x_bar, [np.shape(x_bar)[target.index(c)] if c in present else 1 for c in terms[i]])
     # A size-1 axis that broadcast against a longer one collects all of it.
@@ -334,7 +341,7 @@ def _nearly_singular(a: Any) -> Any:
 def _adjugate(a: Any) -> Any:
     n = np.shape(a)[-1]
     eye = np.eye(n)
-    m, c = eye, None
+    m, c = eye, 0.0
     for k in range(1, n + 1):
         if k > 1:
             m = a @ m + c * eye
@@ -412,7 +419,8 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
         axis = tuple(range(np.ndim(x)))
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
     if len(axes) == 1:
-        return np.linalg.vector_norm(x, axis=axes[0], ord=2 if ord is None else ord, keepdims=keepdims)
+        ord = 2 if ord is None else ord
+        return np.linalg.vector_norm(x, axis=axes[0], ord=ord, keepdims=keepdims)
     moved = np.moveaxis(x, axes, (-2, -1))
     result = np.linalg.matrix_norm(moved, ord="fro" if ord is None else ord)
     if keepdims:
@@ -451,7 +459,9 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
         result = np.max(sums, axis=-1) if ord == np.inf else np.min(sums, axis=-1)
     else:
         s = np.linalg.svdvals(x)
-        result = {"nuc": lambda: np.sum(s, axis=-1), 2: lambda: np.max(s, axis=-1), -2: lambda: np.min(s, axis=-1)}[ord]()
+        result = {"nuc": lambda: np.sum(s, axis=-1), 2: lambda: np.max(s, axis=-1), -2: lambda: np.min(s, axis=-1)}[
+            ord
+        ]()
     return np.expand_dims(result, (-2, -1)) if keepdims else result
 
 
@@ -478,9 +488,9 @@ def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
 
 
 for _name in ("outer", "matmul", "tensordot", "vecdot", "cross", "matrix_transpose"):
-    _function = getattr(np.linalg, _name)
-    if _function is not getattr(np, _name):
-        composite(_function)(lambda *args, _same=getattr(np, _name), **kwargs: _same(*args, **kwargs))
+    _function, _namesake = getattr(np.linalg, _name), getattr(np, _name)
+    if _function is not _namesake:
+        composite(_function)(lambda *args, _same=_namesake, **kwargs: _same(*args, **kwargs))
 
 
 @composite(np.linalg.diagonal)

@@ -44,7 +44,7 @@ define(
 
 
 @dispatched
-def rank_of(q: Any, n: int, method: str) -> Any:
+def rank_of(q: Any, n: int, method: Any) -> Any:
     """The rank, from 0 to n - 1 and with a fraction, of the quantile q of n elements."""
     return np.quantile(np.arange(float(n)), q, method=method)
 
@@ -72,7 +72,7 @@ def _at_rank(a: Any, rank: Any) -> Any:
 
 
 @dispatched
-def weighted_rank(weights: Any, q: Any, method: str) -> Any:
+def weighted_rank(weights: Any, q: Any, method: Any) -> Any:
     """The rank of the quantile q of elements with weights, which are given in the order of the elements."""
     return np.quantile(np.arange(len(weights)), q, weights=weights, method=method)
 

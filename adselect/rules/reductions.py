@@ -30,13 +30,26 @@ def count(shape: tuple, axis: Any) -> int:
     return n
 
 
-def _fast_sum(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = _NOT_GIVEN, where: Any = True) -> Any:
+def _fast_sum(
+    a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = _NOT_GIVEN, where: Any = True
+) -> Any:
     if initial is _NOT_GIVEN and where is True:
         return np.add.reduce(a, axis, dtype, None, bool(keepdims) if keepdims is not _NOT_GIVEN else False)
-    return np.sum(a, axis=axis, dtype=dtype, keepdims=keepdims, initial=0 if initial is _NOT_GIVEN else initial, where=where)
+    return np.sum(
+        a, axis=axis, dtype=dtype, keepdims=keepdims, initial=0 if initial is _NOT_GIVEN else initial, where=where
+    )
 
 
-def _sum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 0, where: Any = True) -> Any:
+def _sum_vjp(
+    g: Any,
+    y: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = 0,
+    where: Any = True,
+) -> Any:
     if axis is None and not keepdims and where is True:
         return g  # lazy: equal entries everywhere
     if np.ndim(g) != np.ndim(y):
@@ -45,8 +58,21 @@ def _sum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdi
     return g if where is True else g * where
 
 
-def _sum_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 0, where: Any = True) -> Any:
-    return np.sum(d, axis=axis, keepdims=keepdims) if where is True else np.sum(d, axis=axis, keepdims=keepdims, where=where)
+def _sum_jvp(
+    d: Any,
+    y: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = 0,
+    where: Any = True,
+) -> Any:
+    return (
+        np.sum(d, axis=axis, keepdims=keepdims)
+        if where is True
+        else np.sum(d, axis=axis, keepdims=keepdims, where=where)
+    )
 
 
 define(np.sum, (_sum_vjp,), (_sum_jvp,), call=_fast_sum, lazy=True)
@@ -60,16 +86,26 @@ def _number(a: Any, axis: Any, keepdims: Any, where: Any) -> Any:
 
 
 def _fast_mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
-    if where is True and dtype is None and isinstance(a, (np.ndarray, Array)) and a.dtype.kind in "fc" and a.dtype.itemsize > 2:
+    if (
+        where is True
+        and dtype is None
+        and isinstance(a, (np.ndarray, Array))
+        and a.dtype.kind in "fc"
+        and a.dtype.itemsize > 2
+    ):
         return np.add.reduce(a, axis, None, None, keepdims is True) / count(a.shape, axis)
     return np.mean(a, axis=axis, dtype=dtype, keepdims=keepdims is True, where=where)
 
 
-def _mean_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
+def _mean_vjp(
+    g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True
+) -> Any:
     return _sum_vjp(g / _number(a, axis, keepdims, where), y, a, axis, None, keepdims, 0, where)
 
 
-def _mean_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True) -> Any:
+def _mean_jvp(
+    d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, where: Any = True
+) -> Any:
     return _sum_jvp(d, y, a, axis, None, keepdims, 0, where) / _number(a, axis, keepdims, where)
 
 
@@ -121,7 +157,16 @@ def _prod_partials(y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
     return np.transpose(partials, tuple(int(i) for i in np.argsort(order)))
 
 
-def _prod_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 1, where: Any = True) -> Any:
+def _prod_vjp(
+    g: Any,
+    y: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = 1,
+    where: Any = True,
+) -> Any:
     if where is not True:
         a = np.where(where, a, 1.0)
     p = _prod_partials(y if initial is _NOT_GIVEN or initial == 1 else y / initial, a, axis, keepdims is True)
@@ -130,7 +175,16 @@ def _prod_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepd
     return x_bar if where is True else x_bar * where
 
 
-def _prod_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = 1, where: Any = True) -> Any:
+def _prod_jvp(
+    d: Any,
+    y: Any,
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    keepdims: Any = False,
+    initial: Any = 1,
+    where: Any = True,
+) -> Any:
     if where is not True:
         a, d = np.where(where, a, 1.0), np.where(where, d, 0.0)
     p = _prod_partials(y, a, axis, keepdims is True)
@@ -209,7 +263,11 @@ def _degrees_of_freedom(shape: tuple, axis: Any, ddof: Any, correction: Any) -> 
 def _deviation(a: Any, axis: Any, where: Any, mean: Any) -> Any:
     if mean is not _NOT_GIVEN:
         return a - mean
-    return a - np.mean(a, axis=axis, keepdims=True, where=where) if where is not True else a - np.mean(a, axis=axis, keepdims=True)
+    return (
+        a - np.mean(a, axis=axis, keepdims=True, where=where)
+        if where is not True
+        else a - np.mean(a, axis=axis, keepdims=True)
+    )
 
 
 @composite(np.var)
@@ -228,7 +286,9 @@ def _var(
     if where is True:
         return np.sum(squares, axis=axis, keepdims=keepdims) / _degrees_of_freedom(np.shape(a), axis, ddof, correction)
     n = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
-    return np.sum(squares, axis=axis, keepdims=keepdims, where=where) / (n - (ddof if correction is _NOT_GIVEN else correction))
+    return np.sum(squares, axis=axis, keepdims=keepdims, where=where) / (
+        n - (ddof if correction is _NOT_GIVEN else correction)
+    )
 
 
 def squared_modulus(z: Any) -> Any:
@@ -283,7 +343,9 @@ def _nanprod(a: Any, axis: Any = None, **options: Any) -> Any:
 
 
 @composite(np.nanmean)
-def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Any:
+def _nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True
+) -> Any:
     n = np.sum(~np.isnan(a), axis=axis, keepdims=keepdims, where=where, dtype=np.empty(0, a.dtype).real.dtype)
     return np.nansum(a, axis=axis, keepdims=keepdims, where=where, dtype=dtype) / n
 
@@ -307,7 +369,7 @@ def _nan_extremum(function: Any, a: Any, fill: float, axis: Any, keepdims: Any, 
     return np.where(empty, np.nan, result) if np.any(empty) and "initial" not in options else result
 
 
-# -- scans -----------------------------------------------------------------------------------------------------------------
+# -- scans ---------------------------------------------------------------------------------------------------------------
 
 
 def _cumsum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -73,7 +74,7 @@ class Rule:
 
     def differentiable(self, i: int) -> bool:
         """Whether positional argument i has a derivative."""
-        return self.variadic or i < len(self.vjps) and self.vjps[i] is not None
+        return self.variadic or (i < len(self.vjps) and self.vjps[i] is not None)
 
     def pull(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         """Cotangent of argument i from the cotangent g of the result."""
@@ -154,7 +155,7 @@ def without_zero_times_infinity(product: Any, factor: Any) -> Any:
     Only there: a factor that is 0 may have a derivative that is not, and with it the product.
     """
     dtype = getattr(product, "dtype", None)
-    if dtype is None and type(product) not in (float, complex) or dtype is not None and dtype.kind not in "fc":
+    if (dtype is None and type(product) not in (float, complex)) or (dtype is not None and dtype.kind not in "fc"):
         return product  # exact numbers have no infinity
     lost = np.equal(factor, 0) & ~np.isfinite(product)
     return np.where(lost, 0.0, product) if np.any(lost) else product
@@ -219,7 +220,7 @@ def _add(function: Any, rule: Rule) -> None:
     RULES[function] = rule
 
 
-def elementwise(function: Any, *forms: Callable, call: Any = None, singular: bool = False) -> None:
+def elementwise(function: Any, *forms: Callable | None, call: Any = None, singular: bool = False) -> None:
     """Rule of a broadcasting function: ``form_i(g, y, *args) = g · ∂y/∂x_i``."""
     _add(function, Elementwise(function, forms, call, singular))
 

@@ -55,7 +55,7 @@ def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
     return np.transpose(a, order)
 
 
-# -- joining -----------------------------------------------------------------------------------------------------------------
+# -- joining -------------------------------------------------------------------------------------------------------------
 
 
 def join(*arrays: Any, axis: int) -> Any:
@@ -168,7 +168,7 @@ def _block(arrays: Any) -> Any:
     return merge(arrays, -levels)
 
 
-# -- raising the number of axes -----------------------------------------------------------------------------------------------
+# -- raising the number of axes ------------------------------------------------------------------------------------------
 
 
 def _at_least(make: Any) -> Any:
@@ -209,7 +209,7 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     return tuple(grids) if sparse else np.broadcast_arrays(*grids)
 
 
-# -- splitting -----------------------------------------------------------------------------------------------------------------
+# -- splitting -----------------------------------------------------------------------------------------------------------
 
 
 @composite(np.array_split)
@@ -220,7 +220,7 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
         bounds = [0, *[min(max(int(i) + (n if i < 0 else 0), 0), n) for i in indices_or_sections], n]
     else:
         bounds = [0, *np.cumsum([len(p) for p in pieces]).tolist()]
-    return [ary[(slice(None),) * axis + (slice(a, b),)] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [ary[(slice(None),) * axis + (slice(a, b),)] for a, b in itertools.pairwise(bounds)]
 
 
 @composite(np.split)
@@ -235,7 +235,7 @@ composite(np.hsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_s
 composite(np.dsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
 
 
-# -- padding and masking ---------------------------------------------------------------------------------------------------------
+# -- padding and masking -------------------------------------------------------------------------------------------------
 
 
 _STATISTICS = {"mean": np.mean, "maximum": np.max, "minimum": np.min, "median": np.median}
@@ -284,11 +284,13 @@ def _between(array: Any, ends: Any, widths: tuple, axis: int) -> Any:
     for end, width, place in ((ends[0], widths[0], 0), (ends[1], widths[1], len(parts))):
         shape[axis] = width
         part = np.broadcast_to(end, tuple(shape))
-        parts.insert(place if place == 0 else len(parts), part.astype(array.dtype) if part.dtype != array.dtype else part)
+        parts.insert(
+            place if place == 0 else len(parts), part.astype(array.dtype) if part.dtype != array.dtype else part
+        )
     return np.concatenate(parts, axis=axis)
 
 
-def _affine_pad(array: Any, widths: tuple, axis: int, mode: str, ends: Any, options: dict) -> Any:
+def _affine_pad(array: Any, widths: tuple, axis: int, mode: Any, ends: Any, options: dict) -> Any:
     """A mode whose result is a fixed matrix times the array plus multiples of the two end values."""
     n = np.shape(array)[axis]
     ramp = mode == "linear_ramp"

@@ -7,11 +7,12 @@ directions through the rule; nothing is written down, so memory does not grow wi
 from __future__ import annotations
 
 import itertools
+import operator
 from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import COMPARISONS, Array
 from ..rules.registry import Rule
 from .trace import _LEVELS, EngineArray
 
@@ -21,12 +22,14 @@ __all__ = ["DualArray", "Pass"]
 class Pass:
     """One forward pass: its level among nested derivatives and whether f is still running."""
 
-    __slots__ = ("by_reference", "directions", "level", "open")
+    __slots__ = ("by_reference", "directions", "level", "open", "selecting")
 
     def __init__(self, directions: int, by_reference: bool = False):
         self.by_reference = by_reference
         self.level = next(_LEVELS)
         self.directions = directions
+        # Directions along which scalars were compared with one another: a selection, a dependence of slope zero.
+        self.selecting: set[int] = set()
         self.open = True
 
     def leaf(self, value: Any, tangents: list) -> DualArray:
@@ -85,6 +88,26 @@ class DualArray(EngineArray):
             self.value, self.tangents = other.value, other.tangents
         else:
             self.value, self.tangents = other, (None,) * self._trace.directions
+
+
+def _comparison(name: str) -> Any:
+    operate, general = getattr(operator, name), getattr(Array, f"__{name}__")
+
+    def compare(self: DualArray, other: Any) -> Any:
+        if type(other) is not DualArray or other._trace is not self._trace:
+            return general(self, other)
+        result = operate(self.value, other.value)
+        if type(result) is not np.ndarray:
+            for array in (self, other):
+                self._trace.selecting.update(d for d, x_dot in enumerate(array.tangents) if x_dot is not None)
+        return result
+
+    return compare
+
+
+for _name in COMPARISONS:
+    setattr(DualArray, f"__{_name}__", _comparison(_name))
+DualArray.__hash__ = Array.__hash__  # type: ignore[method-assign]
 
 
 def _dual(value: Any, trace: Pass, tangents: tuple) -> DualArray:
