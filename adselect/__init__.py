@@ -24,6 +24,19 @@ from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withh
 from .operators.jacobian import jacobian, withjacobian
 from .operators.prepare import prepare, source
 from .operators.pushforward import derivative, pushforward, second_derivative
+from .rules.config import HasForwardMode, HasReverseMode, RuleConfig, SupportsMutation
+from .rules.primitives import (
+    define_frule,
+    define_rrule,
+    frule,
+    non_differentiable,
+    opt_out,
+    primitive,
+    rrule,
+    rules_for,
+    scalar_rule,
+)
+from .rules.thunks import Thunk, unthunk
 from .structure import Const, project_to
 from .toolbox.buffer import Buffer
 from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize

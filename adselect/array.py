@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import operator
 import weakref
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class Array:
         return self.value
 
     def _constant(self, value: np.ndarray) -> Any:
-        """value as an Array of this engine that depends on nothing yet: what ``np.zeros_like(x)`` and ``like=x`` give."""
+        """value as an Array of this engine that depends on nothing yet: what ``np.zeros_like(x)``, ``like=x`` give."""
         raise NotImplementedError
 
     @property
@@ -92,8 +93,7 @@ class Array:
             return created(self, function, args, kwargs)
         return function_call(function, args, kwargs)
 
-    @property
-    def __array__(self) -> Callable:
+    def _conversion(self) -> Callable:
         # NumPy asks the instance: a scalar without __array__ becomes an element of an object array, which goes on
         # working; an array must not be converted silently, so the hook exists and raises.
         if self._closed:
@@ -108,6 +108,22 @@ class Array:
             "would be cut off from the derivative. A traced array is already an array: drop the call, or write "
             "np.stack([…]) for a list of arrays, np.asarray(x, like=x), or wrap the function in adselect.lift."
         )
+
+    if TYPE_CHECKING:  # what type checkers cannot see: NumPy's stubs know __array__ as a method; _install uses setattr
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray: ...
+        def __lt__(self, other: Any) -> Any: ...
+
+        __le__ = __gt__ = __ge__ = __lt__
+        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __matmul__ = __lt__
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __rmatmul__ = __lt__
+        __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __lt__
+
+        def __neg__(self) -> Any: ...
+
+        __pos__ = __abs__ = __invert__ = __neg__
+    else:
+        __array__ = property(_conversion)
 
     def __array_namespace__(self, api_version: str | None = None) -> Any:
         return namespace
@@ -295,7 +311,8 @@ class Array:
             return new
         if new.shape != self.shape:
             raise ValueError(
-                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape {new.shape}"
+                f"non-broadcastable output operand with shape {self.shape} doesn't match the broadcast shape "
+                f"{new.shape}"
             )
         if new.dtype != self.dtype:
             if not np.can_cast(new.dtype, self.dtype, "same_kind"):
@@ -451,7 +468,7 @@ def is_basic(index: Any) -> bool:
     """Whether NumPy would return a view for this index."""
     if type(index) is tuple:
         return all(
-            i is None or i is Ellipsis or isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool)
+            i is None or i is Ellipsis or (isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool))
             for i in index
         )
     return (
@@ -464,21 +481,22 @@ def is_basic(index: Any) -> bool:
 def covers_all(index: Any) -> bool:
     """Whether ``y[index] = value`` replaces every element."""
     if type(index) is tuple:
-        return all(i is Ellipsis or type(i) is slice and i == slice(None) for i in index)
-    return index is Ellipsis or type(index) is slice and index == slice(None)
+        return all(i is Ellipsis or (type(i) is slice and i == slice(None)) for i in index)
+    return index is Ellipsis or (type(index) is slice and index == slice(None))
 
 
 def plain_index(index: Any) -> Any:
     """The index with traced integers and booleans replaced by their values (an index carries no derivative)."""
     kind = type(index)
-    if kind is int or kind is slice and not any(isinstance(s, Array) for s in (index.start, index.stop, index.step)):
+    if kind is int or (kind is slice and not any(isinstance(s, Array) for s in (index.start, index.stop, index.step))):
         return index
     if kind is tuple:
         return tuple([plain_index(i) for i in index])
     if isinstance(index, Array):
         if index.dtype.kind not in "iub" and getattr(index, "integer", None) is None:
             raise IndexError(
-                f"a traced {index.dtype} value was used as an index at {user_line()}; indices must be integers or booleans"
+                f"a traced {index.dtype} value was used as an index at {user_line()}; indices must be integers or "
+                "booleans"
             )
         return index._as_index()
     if kind is slice:
@@ -610,9 +628,9 @@ def _reduction(table: dict, ufunc: Any, method: str) -> Callable:
 
 
 def _reduction_options(ufunc: Any, kwargs: dict) -> dict:
-    options = {"axis": 0}
+    options: dict[str, Any] = {"axis": 0}
     for name, value in kwargs.items():
-        if value is not None and value is not np._NoValue or name == "axis":
+        if (value is not None and value is not np._NoValue) or name == "axis":
             options[name] = value
     return options
 
@@ -908,7 +926,7 @@ UNARY_OPERATORS = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "
 METHODS = (
     "sum prod mean std var max min cumsum cumprod argmax argmin argsort argpartition all any take trace diagonal "
     "dot repeat squeeze choose nonzero searchsorted"
-).split()
+)
 
 # NumPy's loops over object arrays call the method of the element named like the ufunc.
 ELEMENT_METHODS = (
@@ -916,7 +934,7 @@ ELEMENT_METHODS = (
     "cbrt square reciprocal rint floor ceil trunc sign fabs isnan isfinite isinf deg2rad rad2deg degrees radians "
     "arctan2 hypot logaddexp logaddexp2 fmax fmin maximum minimum heaviside copysign spacing signbit logical_not "
     "logical_and logical_or"
-).split()
+)
 
 
 def _comparable(other: Any) -> bool:
@@ -974,9 +992,9 @@ def _install() -> None:
         setattr(Array, f"__{name}__", comparison(function, {"eq": False, "ne": True}.get(name, NotImplemented)))
     for name, function in UNARY_OPERATORS.items():
         setattr(Array, f"__{name}__", unary(function))
-    for name in METHODS:
+    for name in METHODS.split():
         setattr(Array, name, method(name))
-    for name in ELEMENT_METHODS:
+    for name in ELEMENT_METHODS.split():
         setattr(Array, name, element(getattr(np, name)))
     Array.__divmod__ = lambda self, other: (self // other, self % other)  # type: ignore[attr-defined]
     Array.__rdivmod__ = lambda self, other: (other // self, other % self)  # type: ignore[attr-defined]

@@ -11,8 +11,9 @@ import copy
 import functools
 import sys
 import types
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
@@ -365,6 +366,8 @@ def _opens(value: Any) -> bool:
     """Whether the fields of an instance are looked into."""
     if isinstance(value, (type, types.ModuleType, BaseException)) or _is_enum(value):
         return False
+    if getattr(type(value), "_opaque", False):  # a primitive: a function, whatever it wraps
+        return False
     if isinstance(value, _OPEN_ANYWAY):
         return True
     package = type(value).__module__.partition(".")[0]
@@ -526,7 +529,7 @@ def map_leaves(function: Callable[[Any], Any], value: Any) -> Any:
     return skeleton.rebuild([function(leaf) for leaf in leaves])[0]
 
 
-# -- projection ----------------------------------------------------------------------------------------------------------
+# -- projection --------------------------------------------------------------------------------------------------------
 
 
 class ExactFraction(Fraction):
@@ -591,7 +594,7 @@ def _is_jax_tracer(value: Any) -> bool:
     return jax is not None and hasattr(jax, "core") and isinstance(value, jax.core.Tracer)
 
 
-def _project_traced(grad: Array, leaf: Any) -> Any:
+def _project_traced(grad: Any, leaf: Any) -> Any:
     shape, dtype = np.shape(leaf), leaf_dtype(leaf)
     if dtype is not None and dtype.kind != "c" and grad.dtype.kind == "c":
         grad = grad.real

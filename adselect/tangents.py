@@ -5,7 +5,8 @@ The three types and their algebra follow ChainRulesCore.jl.
 
 from __future__ import annotations
 
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 __all__ = ["NoTangent", "Tangent", "ZeroTangent", "canonicalize"]
 

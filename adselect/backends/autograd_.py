@@ -297,7 +297,7 @@ class AutogradArray(FrameworkArray):
     # -- translation ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def _target(cls, function: Any) -> Callable | None:
+    def _target(cls, function: Any) -> Any:
         target = _TARGETS.get(function)
         if target is None:
             rule = RULES.get(function)
@@ -546,7 +546,7 @@ class _Leaf:
 
     def __init__(self, leaf: Any):
         self.is_array, self.native = isinstance(leaf, Array), isbox(leaf)
-        self.integer = None
+        self.integer: Any = None
         if self.is_array and not isinstance(leaf, AutogradArray):
             raise UnsupportedError(_foreign(leaf))
         value = leaf.value if self.is_array else leaf

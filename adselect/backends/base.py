@@ -50,6 +50,10 @@ class Backend:
         """
         raise NotImplementedError
 
+    def pull_once(self, back: Callable[[list], list], y_bars: list) -> list:
+        """``back(y_bars)`` where back will not be called again: what it holds may be freed on the way."""
+        return back(y_bars)
+
     def pushforward(self, call: Call, leaves: list, tangents: list) -> tuple[list, list, list]:
         """``(outputs, output_tangents, aux)``; a tangent may be None (zero), also in the result (independent)."""
         outputs, dots, aux = self.pushforwards(call, leaves, [tangents])
@@ -247,7 +251,7 @@ class FrameworkArray(Array):
 
     framework = ""
 
-    def __init__(self, value: Any, deps: int = UNKNOWN, integer: int | None = None):
+    def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):
         self.value, self.deps, self.integer = value, deps, integer
 
     @classmethod
@@ -276,6 +280,9 @@ class FrameworkArray(Array):
             implementation = COMPOSITES.get(function)
             if implementation is not None:
                 return implementation(*args, **kwargs)
+            apply_on = getattr(function, "apply_on", None)
+            if apply_on is not None:  # a primitive of the user's
+                return apply_on(self, args)
             raise MissingRuleError(
                 f"np.{getattr(function, '__name__', function)} has no {cls.framework} translation ({user_line()}). "
                 "Write it with functions that have one, or define it as an adselect primitive with a rule."

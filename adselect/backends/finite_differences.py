@@ -97,7 +97,7 @@ class PerturbedInt(float):
 
     original: int
 
-    def __new__(cls, value: float, original: int) -> Self:
+    def __new__(cls, value: Any, original: int) -> Self:
         self = super().__new__(cls, value)
         self.original = original
         return self
@@ -382,8 +382,8 @@ class Problem:
 
     def __init__(self, call: Call, leaves: list[Leaf], outputs: list, executor: Any):
         self.call, self.leaves, self.executor = call, leaves, executor
-        self.outputs = [_numbers(y) for y in outputs]
-        self.value = self._vector(self.outputs)
+        self.outputs: list[Any] = [_numbers(y) for y in outputs]
+        self.value: np.ndarray = self._vector(self.outputs)
         self.eps = np.concatenate([np.zeros(0), *[_eps(y) for y in self.outputs if y is not None]])
         if any(leaf.narrow for leaf in leaves):
             self._widen()
@@ -391,9 +391,9 @@ class Problem:
     def _widen(self) -> None:
         """Evaluate in double precision where the arguments have single, if f takes it."""
         try:
-            outputs = _evaluate(self.call, [leaf.build(leaf.base) for leaf in self.leaves])
+            outputs: Any = _evaluate(self.call, [leaf.build(leaf.base) for leaf in self.leaves])
             wide = isinstance(outputs, list)
-            vector = self._vector(outputs) if wide else None
+            vector: Any = self._vector(outputs) if wide else None
         except Exception:
             wide = False
         if wide:
@@ -602,7 +602,7 @@ class FiniteDifferencesBackend(Backend):
         for k, x_dot in enumerate(tangents):
             if x_dot is None or problem.leaves[k].frozen:
                 continue
-            flat = np.reshape(_numbers(x_dot), -1)
+            flat = np.reshape(np.asarray(_numbers(x_dot)), -1)
             for moving in _coordinates(problem.leaves, k):
                 _, i, unit = moving.moves[0]
                 weight = float(np.imag(flat[i]) if isinstance(unit, complex) else np.real(flat[i]))

@@ -8,7 +8,8 @@ argument as well as on the result, which holds in forward and reverse mode and a
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -111,7 +112,7 @@ def _of_list(function: Callable) -> Callable:
 
     def call(arrays: Any, *args: Any, casting: Any = None, **kwargs: Any) -> Any:
         if isinstance(arrays, (list, tuple)):
-            items = [a if hasattr(a, "dtype") or nested and isinstance(a, list) else jnp.asarray(a) for a in arrays]
+            items = [a if hasattr(a, "dtype") or (nested and isinstance(a, list)) else jnp.asarray(a) for a in arrays]
             arrays = list(_like_numpy(items))
         return function(arrays, *args, **kwargs)
 

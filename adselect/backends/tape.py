@@ -106,6 +106,9 @@ class TapeBackend(Backend):
 
         return plain_outputs, [_handed_out(a, trace) for a in aux], back
 
+    def pull_once(self, back: Callable, y_bars: list) -> list:
+        return back(y_bars, last=True)
+
     def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
         """A replayed version of the operator, or None where replay was declined."""
         if not self.adtype.replay:  # type: ignore[attr-defined]

@@ -18,13 +18,10 @@ from ..errors import ADSelectError, UnsupportedError, user_line
 from ..structure import Const, flatten
 from .torch_ import (
     TorchArray,
-    _any_nan,
     _close_block,
     _in_transform,
     _open_block,
     _places_reached,
-    _reachable,
-    _strong_zeros,
     calls_in_progress,
 )
 
@@ -117,14 +114,12 @@ class LeanGradient:
         if value is None or noticed.captured or value.ndim or not value.requires_grad or not value.is_floating_point():
             self.settle(self.f)
             return self.plainly(args)
-        # The graph is kept until the result was looked at: a NaN is answered by another pass, with strong zeros.
-        x_bars = torch.autograd.grad(value, variables, None, True, False, allow_unused=True)
-        if _any_nan(x_bars):
-            with _strong_zeros(_reachable([value])):
-                x_bars = torch.autograd.grad(value, variables, None, True, False, allow_unused=True)
+        x_bars = torch.autograd.grad(value, variables, allow_unused=True)
         self.settle(self.f)
         grads = [None if g is None else convert(g) for g, convert in zip(x_bars, self.converters, strict=True)]
-        if None in x_bars:
+        if _has_nan(grads):  # the plain way goes over the graph again with strong zeros
+            return self.plainly(args)
+        if any([g is None for g in x_bars]):
             reached = _places_reached(value, variables)
             for i, g in enumerate(grads):
                 if g is None and i in reached:
@@ -151,6 +146,15 @@ def _converter(leaf: Any) -> Callable[[Tensor], Any]:
     if isinstance(leaf, np.generic):
         return lambda x_bar: x_bar.numpy()[()]
     return Tensor.item
+
+
+def _has_nan(grads: list) -> bool:
+    """Whether a NaN is among the entries: the sum of their squares is one then, and only then."""
+    for grad in grads:
+        total = grad if grad is None or type(grad) is float else np.vdot(grad, grad)
+        if total is not None and total != total:
+            return True
+    return False
 
 
 # -- torch.compile -----------------------------------------------------------------------------------------------------
@@ -184,7 +188,7 @@ class CompiledGradient:
             raise
         except Exception as error:
             raise UnsupportedError(
-                f"torch.compile failed on {getattr(f, '__qualname__', f)} ({type(error).__name__}: {error}). It needs a "
+                f"torch.compile failed on {getattr(f, '__qualname__', f)} ({_first_line(error)}). It needs a "
                 "C++ compiler; AutoTorch() does without"
             ) from error
 
@@ -211,7 +215,7 @@ class CompiledGradient:
             graph = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)(*[v.detach() for v in variables])
         except Exception as error:
             raise UnsupportedError(
-                f"f cannot be traced for AutoTorch(compile=True) at {user_line()} ({type(error).__name__}: {error}). "
+                f"f cannot be traced for AutoTorch(compile=True) at {user_line()} ({_first_line(error)}). "
                 "While it is traced values have shapes and no numbers: write np.where(condition, a, b) instead of a "
                 "Python branch, or use AutoTorch(), where f runs eagerly"
             ) from error
@@ -220,14 +224,18 @@ class CompiledGradient:
     def __call__(self, leaves: list, args: tuple) -> Any:
         with torch.no_grad():
             value, *found = self.program(*[_variable(leaf).detach() for leaf in leaves])
-        if _any_nan(found):  # strong zeros are the eager way's
-            return self.operator(self.f, self.backend.adtype, *args, **self.options)
         remaining = iter(found)
         grads = [convert(next(remaining)) if here else None for convert, here in zip(self.converters, self.present)]
+        if _has_nan(grads):  # strong zeros are the eager way's
+            return self.operator(self.f, self.backend.adtype, *args, **self.options)
         result = self.skeleton.result(grads)
         if not self.with_value:
             return result
         return self.result(value.item() if self.python else value.numpy()[()], result)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _present(skeleton: Any, grads: tuple, count: int) -> list[bool]:

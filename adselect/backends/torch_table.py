@@ -1297,7 +1297,7 @@ def get_item(x: Tensor, index: Any) -> Tensor:
         return x[_native_index(index, x)] if _advanced(index) else _checked(x, index)
     advanced = [i for i in index if _advanced(i)]
     if not advanced:
-        if any(type(i) is slice and i.step is not None and i.step < 0 for i in index):
+        if any(type(i) is slice and not _forward(i) for i in index):
             return _reversed_slices(x, index)
         return _checked(x, index)
     # Single integers and booleans among arrays, and negative steps, mean something else to torch.
@@ -1529,7 +1529,8 @@ def _windows(a: Tensor, v: Tensor, mode: str) -> Tensor:
 
 
 def _mode(mode: Any) -> str:
-    return {0: "valid", 1: "same", 2: "full", "v": "valid", "s": "same", "f": "full"}.get(mode, mode)
+    modes: dict[Any, Any] = {0: "valid", 1: "same", 2: "full", "v": "valid", "s": "same", "f": "full"}
+    return modes.get(mode, mode)
 
 
 @implements(np.convolve)

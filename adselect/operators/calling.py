@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 
@@ -124,7 +125,8 @@ class ArrayCall(FlatCall):
             y = absorb(y)
         if not is_leaf(y) and not isinstance(y, Array):
             raise ADSelectTypeError(
-                f"jacobian needs a number or an array from f, got {type(y).__name__}; use pullback for structured results"
+                f"jacobian needs a number or an array from f, got {type(y).__name__}; use pullback for structured "
+                "results"
             )
         return [y], []
 
@@ -143,7 +145,11 @@ class StructuredCall(FlatCall):
 def _explain(error: Exception, backend: Backend | None) -> None:
     explain = getattr(backend, "explain", None)
     note = explain(error) if explain is not None else None
-    if note is None and isinstance(error, TypeError) and "UFuncTypeError" in type(error).__name__ + str(type(error).__mro__):
+    if (
+        note is None
+        and isinstance(error, TypeError)
+        and "UFuncTypeError" in type(error).__name__ + str(type(error).__mro__)
+    ):
         if "dtype('O')" in str(error):
             note = (
                 "adselect: an object array of traced scalars reached a function that cannot take one; build the array "
@@ -155,7 +161,7 @@ def _explain(error: Exception, backend: Backend | None) -> None:
             error.add_note(note)
 
 
-# -- outputs ---------------------------------------------------------------------------------------------------------------
+# -- outputs -----------------------------------------------------------------------------------------------------------
 
 
 def flatten_output(y: Any) -> tuple[list, Skeleton]:
@@ -260,7 +266,7 @@ def _with_zeros(seed: Any, shape: tuple) -> Any:
     return seed
 
 
-# -- results ---------------------------------------------------------------------------------------------------------------
+# -- results -----------------------------------------------------------------------------------------------------------
 
 
 def shape_result(
@@ -299,7 +305,9 @@ def _copy_into(operator: str, out: Any, result: Any, path: str) -> None:
     if isinstance(out, np.ndarray):
         value = 0.0 if result is None else plain(result)
         if result is not None and np.shape(value) != out.shape:
-            raise ADSelectValueError(f"{operator}: {path} has shape {out.shape}, the result has shape {np.shape(value)}")
+            raise ADSelectValueError(
+                f"{operator}: {path} has shape {out.shape}, the result has shape {np.shape(value)}"
+            )
         if is_traced(result):
             raise TracedValueError(f"{operator}: out= cannot receive a result that an outer derivative traces")
         out[...] = value
@@ -320,12 +328,12 @@ def _copy_into(operator: str, out: Any, result: Any, path: str) -> None:
             _copy_into(operator, getattr(out, name), result[name], f"{path}.{name}")
     else:
         raise ADSelectTypeError(
-            f"{operator}: {path} is {type(out).__name__}, the result there is {type(result).__name__}; out must have the "
-            "structure of the result, with arrays to write into"
+            f"{operator}: {path} is {type(out).__name__}, the result there is {type(result).__name__}; out must have "
+            "the structure of the result, with arrays to write into"
         )
 
 
-# -- what f captured -------------------------------------------------------------------------------------------------------
+# -- what f captured ---------------------------------------------------------------------------------------------------
 
 _LOOKED_THROUGH = 256  # entries per container: a traced value that escaped into more behaves as a plain value anyway
 

@@ -53,7 +53,7 @@ def gradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None,
     settle_captured(f)
     y = outputs[0]
     check_scalar(y, "gradient")
-    return shape_result("gradient", back([seed_for(y)]), leaves, skeleton, args, missing, out)
+    return shape_result("gradient", backend.pull_once(back, [seed_for(y)]), leaves, skeleton, args, missing, out)
 
 
 def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None, **kwargs: Any) -> WithGradient:
@@ -74,7 +74,7 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
     settle_captured(f)
     y = outputs[0]
     check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-    grads = back([seed_for(y)])
+    grads = backend.pull_once(back, [seed_for(y)])
     if call.structure is None:
         value = plain_number(y, leaves)
     else:

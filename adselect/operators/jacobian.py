@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -49,7 +50,9 @@ def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
     """
     backend, args = resolve("jacobian", f, args)
     places = [not isinstance(a, Const) and is_leaf(a) for a in args]
-    fixed = tuple([a if numeric else a if isinstance(a, Const) else Const(a) for a, numeric in zip(args, places, strict=True)])
+    fixed = tuple(
+        [a if numeric else a if isinstance(a, Const) else Const(a) for a, numeric in zip(args, places, strict=True)]
+    )
     leaves, skeleton = flatten(fixed)
     outputs, matrix = backend.linearized_matrix(ArrayCall(f, skeleton, kwargs, backend), leaves)
     settle_captured(f)
@@ -59,7 +62,12 @@ def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
 
 def _shaped(block: Any, leaf: Any) -> Any:
     """(m, n) for an array argument, (m,) for a scalar; in the argument's precision and kind."""
-    scalar = not hasattr(leaf, "shape") or (tuple(leaf.shape) == () and not isinstance(leaf, np.ndarray) and not is_native(leaf) and not isinstance(leaf, Array))
+    scalar = not hasattr(leaf, "shape") or (
+        tuple(leaf.shape) == ()
+        and not isinstance(leaf, np.ndarray)
+        and not is_native(leaf)
+        and not isinstance(leaf, Array)
+    )
     if isinstance(leaf, Array) and leaf.ndim == 0 and leaf._is_scalar():
         scalar = True
     block = block[:, 0] if scalar else block
@@ -88,7 +96,9 @@ def _to_native(block: Any, leaf: Any, framework: str) -> Any:
         import jax.numpy as jnp
 
         with jax.enable_x64(True):
-            return jnp.asarray(np.asarray(block)).astype(leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else float)
+            return jnp.asarray(np.asarray(block)).astype(
+                leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else float
+            )
     return block
 
 

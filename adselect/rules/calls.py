@@ -49,12 +49,12 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 @composite(np.piecewise)
 def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
-    if isinstance(condlist, (bool, np.bool_, np.ndarray, Array)) and np.ndim(condlist) <= np.ndim(x):
-        condlist = [condlist]
+    single = isinstance(condlist, (bool, np.bool_, np.ndarray, Array)) and np.ndim(condlist) <= np.ndim(x)
+    conditions: Any = [condlist] if single else condlist
     funclist = list(funclist)
-    default = funclist.pop() if len(funclist) == len(condlist) + 1 else 0.0
-    result = default(x, *args, **kw) if callable(default) else default
-    for condition, function in zip(condlist, funclist, strict=True):
+    default = funclist.pop() if len(funclist) == len(conditions) + 1 else 0.0
+    result: Any = default(x, *args, **kw) if callable(default) else default
+    for condition, function in zip(conditions, funclist, strict=True):
         result = np.where(condition, function(x, *args, **kw) if callable(function) else function, result)
     return result
 

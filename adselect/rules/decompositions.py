@@ -197,7 +197,11 @@ def _eigh_jvp(d: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
 
 # The gradient is Hermitian although only one triangle is read: that of a function of Hermitian matrices.
 define(np.linalg.eigh, (_eigh_vjp,), (_eigh_jvp,))
-composite(np.linalg.eigvalsh)(lambda a, UPLO="L": np.linalg.eigh(a, UPLO)[0])
+
+
+@composite(np.linalg.eigvalsh)
+def _eigvalsh(a: Any, UPLO: Any = "L") -> Any:
+    return np.linalg.eigh(a, UPLO)[0]
 
 
 def _eig_vjp(g: Any, y: Any, a: Any) -> Any:

@@ -159,6 +159,37 @@ elementwise(np.round, _flat, None)
 elementwise(np.fix, _flat)
 
 
+def _scaled(g: Any, factor: Any) -> Any:
+    return np.multiply(g, factor, g)
+
+
+def _sech(g: Any, y: Any) -> Any:
+    t = np.multiply(y, y)
+    return np.multiply(g, np.subtract(1.0, t, t), g)
+
+
+def _quotient(g: Any, y: Any, b: Any) -> Any:
+    t = np.divide(y, b)
+    return np.negative(np.multiply(g, t, g), g)
+
+
+# The forms once more for plain float arrays, writing into the cotangent's memory (the reverse pass says when it may).
+for _function, _into in {
+    np.multiply: (lambda g, y, a, b: _scaled(g, b), lambda g, y, a, b: _scaled(g, a)),
+    np.divide: (lambda g, y, a, b: np.divide(g, b, g), lambda g, y, a, b: _quotient(g, y, b)),
+    np.negative: (lambda g, y, x: np.negative(g, g),),
+    np.square: (lambda g, y, x: _scaled(_scaled(g, 2.0), x),),
+    np.sqrt: (lambda g, y, x: np.divide(_scaled(g, 0.5), y, g),),
+    np.exp: (lambda g, y, x: _scaled(g, y),),
+    np.log: (lambda g, y, x: np.divide(g, x, g),),
+    np.sin: (lambda g, y, x: _scaled(g, np.cos(x)),),
+    np.cos: (lambda g, y, x: _scaled(g, np.negative(t := np.sin(x), t)),),
+    np.tanh: (lambda g, y, x: _sech(g, y),),
+}.items():
+    RULES[_function].into = _into  # type: ignore[attr-defined]
+    RULES[_function].unstretched.into = _into  # type: ignore[attr-defined]
+
+
 def _abs_form(g: Any, y: Any, x: Any) -> Any:
     """d|x| for a tangent g: Re(conj(x) g)/|x|, 0 at 0."""
     if _complex(x):

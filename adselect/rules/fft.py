@@ -15,7 +15,7 @@ from .indexing import rearranged
 from .registry import composite, linear
 
 # The scaling that belongs to the transposed transform (and to the real transform that a Hermitian one is).
-_TURNED = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
+_TURNED: dict[Any, Any] = {None: "forward", "backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 
 def _fit(x: Any, n: int, axis: int) -> Any:

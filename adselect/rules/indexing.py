@@ -19,8 +19,7 @@ __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
 
 
 def _is_mask(index: Any) -> bool:
-    dtype = getattr(index, "dtype", None)
-    return dtype is not None and dtype.kind == "b"
+    return getattr(getattr(index, "dtype", None), "kind", None) == "b"
 
 
 def accumulate_at(buffer: np.ndarray, index: Any, g: Any) -> None:
@@ -138,7 +137,7 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
     return base_bar, value_bar, True
 
 
-# -- what only moves elements --------------------------------------------------------------------------------------------
+# -- what only moves elements ------------------------------------------------------------------------------------------
 
 
 def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:

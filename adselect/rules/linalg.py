@@ -273,7 +273,7 @@ def _contract_jvp(i: int, d: Any, y: Any, *arrays: Any, **options: Any) -> Any:
 define(contract, _contract_vjp, _contract_jvp, variadic=True)
 
 
-# -- solving -------------------------------------------------------------------------------------------------------------
+# -- solving -----------------------------------------------------------------------------------------------------------
 
 
 def _columns(x: Any, b: Any) -> Any:

@@ -10,6 +10,7 @@ from ..array import Array, dispatch
 from .registry import AtIndex, composite, define, linear
 
 _NOT_GIVEN: Any = np._NoValue
+_ADD: Any = np.add.reduce
 
 
 def expand(g: Any, axis: Any, keepdims: bool, shape: tuple) -> Any:
@@ -34,7 +35,7 @@ def _fast_sum(
     a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = _NOT_GIVEN, where: Any = True
 ) -> Any:
     if initial is _NOT_GIVEN and where is True:
-        return np.add.reduce(a, axis, dtype, None, bool(keepdims) if keepdims is not _NOT_GIVEN else False)
+        return _ADD(a, axis, dtype, None, bool(keepdims) if keepdims is not _NOT_GIVEN else False)
     return np.sum(
         a, axis=axis, dtype=dtype, keepdims=keepdims, initial=0 if initial is _NOT_GIVEN else initial, where=where
     )
@@ -93,7 +94,7 @@ def _fast_mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = Fals
         and a.dtype.kind in "fc"
         and a.dtype.itemsize > 2
     ):
-        return np.add.reduce(a, axis, None, None, keepdims is True) / count(a.shape, axis)
+        return _ADD(a, axis, None, None, keepdims is True) / count(a.shape, axis)
     return np.mean(a, axis=axis, dtype=dtype, keepdims=keepdims is True, where=where)
 
 
@@ -369,7 +370,7 @@ def _nan_extremum(function: Any, a: Any, fill: float, axis: Any, keepdims: Any, 
     return np.where(empty, np.nan, result) if np.any(empty) and "initial" not in options else result
 
 
-# -- scans ---------------------------------------------------------------------------------------------------------------
+# -- scans -------------------------------------------------------------------------------------------------------------
 
 
 def _cumsum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:

@@ -96,13 +96,15 @@ class Elementwise(Rule):
     number): the reverse pass need not compare shapes then.
     """
 
-    __slots__ = ("broadcasts", "signs", "unstretched")
+    __slots__ = ("broadcasts", "into", "signs", "unstretched")
 
     def __init__(self, function: Any, forms: Any, call: Any = None, singular: bool = False, broadcasts: bool = True):
         super().__init__(function, forms, forms, call, lazy=True, singular=singular)
         self.broadcasts = broadcasts and len(forms) > 1
         # +1 or -1 per argument where the form is just ±g: the sum over broadcast axes is then taken first.
         self.signs: tuple | None = None
+        # The same forms written into g's own memory, for a large cotangent that dies with this step.
+        self.into: tuple | None = None
         self.unstretched = Elementwise(function, forms, call, singular, False) if self.broadcasts else self
 
     def pull(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,12 @@ from .registry import composite, define, linear, no_derivative, unbroadcast
 
 _BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))
 
-linear(np.reshape, lambda g, y, x, *a, order="C", **k: np.reshape(g, np.shape(x), order=order))
+
+def _reshape_vjp(g: Any, y: Any, x: Any, *args: Any, order: Any = "C", **kwargs: Any) -> Any:
+    return np.reshape(g, np.shape(x), order=order)
+
+
+linear(np.reshape, _reshape_vjp)
 linear(np.squeeze, _BACK)
 linear(np.expand_dims, _BACK)
 linear(np.copy, lambda g, y, x, *a, **k: g, call=lambda x, *a, **k: np.copy(x) if np.ndim(x) else x, lazy=True)
@@ -55,7 +61,7 @@ def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
     return np.transpose(a, order)
 
 
-# -- joining -------------------------------------------------------------------------------------------------------------
+# -- joining -----------------------------------------------------------------------------------------------------------
 
 
 def join(*arrays: Any, axis: int) -> Any:
@@ -168,7 +174,7 @@ def _block(arrays: Any) -> Any:
     return merge(arrays, -levels)
 
 
-# -- raising the number of axes ------------------------------------------------------------------------------------------
+# -- raising the number of axes ----------------------------------------------------------------------------------------
 
 
 def _at_least(make: Any) -> Any:
@@ -209,7 +215,7 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     return tuple(grids) if sparse else np.broadcast_arrays(*grids)
 
 
-# -- splitting -----------------------------------------------------------------------------------------------------------
+# -- splitting ---------------------------------------------------------------------------------------------------------
 
 
 @composite(np.array_split)
@@ -235,7 +241,7 @@ composite(np.hsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_s
 composite(np.dsplit)(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, 2))
 
 
-# -- padding and masking -------------------------------------------------------------------------------------------------
+# -- padding and masking -----------------------------------------------------------------------------------------------
 
 
 _STATISTICS = {"mean": np.mean, "maximum": np.max, "minimum": np.min, "median": np.median}

@@ -174,7 +174,7 @@ define(
     (lambda d, y, a, v: full_convolution(d, v), lambda d, y, a, v: full_convolution(a, d)),
 )
 
-_MODES = {0: "valid", 1: "same", 2: "full"}
+_MODES: dict[Any, Any] = {0: "valid", 1: "same", 2: "full"}
 
 
 def _window(n: int, m: int, mode: str, first: int) -> slice:

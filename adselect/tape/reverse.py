@@ -24,6 +24,7 @@ from .trace import CONSTANT, ITEM
 
 __all__ = ["pull_back"]
 
+_REUSE = 8192  # entries from which a dying cotangent's memory is worth reusing
 _ALL = np.logical_and.reduce
 _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
@@ -71,12 +72,39 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
         if type(g) is _Scatter:
             g = g.total()
         if type(rule) is Elementwise:
+            if y is None:  # linear in its one traced argument, and recorded without values
+                i = 0 if parents[0] >= 0 else 1
+                if owned[k] and rule.into is not None and type(g) is ndarray and g.size >= _REUSE:
+                    x_bar = rule.into[i](g, None, *args)
+                else:
+                    x_bar = rule.vjps[i](g, None, *args)
+                p = parents[i]
+                if bars[p] is None:
+                    bars[p] = x_bar
+                    owned[p] = type(x_bar) is ndarray and x_bar.base is None and (x_bar is not g or owned[k])
+                else:
+                    _accumulate(bars, owned, p, bars[p], x_bar)
+                continue
             vjps, broadcasts = rule.vjps, rule.broadcasts
             dtype = getattr(y, "dtype", None)
             real = (dtype is _FLOAT64 or dtype is _FLOAT32) and not strong
             signs = rule.signs
+            into, last = None, -1
+            if owned[k] and real and type(g) is ndarray and g.size >= _REUSE and rule.into is not None:
+                if g.dtype is dtype and g.shape == y.shape:
+                    # g dies with its last use here: that one may be written into its memory.
+                    into, last = rule.into, 0 if len(parents) == 1 or parents[1] < 0 else 1
             for i, p in enumerate(parents):
                 if p < 0:
+                    continue
+                if i == last and into is not None and getattr(args[i], "shape", ()) == y.shape:
+                    x_bar = into[i](g, y, *args)
+                    b = bars[p]
+                    if b is None:
+                        bars[p] = x_bar
+                        owned[p] = 1
+                    else:
+                        _accumulate(bars, owned, p, b, x_bar)
                     continue
                 if signs is not None and real:
                     x_bar = g

@@ -37,6 +37,7 @@ __all__ = ["EngineArray", "TapeArray", "Trace"]
 
 _LEVELS = itertools.count(1)
 _EMPTY: dict = {}
+_FLOAT64 = np.dtype(np.float64)
 # Operand types that need no look before Python's own operator is used on them.
 _PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.float32, np.complex128, np.bool_})
 
@@ -239,6 +240,9 @@ class EngineArray(Array):
             return dispatch(function, _strip(args, trace), _strip_options(kwargs, trace))
         if load_for(function):
             return self._apply(function, args, kwargs)
+        apply_on = getattr(function, "apply_on", None)
+        if apply_on is not None:  # a primitive of the user's
+            return apply_on(self, args)
         name = getattr(function, "__name__", str(function))
         raise MissingRuleError(
             f"{name} was called on a traced value at {user_line()} and has no derivative rule. Write it with functions "
@@ -417,7 +421,11 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
             except ZeroDivisionError:
                 y = function(a, other)
             place = trace.next_place()
-            trace.records[place] = (unstretched, (self.place, -1), y, (a, other), _EMPTY)
+            if forgets and type(a) is np.ndarray and a.dtype is _FLOAT64:
+                # Linear in a: neither a nor y is needed again, and both may be freed.
+                trace.records[place] = (unstretched, (self.place, -1), None, (None, other), _EMPTY)
+            else:
+                trace.records[place] = (unstretched, (self.place, -1), y, (a, other), _EMPTY)
             array = _new(TapeArray)
             array.value, array._trace, array.place = y, trace, place
             return array
@@ -453,19 +461,31 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         except ZeroDivisionError:
             y = function(other, b)
         place = trace.next_place()
-        trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)
+        if forgets_right and type(b) is np.ndarray and b.dtype is _FLOAT64:
+            trace.records[place] = (unstretched, (-1, self.place), None, (other, None), _EMPTY)
+        else:
+            trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, trace, place
         return array
 
     unstretched = getattr(rule, "unstretched", rule)
     needs_values = getattr(rule, "signs", None) is None
+    forgets_right = function in (np.add, np.subtract, np.multiply)
+    forgets = forgets_right or function is np.divide
     # x * x is recorded as a square: one contribution to the cotangent instead of two.
     square = _unary(np.square, lambda x: x * x, RULES[np.square]) if function is np.multiply else None
     name = function_names[function]
     _slow_forward = getattr(Array, f"__{name}__")
     _slow_backward = getattr(Array, f"__r{name}__")
     return forward, backward
+
+
+def _method(function: Any) -> Callable:
+    def method(self: TapeArray, *args: Any, **kwargs: Any) -> Any:
+        return self.__array_function__(function, (), (self, *args), kwargs)
+
+    return method
 
 
 def _power(general: Callable, square: Rule) -> Callable:
@@ -526,6 +546,8 @@ def install() -> None:
             forward, backward = _binary(function, getattr(operator, name), rule)
             setattr(TapeArray, f"__{name}__", forward)
             setattr(TapeArray, f"__r{name}__", backward)
+    for function in _SIMPLE:
+        setattr(TapeArray, function.__name__, _method(function))
     TapeArray.__pow__ = _power(TapeArray.__pow__, RULES[np.square])  # type: ignore[method-assign]
     for name, function in UNARY_OPERATORS.items():
         rule = RULES.get(function)

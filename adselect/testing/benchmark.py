@@ -170,7 +170,8 @@ def benchmark_rows(
     forward_only = {b.adtype for b in _installed() if not b.reverse} if adtypes is None else set()
     ways = (False, True) if prepared is None else (prepared,)
     for scenario in benchmark_scenarios() if scenarios is None else scenarios:
-        rows, calls = [], {"primal": lambda s=scenario: s.f(*s.args, **s.kwargs)}
+        rows = []
+        calls: dict[str, Callable[[], Any]] = {"primal": lambda s=scenario: s.f(*s.args, **s.kwargs)}
         many = sum(np.size(a) for a in scenario.args) > 200
         for adtype in chosen:
             if many and adtype in forward_only:

@@ -1,0 +1,94 @@
+"""Primitives on the built-in engine: the pullback a rule returned becomes one record on the tape."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import numpy as np
+
+from ..adtypes import AutoForward, AutoTape
+from ..array import Array, absorb
+from ..rules.invocation import Invocation, is_inexact
+from ..rules.registry import Rule
+from .forward import DualArray
+from .trace import TapeArray
+
+__all__ = ["ClosureRule", "apply"]
+
+
+class ClosureRule(Rule):
+    """The derivative of one call: the closure that its rule returned, asked once for all arguments."""
+
+    __slots__ = ("_back", "_last", "_latest", "_several")
+
+    def __init__(self, function: Any, back: Callable[[list], list], several: bool, last: int):
+        super().__init__(function, (), ())
+        self._back, self._several, self._last = back, several, last
+        self._latest: Any = None
+
+    def pull(self, i: int, g: Any, y: Any, args: Any, kwargs: dict) -> Any:
+        latest = self._latest
+        if latest is None or latest[0] is not g:
+            latest = (g, self._back(list(g) if self._several else [g]))
+        # Forgotten after the last argument: a caller may change the array g before the next pass.
+        self._latest = None if i == self._last else latest
+        return latest[1][i]
+
+
+def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
+    """Carry a primitive out on the trace of ``array``, by its rule."""
+    trace, cls = array._trace, type(array)
+    own: list[Any] = []
+    values: list[Any] = []
+    for leaf in leaves:
+        if type(leaf) is np.ndarray and leaf.dtype == object:
+            leaf = absorb(leaf)
+        mine = type(leaf) is cls and leaf._trace is trace
+        own.append(leaf if mine else None)
+        while isinstance(leaf, Array) and (mine or leaf._closed):
+            leaf, mine = leaf._inside, False
+        values.append(trace.keep(leaf) if own[-1] is None and type(leaf) is np.ndarray else leaf)
+    if invocation.treatment == "constant":
+        return invocation(*values)
+    return _record(invocation, trace, own, values) if cls is TapeArray else _push(invocation, trace, own, values)
+
+
+def _counts(outputs: list, values: list, own: list) -> list[bool]:
+    """Which outputs carry a derivative: floating-point ones, and integers of differentiated integers."""
+    integers = any(o is not None and not is_inexact(v) for v, o in zip(values, own, strict=True))
+    return [is_inexact(y) or (integers and not isinstance(y, (bool, np.bool_))) for y in outputs]
+
+
+def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
+    outputs, back = invocation.pull(values, AutoTape())
+    counts = _counts(outputs, values, own)
+    if not any(counts):
+        return invocation.result(outputs)
+    parents = tuple([-1 if o is None else o.place for o in own])
+    last = max(i for i, p in enumerate(parents) if p >= 0)
+    several = len(outputs) > 1
+    rule = ClosureRule(invocation.primitive.function, back, several, last)
+    recorded = trace.record(rule, parents, tuple(outputs) if several else outputs[0], tuple(values), {})
+    return invocation.result(list(recorded) if several else [recorded])
+
+
+def _push(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
+    directions = [[None if o is None else o.tangents[d] for o in own] for d in range(trace.directions)]
+    moving = [d for d, x_dots in enumerate(directions) if any(t is not None for t in x_dots)]
+    if not moving:
+        return invocation(*values)
+    outputs, rows = invocation.push(values, [directions[d] for d in moving], AutoForward())
+    counts = _counts(outputs, values, own)
+    by_direction = dict(zip(moving, rows, strict=True))
+    results = []
+    for k, y in enumerate(outputs):
+        if not counts[k]:
+            results.append(y)
+            continue
+        dual = DualArray.__new__(DualArray)
+        dual.value, dual._trace = y, trace
+        dual.tangents = tuple([by_direction[d][k] if d in by_direction else None for d in range(trace.directions)])
+        results.append(dual)
+    return invocation.result(results)
+
+

@@ -1,0 +1,390 @@
+"""Prepared operators on the framework backends: the same results as the plain call, for less."""
+
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import adselect as ad
+from adselect import (
+    AutoAutograd,
+    AutoFiniteDifferences,
+    AutoJax,
+    AutoTorch,
+    Const,
+    PreparationMismatchError,
+    UnsupportedError,
+    prepare,
+)
+
+ADTYPES = [AutoJax(), AutoTorch(), AutoAutograd(), AutoFiniteDifferences()]
+X, Z = np.linspace(0.5, 1.5, 4), np.linspace(-0.4, 0.9, 4)
+
+
+@pytest.fixture(params=ADTYPES, ids=lambda a: type(a).__name__)
+def adtype(request):
+    pytest.importorskip(request.param.requires)
+    return request.param
+
+
+@pytest.fixture
+def jax_type():
+    pytest.importorskip("jax")
+    return AutoJax()
+
+
+@pytest.fixture
+def torch_type():
+    pytest.importorskip("torch")
+    return AutoTorch()
+
+
+def scalar(x):
+    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+
+def vector(x):
+    return np.sin(x) * x[0]
+
+
+def curve(t):
+    return np.stack([np.sin(t) * t, t**3])
+
+
+def assert_same(one, other):
+    """Equal trees: types, dtypes, shapes, values."""
+    assert type(one) is type(other)
+    if isinstance(one, (tuple, list)):
+        assert len(one) == len(other)
+        for a, b in zip(one, other, strict=True):
+            assert_same(a, b)
+    elif isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            assert_same(one[key], other[key])
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype and one.shape == other.shape
+        np.testing.assert_allclose(one, other, rtol=1e-6 if one.dtype == np.float32 else 1e-12, atol=1e-12)
+    elif one is not None and not isinstance(one, str):
+        np.testing.assert_allclose(one, other, rtol=1e-6 if one.dtype == np.float32 else 1e-12) if isinstance(
+            one, np.generic
+        ) else np.testing.assert_allclose(float(one), float(other), rtol=1e-12, atol=1e-12)
+
+
+ROWS = [
+    (ad.gradient, scalar, (X,), (Z,)),
+    (ad.withgradient, scalar, (X,), (Z,)),
+    (ad.jacobian, vector, (X,), (Z,)),
+    (ad.withjacobian, vector, (X,), (Z,)),
+    (ad.hessian, scalar, (X,), (Z,)),
+    (ad.withhessian, scalar, (X,), (Z,)),
+    (ad.diaghessian, scalar, (X,), (Z,)),
+    (ad.hvp, scalar, (X, X), (Z, X)),
+    (ad.pushforward, vector, ((X,), (X,)), ((Z,), (X,))),
+    (ad.derivative, curve, (2.0,), (1.5,)),
+    (ad.derivative, np.sin, (np.float64(2.0),), (np.float64(1.5),)),
+    (ad.second_derivative, curve, (2.0,), (1.5,)),
+    (ad.gradient, lambda t: t**2 * np.sin(t), (2.0,), (1.5,)),
+    (ad.withgradient, lambda t: t**2 * np.sin(t), (2.0,), (1.5,)),
+]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: f"{r[0].__name__}-{type(r[2][0]).__name__}")
+def test_every_operator_equals_the_plain_call(adtype, row):
+    operator, f, at, other = row
+    prepared = prepare(operator, f, adtype, *at)
+    for args in (other, at, other):
+        assert_same(prepared(*args), operator(f, adtype, *args))
+
+
+def test_float32_stays_float32(adtype):
+    x = X.astype(np.float32)
+    prepared = prepare(ad.withgradient, scalar, adtype, x)
+    assert_same(prepared(2 * x), ad.withgradient(scalar, adtype, 2 * x))
+
+
+def model(p, y):
+    return np.sum((p["w"] * y + p["b"][0]) ** 2)
+
+
+def test_structured_arguments_and_entries_without_a_derivative(adtype):
+    def params(s):
+        return {"w": s * X, "b": [s * 2.0, 1.0], "name": "linear"}
+
+    prepared = prepare(ad.gradient, model, adtype, params(1), X)
+    assert_same(prepared(params(2), Z), ad.gradient(model, adtype, params(2), Z))
+    assert prepared(params(2), Z)[0]["name"] is None
+
+
+@dataclass
+class Line:
+    slope: object
+    offset: object
+    unused: object = 1.0
+
+
+def test_objects_give_tangents(adtype):
+    def f(line, x):
+        return np.sum(line.slope * x + line.offset)
+
+    prepared = prepare(ad.gradient, f, adtype, Line(2.0, X), X)
+    got, expected = prepared(Line(3.0, Z), Z), ad.gradient(f, adtype, Line(3.0, Z), Z)
+    np.testing.assert_allclose(got[0].slope, expected[0].slope)
+    np.testing.assert_allclose(got[0].offset, expected[0].offset)
+    assert (got[0].unused is None) == (expected[0].unused is None)
+
+
+def test_a_constant_may_change_from_call_to_call(adtype):
+    def f(x, data, n):
+        return np.sum((x - data) ** n)
+
+    prepared = prepare(ad.gradient, f, adtype, X, Const(Z), Const(2))
+    for data, n in ((X + 1, 2), (Z, 2), (Z, 3), (X, 4)):
+        expected = ad.gradient(f, adtype, Z, Const(data), Const(n))
+        assert_same(prepared(Z, data, n), expected)
+        assert_same(prepared(Z, Const(data), Const(n)), expected)
+
+
+def test_structured_constants(adtype):
+    def f(x, batch):
+        return np.sum((x - batch["data"]) ** 2) * batch["scale"]
+
+    prepared = prepare(ad.gradient, f, adtype, X, Const({"data": Z, "scale": 2.0}))
+    batch = {"data": X, "scale": 3.0}
+    assert_same(prepared(Z, batch), ad.gradient(f, adtype, Z, Const(batch)))
+
+
+def test_a_mask_among_the_arguments_may_change(adtype):
+    def f(x, mask):
+        return np.sum(np.where(mask, x**2, x))
+
+    prepared = prepare(ad.gradient, f, adtype, X, X > 1)
+    assert_same(prepared(X, X < 1), ad.gradient(f, adtype, X, X < 1))
+
+
+def test_keyword_arguments_and_options(adtype):
+    def f(x, y, scale=1.0):
+        return scale * np.sum(x**2)
+
+    prepared = prepare(ad.gradient, f, adtype, X, Z, scale=3.0, missing="zeros")
+    assert_same(prepared(Z, X), ad.gradient(f, adtype, Z, X, scale=3.0, missing="zeros"))
+    out = np.zeros(4)
+    prepared = prepare(ad.gradient, lambda x: np.sum(x**2), adtype, X, out=out)
+    assert prepared(Z) is out
+    np.testing.assert_allclose(out, 2 * Z, atol=1e-8)
+
+
+def test_auxiliary_output(adtype):
+    def f(x):
+        return {"loss": np.sum(x**2), "residual": x - 1, "note": "aux"}
+
+    prepared = prepare(ad.withgradient, f, adtype, X)
+    assert_same(prepared(Z).val, ad.withgradient(f, adtype, Z).val)
+    assert_same(prepared(Z).grad, ad.withgradient(f, adtype, Z).grad)
+
+
+def test_integers_count_as_floats(adtype):
+    prepared = prepare(ad.gradient, lambda x, n: np.sum(x**2) * n**2, adtype, np.arange(3), 2)
+    assert_same(prepared(np.arange(3) + 5, 3), ad.gradient(lambda x, n: np.sum(x**2) * n**2, adtype, np.arange(3) + 5, 3))
+
+
+def test_results_belong_to_the_caller(adtype):
+    prepared = prepare(ad.gradient, lambda x, y: np.sum(x + y), adtype, X, X)
+    first, second = prepared(Z, Z)
+    first[0] = 7.0
+    assert second[0] != 7.0 and prepared(Z, Z)[0][0] != 7.0
+
+
+def test_mismatch(adtype):
+    prepared = prepare(ad.gradient, scalar, adtype, X)
+    with pytest.raises(PreparationMismatchError):
+        prepared(np.ones(5))
+    convert = prepare(ad.gradient, scalar, adtype, X, strict="convert")
+    assert convert(X.astype(np.float32))[0].dtype == np.float64
+    retrace = prepare(ad.gradient, scalar, adtype, X, strict="retrace")
+    assert_same(retrace(np.ones(5)), ad.gradient(scalar, adtype, np.ones(5)))
+
+
+def test_threads(adtype):
+    prepared = prepare(ad.gradient, scalar, adtype, X)
+    points = [X + 0.1 * k for k in range(8)]
+    found = [None] * len(points)
+
+    def work(k):
+        found[k] = [prepared(points[k])[0] for _ in range(5)]
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(len(points))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for point, results in zip(points, found, strict=True):
+        for result in results:
+            np.testing.assert_allclose(result, ad.gradient(scalar, adtype, point)[0], rtol=1e-8)
+
+
+@pytest.mark.parametrize("choice", [AutoJax(), AutoTorch(), AutoAutograd()], ids=lambda a: type(a).__name__)
+def test_strong_zeros(choice):
+    pytest.importorskip(choice.requires)
+
+    def f(x):
+        return np.sum(np.where(x > 0, np.sqrt(x), 0.0))
+
+    prepared = prepare(ad.gradient, f, choice, X)
+    np.testing.assert_array_equal(prepared(np.array([0.0, 1.0, 4.0, 0.25]))[0], [0.0, 0.5, 0.25, 1.0])
+    np.testing.assert_array_equal(prepared(np.ones(4))[0], 0.5 * np.ones(4))
+
+
+def test_independent_of_an_argument(jax_type, torch_type):
+    for choice in (jax_type, torch_type):
+        prepared = prepare(ad.gradient, lambda x, y: np.sum(np.floor(x)), choice, X, Z)
+        x_bar, y_bar = prepared(X, Z)
+        assert y_bar is None
+        np.testing.assert_array_equal(x_bar, np.zeros(4))
+
+
+# -- JAX -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("operator", [ad.gradient, ad.withgradient, ad.jacobian, ad.hessian, ad.diaghessian])
+def test_jax_traces_once(jax_type, operator):
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return np.sum(x**3)
+
+    prepared = prepare(operator, f, jax_type, X)
+    assert len(calls) <= 2  # the eager result that says what kinds the results are, and the trace
+    before = len(calls)
+    for k in range(3):
+        prepared(X + k)
+    assert len(calls) == before
+
+
+def test_jax_names_the_way_out_of_a_branch(jax_type):
+    def f(x):
+        return x**2 if x > 0 else -x
+
+    with pytest.raises(UnsupportedError, match=r"np\.where(.|\n)*AutoJax\(jit=False\)"):
+        prepare(ad.gradient, f, jax_type, 1.0)
+    prepared = prepare(ad.gradient, f, AutoJax(jit=False), 1.0)
+    assert prepared(3.0) == (6.0,) and prepared(-3.0) == (-1.0,)
+
+
+def test_jax_refuses_an_integer_argument_as_a_size(jax_type):
+    with pytest.raises((UnsupportedError, TypeError)):
+        prepare(ad.gradient, lambda x, n: np.sum(x[:n]), jax_type, X, 2)
+
+
+def test_jax_native_arrays_stay_native(jax_type):
+    jax = pytest.importorskip("jax")
+    x = jax.numpy.arange(3.0)
+    prepared = prepare(ad.withgradient, lambda x: jax.numpy.sum(x**2), jax_type, x)
+    result = prepared(x + 1)
+    assert isinstance(result.grad[0], jax.Array) and result.grad[0].dtype == x.dtype
+    np.testing.assert_allclose(result.grad[0], [2.0, 4.0, 6.0])
+
+
+def test_jax_native_face(jax_type):
+    jnp = pytest.importorskip("jax.numpy")
+    choice = AutoJax(face="native")
+    prepared = prepare(ad.withgradient, lambda x: jnp.sum(jnp.sin(x)), choice, X)
+    assert_same(prepared(Z), ad.withgradient(lambda x: jnp.sum(jnp.sin(x)), choice, Z))
+
+
+def test_jax_derivatives_inside_f_keep_strong_zeros(jax_type):
+    def inner(x):
+        return np.sum(np.where(x > 0, np.sqrt(x), 0.0))
+
+    def f(x):
+        g = ad.gradient(inner, jax_type, x)[0]
+        return np.sum(np.where(np.isfinite(g), g, 100.0) * x)
+
+    at = np.array([0.0, 1.0, 4.0])
+    prepared = prepare(ad.withgradient, f, jax_type, np.ones(3))
+    assert_same(prepared(at).val, ad.withgradient(f, jax_type, at).val)
+
+
+def test_complex_arguments(jax_type, torch_type):
+    z = np.array([1 + 2j, 0.5 - 1j])
+    for choice in (jax_type, torch_type):
+        prepared = prepare(ad.gradient, lambda z: np.sum(np.abs(z) ** 2), choice, z)
+        np.testing.assert_allclose(prepared(2 * z)[0], 4 * z)
+
+
+def test_prepared_inside_another_derivative(jax_type, torch_type):
+    for choice in (jax_type, torch_type):
+        prepared = prepare(ad.gradient, lambda x: np.sum(x**3), choice, X)
+        outer = ad.gradient(lambda x: np.sum(prepared(x)[0]), choice, X)[0]
+        np.testing.assert_allclose(outer, 6 * X)
+
+
+# -- PyTorch -------------------------------------------------------------------------------------------------------------
+
+
+def test_torch_leaves_nothing_behind(torch_type):
+    seen = {}
+
+    def f(x):
+        seen["x"] = x * 2
+        return np.sum(x**2)
+
+    prepare(ad.gradient, f, torch_type, X)(Z)
+    assert type(seen["x"]) is np.ndarray
+
+
+def test_torch_branches_are_followed(torch_type):
+    prepared = prepare(ad.gradient, lambda x: x**2 if x > 0 else -x, torch_type, 1.0)
+    assert prepared(3.0) == (6.0,) and prepared(-3.0) == (-1.0,)
+
+
+def test_torch_evaluates_f_once(torch_type):
+    calls = []
+
+    def f(x):
+        calls.append(1)
+        return np.sum(x**2)
+
+    prepared = prepare(ad.gradient, f, torch_type, X)
+    before = len(calls)
+    prepared(Z)
+    assert len(calls) == before + 1
+
+
+def test_torch_compile():
+    pytest.importorskip("torch")
+    c = np.arange(4.0)
+
+    def f(x, t):
+        return scalar(x) + np.sum(x * c) * t
+
+    choice = AutoTorch(compile=True)
+    prepared = prepare(ad.withgradient, f, choice, X, 1.0)
+    assert_same(prepared(Z, 2.0), ad.withgradient(f, choice, Z, 2.0))
+
+
+def test_torch_compile_says_what_it_cannot_do():
+    pytest.importorskip("torch")
+    choice = AutoTorch(compile=True)
+    with pytest.raises(UnsupportedError, match="np.where"):
+        prepare(ad.gradient, lambda x: x if x > 0 else 2 * x, choice, 1.0)
+    with pytest.raises(UnsupportedError, match="hessian"):
+        prepare(ad.hessian, scalar, choice, X)
+
+
+# -- finite differences --------------------------------------------------------------------------------------------------
+
+
+def test_evaluations_spread_over_processes():
+    pytest.importorskip("findiff")
+    with ProcessPoolExecutor(2) as executor:
+        choice, plain = AutoFiniteDifferences(executor=executor), AutoFiniteDifferences()
+        assert_same(ad.gradient(scalar, choice, X), ad.gradient(scalar, plain, X))
+        assert_same(ad.jacobian(vector, choice, X), ad.jacobian(vector, plain, X))
+        assert_same(prepare(ad.withgradient, scalar, choice, X)(Z), ad.withgradient(scalar, plain, Z))
+        assert_same(ad.pullback(vector, choice, X)[1](Z), ad.pullback(vector, plain, X)[1](Z))
+        with pytest.raises(UnsupportedError, match="top level"):
+            ad.gradient(lambda x: np.sum(x), choice, X)
