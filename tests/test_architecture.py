@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -181,12 +180,15 @@ def test_asking_which_backends_there_are_loads_no_framework():
 def test_importing_is_cheap(tmp_path):
     """At most 30 ms of processor time over NumPy, bytecode being cached; the guard leaves room for a slow machine."""
     code = (
-        "import time, numpy, numpy.fft, numpy.linalg, dataclasses, fractions, inspect, functools, weakref, itertools\n"
+        "import time, numpy, numpy.fft, numpy.linalg\n"
         "t = time.process_time(); import adselect; print(time.process_time() - t)"
     )
+    # The cache of its own is written even where the environment forbids to write bytecode or the package is read-only.
     cache = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     run("import adselect", **cache)
-    seconds = statistics.median(float(run(code, **cache)) for _ in range(5))
+    assert any(tmp_path.rglob("adselect/array.*.pyc")), "no bytecode was cached: this would time the compiler"
+    # The least of several: other processes can only add to it.
+    seconds = min(float(run(code, **cache)) for _ in range(7))
     assert seconds < 0.060, f"import adselect takes {1e3 * seconds:.0f} ms over NumPy"
 
 

@@ -241,6 +241,21 @@ def test_report_and_means(script, tmp_path):
     assert page.read_text() == "before\n<!-- measured: start -->\n\nnew\n\n<!-- measured: stop -->\nafter\n"
 
 
+def test_numbers_of_an_earlier_run(script, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(script, "is_single_threaded", lambda: True)
+    row = {"problem": "p", "family": "f", "size": 1, "class": "small", "reason": "", "first": 1.0, "seconds": 1.0}
+    rows = [{**row, "contestant": c, "status": "ok"} for c in ("primal", "tape")]
+    numbers, page = tmp_path / "numbers.json", tmp_path / "page.md"
+    for status, exit_status in (("ok", 0), ("differs", 1)):
+        rows[1]["status"] = status
+        numbers.write_text(json.dumps({"machine": {}, "rows": rows, "memory": []}))
+        with warnings.catch_warnings():
+            assert script.main(["--read", str(numbers), "--markdown", str(page)]) == exit_status
+        assert "AutoTape" in capsys.readouterr().out
+        assert page.exists() == (status == "ok")  # a page is not written with a wrong gradient in it
+        page.unlink(missing_ok=True)
+
+
 def test_plots(script, tmp_path):
     pytest.importorskip("matplotlib")
     row = {"family": "f", "class": "small"}

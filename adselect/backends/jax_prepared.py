@@ -48,8 +48,7 @@ def compile_operator(
     if not leaves or any(isinstance(leaf, (Array, Tracer)) for leaf in leaves):
         return None
     try:
-        for node in _fixed_nodes(skeleton):
-            _split(node.value, [])
+        _key_of(skeleton)
     except _Unknown:
         return None
     return CompiledOperator(operator, f, adtype, args, options)
@@ -108,9 +107,8 @@ class CompiledOperator:
     def _keyed(self, args: tuple) -> tuple[tuple, list, list]:
         """What a program is compiled for, and all the values it takes: the leaves and the arrays of fixed parts."""
         leaves, skeleton = flatten(args)
-        arrays: list = []
         try:
-            key = tuple([_split(node.value, arrays) for node in _fixed_nodes(skeleton)])
+            key, arrays = _key_of(skeleton)
         except _Unknown as unknown:
             raise UnsupportedError(
                 f"an argument of a prepared {self.name} holds a {unknown}, which JAX cannot take as an argument nor "
@@ -139,6 +137,13 @@ class _Program:
             natives = self.weak(*values)
         except NO_VALUE as error:
             raise UnsupportedError(under_jit("A Python branch, size or index")) from error
+        except IndexError as error:
+            if not self.owner.converters or "used as an index" not in str(error):
+                raise
+            raise UnsupportedError(
+                f"an integer argument counts as a float in a prepared call ({error}). Prepare with Const(n) where f "
+                "uses n as an index or a size, or with AutoJax(jit=False)"
+            ) from error
         result = self.finish(natives)
         if result is _NOT_FINITE:
             result = self.finish_unchecked(self.strong(*values))
@@ -150,9 +155,8 @@ class _Program:
         traces = opened(values, -1)
         try:
             args = self._arguments(values)
-            f = owner.f if strong else _StrongInside(owner.f)
             with precise(strong):
-                result = owner.operator(f, owner.adtype, *args, **owner.options)
+                result = owner.operator(_Inside(owner.f), owner.adtype, *args, **owner.options)
         finally:
             close(traces)
         leaves, skeleton = flatten((result,))
@@ -178,24 +182,43 @@ class _Program:
         lifted: list = [v if n else JaxArray(v, 0) for v, n in zip(values[:count], self.owner.native, strict=True)]
         lifted = [_floating(x) for x in lifted]
         remaining = iter(values[count:])
-        for node in _fixed_nodes(skeleton):
-            node.value = _joined(node.value, remaining)
+        for node, old in zip(skeleton.nodes, self.args if skeleton.nodes else (), strict=True):
+            if not node.numeric:
+                value = _joined(node.value, remaining)
+                node.value = value if isinstance(old, Const) or not isinstance(value, (Array, Tracer)) else _held(value)
         rebuilt = skeleton.rebuild(lifted)
         return [Const(new) if isinstance(old, Const) else new for old, new in zip(self.args, rebuilt, strict=True)]
 
 
-class _StrongInside:
-    """f with strong zeros in the derivatives that it takes itself: only the operator's own are looked at afterwards."""
+class _Inside:
+    """f as the traced operator calls it: with strong zeros in the derivatives that it takes itself.
+
+    Only the operator's own results are looked at afterwards. Arguments that are held back from the operator (a mask is
+    no leaf, and must not become one by being traced) are handed out.
+    """
 
     def __init__(self, f: Callable):
         self.f = f
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args = tuple([a() if getattr(a, "__code__", None) is _HELD else a for a in args])
         with precise(True):
             return self.f(*args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.f, name)
+
+
+def _held(value: Any) -> Callable[[], Any]:
+    """A traced value as something that has no leaves: a function without a closure."""
+
+    def handed_out(value: Any = value) -> Any:
+        return value
+
+    return handed_out
+
+
+_HELD = _held(None).__code__  # type: ignore[attr-defined]
 
 
 # -- leaves in ---------------------------------------------------------------------------------------------------------
@@ -241,14 +264,24 @@ def _fixed_nodes(skeleton: Skeleton) -> Any:
             pending.extend(reversed(getattr(node, "children", ())))
 
 
-def _split(value: Any, arrays: list) -> Any:
+def _key_of(skeleton: Skeleton) -> tuple[tuple, list]:
+    """What the fixed parts of arguments are, and the arrays among them that a program can take as arguments.
+
+    Those of whole arguments; an array deep inside of one counts with its contents.
+    """
+    arrays: list = []
+    whole = {id(node) for node in skeleton.nodes}
+    return tuple([_split(n.value, arrays if id(n) in whole else None) for n in _fixed_nodes(skeleton)]), arrays
+
+
+def _split(value: Any, arrays: list | None) -> Any:
     """A key that is equal where a compiled program can be used again; arrays and floats are set apart as arguments."""
-    if isinstance(value, np.ndarray):
-        if value.dtype.kind not in "fciub":
+    if isinstance(value, (np.ndarray, jax.Array, float, complex, np.inexact)):
+        if isinstance(value, np.ndarray) and value.dtype.kind not in "fciub":
             raise _Unknown(f"NumPy array of dtype {value.dtype}")
-        arrays.append(value)
-        return "array"
-    if isinstance(value, (jax.Array, float, complex, np.inexact)):
+        if arrays is None:
+            contents = np.asarray(value)
+            return type(value), contents.dtype, contents.shape, contents.tobytes()
         arrays.append(value)
         return "array"
     if isinstance(value, Fraction) or value is None or isinstance(value, (str, bytes, int, np.generic)):

@@ -146,7 +146,7 @@ class _Call:
         shapes = [
             (np.shape(y), jax.dtypes.canonicalize_dtype(getattr(y, "dtype", np.result_type(y)))) for y in outputs
         ]
-        self.invocation.primitive.known_shapes[self.signature] = shapes
+        self.invocation.primitive.known_shapes[self.signature] = shapes, self.invocation.results
         return outputs
 
     def result_shapes(self, natives: Any) -> list:
@@ -155,7 +155,8 @@ class _Call:
         if primitive.result is None:
             known = primitive.known_shapes.get(self.signature)
             if known is not None:
-                return [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in known]
+                shapes, self.invocation.results = known
+                return [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
             # Values that are known are better than ones: a matrix of ones is singular.
             ones = [np.ones(v.shape, v.dtype)[()] if isinstance(v, Tracer) else np.array(v) for v in natives]
             try:

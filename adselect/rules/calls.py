@@ -55,7 +55,8 @@ def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> A
     default = funclist.pop() if len(funclist) == len(conditions) + 1 else 0.0
     result: Any = default(x, *args, **kw) if callable(default) else default
     for condition, function in zip(conditions, funclist, strict=True):
-        result = np.where(condition, function(x, *args, **kw) if callable(function) else function, result)
+        value: Any = function(x, *args, **kw) if callable(function) else function
+        result = np.where(condition, value, result)
     return result
 
 

@@ -75,7 +75,7 @@ class Primitive:
         self.frule: Definition | None = None
         self.no_derivative = False
         self.opted_out: list[tuple] = []
-        self.known_shapes: dict = {}  # of the results, by the shapes and dtypes of the arguments
+        self.known_shapes: dict = {}  # what JAX asks for: shapes of results, by those of arguments
         try:
             self.signature: Any = inspect.signature(function)
         except (TypeError, ValueError):

@@ -461,7 +461,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         except ZeroDivisionError:
             y = function(other, b)
         place = trace.next_place()
-        if forgets_right and type(b) is np.ndarray and b.dtype is _FLOAT64:
+        if forgets_right and (kind is float or kind is int) and type(b) is np.ndarray and b.dtype is _FLOAT64:
             trace.records[place] = (unstretched, (-1, self.place), None, (other, None), _EMPTY)
         else:
             trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)

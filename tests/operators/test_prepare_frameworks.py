@@ -1,5 +1,6 @@
 """Prepared operators on the framework backends: the same results as the plain call, for less."""
 
+import multiprocessing
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -164,6 +165,15 @@ def test_a_mask_among_the_arguments_may_change(adtype):
     assert_same(prepared(X, X < 1), ad.gradient(f, adtype, X, X < 1))
 
 
+def test_a_mask_inside_an_argument_may_change(adtype):
+    def f(p):
+        return np.sum(np.where(p["mask"], p["x"] ** 2, p["x"]))
+
+    prepared = prepare(ad.gradient, f, adtype, {"x": X, "mask": X > 1})
+    for mask in (X < 1, X > 1, X < 1):
+        assert_same(prepared({"x": X, "mask": mask}), ad.gradient(f, adtype, {"x": X, "mask": mask}))
+
+
 def test_keyword_arguments_and_options(adtype):
     def f(x, y, scale=1.0):
         return scale * np.sum(x**2)
@@ -187,7 +197,9 @@ def test_auxiliary_output(adtype):
 
 def test_integers_count_as_floats(adtype):
     prepared = prepare(ad.gradient, lambda x, n: np.sum(x**2) * n**2, adtype, np.arange(3), 2)
-    assert_same(prepared(np.arange(3) + 5, 3), ad.gradient(lambda x, n: np.sum(x**2) * n**2, adtype, np.arange(3) + 5, 3))
+    assert_same(
+        prepared(np.arange(3) + 5, 3), ad.gradient(lambda x, n: np.sum(x**2) * n**2, adtype, np.arange(3) + 5, 3)
+    )
 
 
 def test_results_belong_to_the_caller(adtype):
@@ -233,7 +245,8 @@ def test_strong_zeros(choice):
         return np.sum(np.where(x > 0, np.sqrt(x), 0.0))
 
     prepared = prepare(ad.gradient, f, choice, X)
-    np.testing.assert_array_equal(prepared(np.array([0.0, 1.0, 4.0, 0.25]))[0], [0.0, 0.5, 0.25, 1.0])
+    with np.errstate(divide="ignore"):  # autograd's own derivative of sqrt divides
+        np.testing.assert_array_equal(prepared(np.array([0.0, 1.0, 4.0, 0.25]))[0], [0.0, 0.5, 0.25, 1.0])
     np.testing.assert_array_equal(prepared(np.ones(4))[0], 0.5 * np.ones(4))
 
 
@@ -275,8 +288,14 @@ def test_jax_names_the_way_out_of_a_branch(jax_type):
 
 
 def test_jax_refuses_an_integer_argument_as_a_size(jax_type):
-    with pytest.raises((UnsupportedError, TypeError)):
-        prepare(ad.gradient, lambda x, n: np.sum(x[:n]), jax_type, X, 2)
+    def f(x, n):
+        return np.sum(x[:n])
+
+    with pytest.raises(UnsupportedError, match=r"Const\(n\)"):
+        prepare(ad.gradient, f, jax_type, X, 2)
+    prepared = prepare(ad.gradient, f, jax_type, X, Const(2))
+    for n in (2, 3, 2):
+        assert_same(prepared(X, n), ad.gradient(f, jax_type, X, Const(n)))
 
 
 def test_jax_native_arrays_stay_native(jax_type):
@@ -354,6 +373,7 @@ def test_torch_evaluates_f_once(torch_type):
     assert len(calls) == before + 1
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile imports parts of torch that warn
 def test_torch_compile():
     pytest.importorskip("torch")
     c = np.arange(4.0)
@@ -380,7 +400,7 @@ def test_torch_compile_says_what_it_cannot_do():
 
 def test_evaluations_spread_over_processes():
     pytest.importorskip("findiff")
-    with ProcessPoolExecutor(2) as executor:
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         choice, plain = AutoFiniteDifferences(executor=executor), AutoFiniteDifferences()
         assert_same(ad.gradient(scalar, choice, X), ad.gradient(scalar, plain, X))
         assert_same(ad.jacobian(vector, choice, X), ad.jacobian(vector, plain, X))
