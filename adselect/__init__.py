@@ -38,8 +38,65 @@ from .rules.primitives import (
 )
 from .rules.thunks import Thunk, unthunk
 from .structure import Const, project_to
-from .toolbox.buffer import Buffer
 from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
+from .toolbox.buffer import Buffer
+
+__all__ = [
+    "ADSelectError",
+    "ADType",
+    "Array",
+    "AutoAutograd",
+    "AutoFiniteDifferences",
+    "AutoForward",
+    "AutoJax",
+    "AutoTape",
+    "AutoTorch",
+    "BackendNotInstalledError",
+    "Buffer",
+    "Const",
+    "HasForwardMode",
+    "HasReverseMode",
+    "MissingRuleError",
+    "NoTangent",
+    "NotScalarError",
+    "PreparationMismatchError",
+    "RuleConfig",
+    "RuleError",
+    "SupportsMutation",
+    "Tangent",
+    "Thunk",
+    "TracedValueError",
+    "UnsupportedError",
+    "ZeroTangent",
+    "available_backends",
+    "canonicalize",
+    "define_frule",
+    "define_rrule",
+    "derivative",
+    "diaghessian",
+    "frule",
+    "gradient",
+    "hessian",
+    "hessian_reverse",
+    "hvp",
+    "jacobian",
+    "non_differentiable",
+    "opt_out",
+    "prepare",
+    "primitive",
+    "project_to",
+    "pullback",
+    "pushforward",
+    "rrule",
+    "rules_for",
+    "scalar_rule",
+    "second_derivative",
+    "source",
+    "unthunk",
+    "withgradient",
+    "withhessian",
+    "withjacobian",
+]
 
 __version__ = "0.1.0"
 

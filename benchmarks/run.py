@@ -347,9 +347,7 @@ def _time(seconds: float) -> str:
 def plot(rows: list[dict[str, Any]], folder: Path) -> list[Path]:
     """One picture per family with several sizes: time over size, both axes logarithmic."""
     import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    from matplotlib.figure import Figure
 
     families = [f for f in dict.fromkeys(r["family"] for r in rows) if len(_sizes(rows, f)) > 1]
     names = [n for n in dict.fromkeys(r["contestant"] for r in rows) if n != "forward"]
@@ -358,7 +356,8 @@ def plot(rows: list[dict[str, Any]], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     columns = min(3, len(families))
     lines = -(-len(families) // columns)
-    figure, axes = plt.subplots(lines, columns, figsize=(4.2 * columns, 3.3 * lines), squeeze=False)
+    figure = Figure(figsize=(4.2 * columns, 3.3 * lines))
+    axes = figure.subplots(lines, columns, squeeze=False)
     for family, axis in zip(families, axes.flat, strict=False):
         for name in names:
             points = sorted(
@@ -382,8 +381,8 @@ def plot(rows: list[dict[str, Any]], folder: Path) -> list[Path]:
     figure.legend(handles.values(), handles.keys(), loc="lower center", ncols=5, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     path = folder / "growth.svg"
-    figure.savefig(path, metadata={"Date": None})
-    plt.close(figure)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "adselect"}):  # text stays text
+        figure.savefig(path, metadata={"Date": None})
     return [path]
 
 

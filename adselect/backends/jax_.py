@@ -246,6 +246,15 @@ class JaxBackend(Backend):
 
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         """``(outputs, [output_tangents per direction], aux)``; several directions go through one vmap."""
+        try:
+            return self._pushforwards(call, leaves, directions)
+        except TypeError as error:
+            if "custom_vjp" not in str(error):
+                raise
+            # A function with a reverse rule only, such as a host primitive: the Jacobian's rows by pullbacks.
+            return super().pushforwards(call, leaves, directions)
+
+    def _pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         flat = FlatCall(call, leaves, self.face)
         with flat.precision():
             natives, linear, aux = flat.under(jax.linearize)

@@ -10,9 +10,11 @@ finite, one with strong ones.
 
 from __future__ import annotations
 
+import math
 import types
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,10 +29,13 @@ from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
 
 __all__ = ["CompiledOperator", "compile_operator"]
 
+PROGRAMS = 32  # compiled at a time for one prepared operator, one for each set of fixed values
 _CONFIG = jax.config
 _COMPILED = frozenset(
-    "gradient withgradient jacobian withjacobian hessian withhessian hessian_reverse hvp diaghessian derivative "
-    "second_derivative pushforward".split()
+    {
+        *("gradient", "withgradient", "jacobian", "withjacobian", "derivative", "second_derivative", "pushforward"),
+        *("hessian", "withhessian", "hessian_reverse", "hvp", "diaghessian"),
+    }
 )
 
 
@@ -49,7 +54,7 @@ def compile_operator(
         return None
     try:
         _key_of(skeleton)
-    except _Unknown:
+    except _UnknownError:
         return None
     return CompiledOperator(operator, f, adtype, args, options)
 
@@ -68,7 +73,7 @@ class CompiledOperator:
         self.native = [kind == "native" for kind in flat.kinds]
         self.converters = [i for i, leaf in enumerate(leaves) if _needs_conversion(leaf)]
         self.args = args
-        self.has_fixed = any(True for _ in _fixed_nodes(skeleton))
+        self.has_fixed = _key_of(skeleton) != ((), [])
         self.programs: dict[tuple, _Program] = {}
         # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
         self.reference = flatten((operator(f, adtype, *args, **options),))[0]
@@ -99,6 +104,8 @@ class CompiledOperator:
 
     def _program(self, key: tuple, args: tuple) -> _Program:
         program = _Program(self, args)
+        if len(self.programs) >= PROGRAMS:
+            self.programs.clear()
         self.programs[key] = program
         if not self.has_fixed:
             self.only = program
@@ -109,7 +116,7 @@ class CompiledOperator:
         leaves, skeleton = flatten(args)
         try:
             key, arrays = _key_of(skeleton)
-        except _Unknown as unknown:
+        except _UnknownError as unknown:
             raise UnsupportedError(
                 f"an argument of a prepared {self.name} holds a {unknown}, which JAX cannot take as an argument nor "
                 "compare with the one it compiled for; call the operator unprepared, or use AutoJax(jit=False)"
@@ -246,7 +253,7 @@ def _floating(leaf: Any) -> Any:
 # -- the fixed parts of arguments --------------------------------------------------------------------------------------
 
 
-class _Unknown(Exception):
+class _UnknownError(Exception):
     """A fixed value that can neither be an argument of the program nor be compared: its type's name."""
 
 
@@ -271,14 +278,32 @@ def _key_of(skeleton: Skeleton) -> tuple[tuple, list]:
     """
     arrays: list = []
     whole = {id(node) for node in skeleton.nodes}
-    return tuple([_split(n.value, arrays if id(n) in whole else None) for n in _fixed_nodes(skeleton)]), arrays
+    fixed = [_split(n.value, arrays if id(n) in whole else None) for n in _fixed_nodes(skeleton)]
+    return (*fixed, *_functions(skeleton)), arrays
+
+
+def _functions(skeleton: Skeleton) -> list:
+    """What tells functions and methods apart that hold leaves: their leaves are arguments, their code is not."""
+    pending, seen, found = list(skeleton.nodes), set(), []
+    while pending:
+        node = pending.pop()
+        if node is None or not node.numeric or id(node) in seen:
+            continue
+        seen.add(id(node))
+        pending.extend(getattr(node, "children", ()))
+        value = getattr(node, "value", None)
+        if isinstance(value, types.FunctionType):
+            found.append(value if value.__defaults__ or value.__kwdefaults__ else value.__code__)
+        elif isinstance(value, types.MethodType):
+            found.append(value.__func__)
+    return found
 
 
 def _split(value: Any, arrays: list | None) -> Any:
     """A key that is equal where a compiled program can be used again; arrays and floats are set apart as arguments."""
     if isinstance(value, (np.ndarray, jax.Array, float, complex, np.inexact)):
         if isinstance(value, np.ndarray) and value.dtype.kind not in "fciub":
-            raise _Unknown(f"NumPy array of dtype {value.dtype}")
+            raise _UnknownError(f"NumPy array of dtype {value.dtype}")
         if arrays is None:
             contents = np.asarray(value)
             return type(value), contents.dtype, contents.shape, contents.tobytes()
@@ -294,7 +319,7 @@ def _split(value: Any, arrays: list | None) -> Any:
         return value
     if callable(value) and not hasattr(value, "__dict__"):
         return value
-    raise _Unknown(type(value).__name__)
+    raise _UnknownError(type(value).__name__)
 
 
 def _joined(value: Any, arrays: Any) -> Any:
@@ -349,6 +374,7 @@ def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -
     names: dict[str, Any] = {
         "asarray": np.asarray,
         "vdot": np.vdot,
+        "isfinite": math.isfinite,
         "infinite": lambda value: not np.isfinite(value).all(),
         "Fraction": Fraction,
         "to_numpy": to_numpy,
@@ -365,8 +391,8 @@ def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -
             continue
         lines.append(f"r{i} = {_CONVERSIONS[kind.rstrip('*')].format(f'n{i}')}")
         if checked and kind.endswith("*"):
-            lines.append(f"s = {f'vdot(r{i}, r{i})' if kind == 'array*' or kind == 'numpy*' else f'r{i}'}")
-            lines.append(f"if not s - s == 0 and infinite(r{i}): return NOT_FINITE")
+            size = f"vdot(r{i}, r{i}).real" if kind in ("array*", "numpy*") else f"abs(r{i})"
+            lines.append(f"if not isfinite({size}) and infinite(r{i}): return NOT_FINITE")
     lines.append(f"return {_expression(skeleton.nodes[0] if skeleton.nodes else None, len(kinds), names)}")
     source = "def finish(natives):\n    " + "\n    ".join(lines)
     exec(compile(source, "<result of a prepared operator>", "exec"), names)

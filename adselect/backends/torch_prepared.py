@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..array import absorb
 from ..errors import ADSelectError, UnsupportedError, user_line
-from ..structure import Const, flatten
+from ..structure import flatten
 from .torch_ import (
     TorchArray,
     _close_block,
@@ -52,8 +52,8 @@ def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple,
     if backend.adtype.compile:
         if plain:
             raise UnsupportedError(
-                f"AutoTorch(compile=True) takes real NumPy arrays and floats, without out= and missing= ({user_line()})."
-                " Use AutoTorch() for other arguments"
+                f"AutoTorch(compile=True) takes real NumPy arrays and floats, no out= and no missing= ({user_line()}). "
+                "Use AutoTorch() for other arguments"
             )
         return CompiledGradient(backend, operator, f, args, options)
     if plain or backend.adtype.face != "numpy" or backend.adtype.device is not None:
@@ -167,10 +167,10 @@ class CompiledGradient:
         self.backend, self.operator, self.f, self.options = backend, operator, f, options
         self.kwargs = {k: v for k, v in options.items() if k not in ("missing", "out")}
         leaves, self.skeleton = flatten(args)
-        if not self.skeleton.simple and any(isinstance(a, Const) for a in args):
+        if _freezes(self.skeleton):
             raise UnsupportedError(
-                f"AutoTorch(compile=True) would freeze a Const argument at its present value ({user_line()}): give it as"
-                " a plain argument, or as a keyword argument where it may be frozen"
+                f"AutoTorch(compile=True) would freeze a part of an argument that is no real array ({user_line()}): a "
+                "Const, a mask, a function. Give it as a keyword argument where it may be frozen, or use AutoTorch()"
             )
         self.converters = [_converter(leaf) for leaf in leaves]
         self.python = all(type(leaf) is float for leaf in leaves)
@@ -225,7 +225,10 @@ class CompiledGradient:
         with torch.no_grad():
             value, *found = self.program(*[_variable(leaf).detach() for leaf in leaves])
         remaining = iter(found)
-        grads = [convert(next(remaining)) if here else None for convert, here in zip(self.converters, self.present)]
+        grads = [
+            convert(next(remaining)) if here else None
+            for convert, here in zip(self.converters, self.present, strict=True)
+        ]
         if _has_nan(grads):  # strong zeros are the eager way's
             return self.operator(self.f, self.backend.adtype, *args, **self.options)
         result = self.skeleton.result(grads)
@@ -236,6 +239,21 @@ class CompiledGradient:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
+def _freezes(skeleton: Any) -> bool:
+    """Whether compiling would fix a value that a later call may change without anybody noticing."""
+    pending, seen = list(skeleton.nodes), set()
+    while pending:
+        node = pending.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        value = getattr(node, "value", None)
+        if not (isinstance(value, (str, bytes, bool)) or value is None or hasattr(node, "children")) or callable(value):
+            return True
+        pending.extend(getattr(node, "children", ()))
+    return False
 
 
 def _present(skeleton: Any, grads: tuple, count: int) -> list[bool]:

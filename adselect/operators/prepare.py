@@ -12,7 +12,8 @@ from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..backends.base import backend_of
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
-from ..structure import Const, flatten, framework_of, is_native
+from ..rules.primitives import REGISTRATIONS
+from ..structure import Const, flatten, framework_of, is_native, is_tracer
 from .calling import take_adtype
 
 __all__ = ["Prepared", "prepare", "source"]
@@ -152,6 +153,7 @@ class Prepared:
         self._prepare(args)
 
     def _prepare(self, args: tuple) -> None:
+        self._registrations = REGISTRATIONS[0]
         backend = backend_of(self.adtype)
         # backend.prepare returns a callable (leaves, args) -> result; leaves are those of all arguments, also Const.
         maker = getattr(backend, "prepare", None)
@@ -170,9 +172,12 @@ class Prepared:
         if self._any_constant:
             plain_args = bare(args)
             args = self._wrapped(plain_args)
-        leaves = flatten(plain_args)[0]
-        if not self._signature.fits(leaves, plain_args):
-            if any(is_traced(leaf) for leaf in leaves):  # inside another derivative: the eager way is always right
+        signature = self._signature
+        # Arguments that are leaves themselves need no flattening.
+        leaves = list(plain_args) if signature.skeleton.simple else flatten(plain_args)[0]
+        if not signature.fits(leaves, plain_args):
+            leaves = flatten(plain_args)[0]
+            if any(is_traced(leaf) or is_tracer(leaf) for leaf in leaves):  # inside another derivative: the eager way is always right
                 return self._plainly(leaves, args)
             args, leaves = self._mismatch(args, plain_args, leaves)
         return self._run(leaves, args)

@@ -21,6 +21,7 @@ from . import (  # noqa: F401  (registration)
     signals,
     statistics,
 )
+from ..tangents import NoTangent, Tangent, ZeroTangent, canonicalize  # noqa: F401
 from .registry import COMPOSITES, RULES
 
 
@@ -35,3 +36,20 @@ def load_for(function: Any) -> bool:
     from . import special  # noqa: F401  (registration)
 
     return function in RULES or function in COMPOSITES
+
+
+# Below load_for, which they ask.
+from ..structure import project_to  # noqa: E402, F401
+from .config import HasForwardMode, HasReverseMode, RuleConfig, SupportsMutation  # noqa: E402, F401
+from .primitives import (  # noqa: E402, F401
+    define_frule,
+    define_rrule,
+    frule,
+    non_differentiable,
+    opt_out,
+    primitive,
+    rrule,
+    rules_for,
+    scalar_rule,
+)
+from .thunks import Thunk, unthunk  # noqa: E402, F401

@@ -8,7 +8,8 @@ checks what came back, and derives the missing mode by transposition. Backends o
 from __future__ import annotations
 
 import importlib
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -77,12 +78,13 @@ class Invocation:
         p = self.primitive
         if p.no_derivative:
             return "constant"
-        if p.rrule is None and p.frule is None or p.is_opted_out(self.kinds):
+        if (p.rrule is None and p.frule is None) or p.is_opted_out(self.kinds):
             if p.host:
                 raise MissingRuleError(
-                    f"{p.__name__} is a host primitive without a derivative rule{' for these types' if p.rrule else ''} "
-                    f"and was called on a traced value at {user_line()}. Give it one with adselect.define_rrule"
-                    f"({p.__name__}), or say that it has none with adselect.non_differentiable({p.__name__})."
+                    f"{p.__name__} is a host primitive without a derivative rule"
+                    f"{' for these types' if p.rrule else ''} and was called on a traced value at {user_line()}. "
+                    f"Give it one with adselect.define_rrule({p.__name__}), or "
+                    f"say that it has none with adselect.non_differentiable({p.__name__})."
                 )
             return "body"
         return "rule"
@@ -106,7 +108,9 @@ class Invocation:
         first = (config,) if definition.needs else ()
         result = definition.function(*first, *before, *args, **kwargs)
         if type(result) is not tuple or len(result) != 2:
-            raise RuleError(f"the rule {definition} returned {describe(result)}; a rule returns a pair: {definition.pair}")
+            raise RuleError(
+                f"the rule {definition} returned {describe(result)}; a rule returns a pair: {definition.pair}"
+            )
         return result
 
     # -- reverse mode --------------------------------------------------------------------------------------------
@@ -151,7 +155,9 @@ class Invocation:
         for i, (node, bar) in enumerate(zip(nodes, bars[1:], strict=False)):
             spread(node, bar, found, f"argument {i} by the pullback of {definition}")
         return [
-            None if bar is None else fitted(bar, shape, value, f"{self.skeleton.paths[i]} by the pullback of {definition}")
+            None
+            if bar is None
+            else fitted(bar, shape, value, f"{self.skeleton.paths[i]} by the pullback of {definition}")
             for i, (bar, (shape, value)) in enumerate(zip(found, shapes, strict=True))
         ]
 
@@ -211,7 +217,8 @@ class Invocation:
             y, y_dot = self.run(definition, ((NoTangent(), *tangents),), values, adtype)
             outputs = self.take_result(y)
             found: list = [None] * len(outputs)
-            spread(self.results.nodes[0] if self.results.nodes else None, y_dot, found, f"the result by the rule {definition}")
+            node = self.results.nodes[0] if self.results.nodes else None
+            spread(node, y_dot, found, f"the result by the rule {definition}")
             dots.append(
                 [
                     None if d is None else fitted(d, np.shape(v), v, f"the result by the rule {definition}")

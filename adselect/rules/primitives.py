@@ -25,6 +25,7 @@ from .registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, unbroadca
 from .thunks import unthunk
 
 __all__ = [
+    "REGISTRATIONS",
     "Primitive",
     "define_frule",
     "define_rrule",
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 _LOCK = threading.RLock()
+# How many registrations there were: what was compiled before the last one is compiled again.
+REGISTRATIONS = [0]
 _PLAIN = frozenset({float, int, complex, bool, str, type(None), np.float64, np.float32, np.int64, np.complex128})
 
 
@@ -194,6 +197,7 @@ def _register(f: Any, what: str, **definitions: Definition) -> None:
                 raise RuleError(f"{what}: {p.__name__} has an {name} already: {known}")
         for name, definition in definitions.items():
             setattr(p, name, definition)
+        REGISTRATIONS[0] += 1
 
 
 def define_rrule(f: Any, /, *, needs: Any = (), host: bool | None = None) -> Callable:
@@ -352,6 +356,7 @@ def non_differentiable(f: Any) -> None:
         if p.no_derivative:
             raise RuleError(f"non_differentiable: {p.__name__} was declared so already")
         p.no_derivative = True
+        REGISTRATIONS[0] += 1
 
 
 def opt_out(f: Any, *types: type) -> None:
@@ -374,6 +379,7 @@ def opt_out(f: Any, *types: type) -> None:
         if types in p.opted_out:
             raise RuleError(f"opt_out: {p.__name__} is opted out for {describe_types(types)} already")
         p.opted_out = [*p.opted_out, types]
+        REGISTRATIONS[0] += 1
 
 
 def describe_types(types: tuple) -> str:

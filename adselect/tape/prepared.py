@@ -13,7 +13,7 @@ import numpy as np
 from ..adtypes import AutoTape
 from ..array import plain
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError
-from ..structure import Const, flatten
+from ..structure import Const, flatten, is_leaf, is_native
 from .native import compile_natively, is_scalar_program
 from .program import NotReplayable, Program, ProgramArray, Ref
 from .replay import GuardFailed, Replay, compile_program, readable
@@ -98,6 +98,8 @@ class ReplayedOperator:
         leaves, skeleton = flatten(tuple([a.value if isinstance(a, Const) else a for a in args]))
         program = Program(LIMIT)
         try:
+            if any(is_native(leaf) for leaf in leaves):
+                raise NotReplayable("an argument is another framework's array, which may be traced there")
             from ..backends.tape import enter
 
             inputs = [program.input(enter(leaf)) for leaf in leaves]
@@ -129,6 +131,18 @@ class ReplayedOperator:
 
 
 _FAILED = object()
+
+
+def _builder(reference: Any, shape: Any, n: int) -> Callable[[list], Any]:
+    """What makes the operator's result from its leaves; the common forms without walking a skeleton."""
+    if type(reference) is tuple and len(reference) == n and all(is_leaf(r) for r in reference):
+        return tuple
+    if hasattr(reference, "_fields") and len(reference) == 2 and type(reference[1]) is tuple:
+        value, grads = reference
+        if len(grads) == n - 1 and all(is_leaf(r) for r in (value, *grads)):
+            cls = type(reference)
+            return lambda results: cls(results[0], tuple(results[1:]))
+    return lambda results: shape.rebuild(results)[0]
 
 
 _RESERVED = re.compile(r"[vbcxk]\d.*|inputs|buffers|math_.*|dot|where|empty|add_reduce|add_at|concatenate|stack")
@@ -169,6 +183,7 @@ class _Variant:
         self.finish = [_finisher(e) for e in expected]
         self.enter = [_entry(leaf) for leaf in leaves]
         self.plain = all(e is None for e in self.enter)
+        self.build = _builder(reference, self.shape, len(expected))
 
     def __call__(self, leaves: list) -> Any:
         inputs = (
@@ -178,7 +193,7 @@ class _Variant:
         )
         values = self.run(inputs)
         results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
-        return self.shape.rebuild(results)[0]
+        return self.build(results)
 
     def confirm(self, leaves: list, reference: Any, eager: Callable) -> None:
         difference = _difference(self(leaves), reference)

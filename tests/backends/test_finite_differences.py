@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -336,7 +338,11 @@ def test_another_derivative_sees_a_captured_value():
 # -- executors -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("executor", [ThreadPoolExecutor, ProcessPoolExecutor])
+# Forking is refused a process that runs threads, as it does once JAX is imported.
+Processes = functools.partial(ProcessPoolExecutor, mp_context=multiprocessing.get_context("spawn"))
+
+
+@pytest.mark.parametrize("executor", [ThreadPoolExecutor, Processes], ids=["threads", "processes"])
 def test_evaluations_spread_over_an_executor(executor):
     x = np.array([-1.2, 1.0, 0.5, -0.3])
     with executor(2) as pool:
@@ -345,5 +351,5 @@ def test_evaluations_spread_over_an_executor(executor):
 
 
 def test_a_function_that_cannot_be_sent_to_a_process_is_explained():
-    with ProcessPoolExecutor(1) as pool, pytest.raises(UnsupportedError, match="top level"):
+    with Processes(1) as pool, pytest.raises(UnsupportedError, match="top level"):
         gradient(lambda x: x * x, 2.0, adtype=AutoFiniteDifferences(executor=pool))
