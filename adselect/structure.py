@@ -594,6 +594,15 @@ def _is_jax_tracer(value: Any) -> bool:
     return jax is not None and hasattr(jax, "core") and isinstance(value, jax.core.Tracer)
 
 
+def is_tracer(value: Any) -> bool:
+    """Whether value is being traced by a framework of its own: its numbers are not there to look at.
+
+    >>> is_tracer(1.0)
+    False
+    """
+    return framework_of(value) == "autograd" or _is_jax_tracer(value)
+
+
 def _project_traced(grad: Any, leaf: Any) -> Any:
     shape, dtype = np.shape(leaf), leaf_dtype(leaf)
     if dtype is not None and dtype.kind != "c" and grad.dtype.kind == "c":

@@ -38,6 +38,8 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
 def apply_native(invocation: Invocation, leaves: list) -> Any:
     """Carry a primitive out on autograd's own boxes."""
     call = _Call(invocation, leaves)
+    if call.treatment == "missing":
+        raise invocation.missing()
     if call.treatment == "body":
         args, kwargs = invocation.arguments(call.faces(call.natives))
         outputs = invocation.take_result(invocation.primitive.function(*args, **kwargs))

@@ -82,6 +82,8 @@ class _Call:
         if self.constant:
             natives = [jax.lax.stop_gradient(v) for v in natives]
             return [jax.lax.stop_gradient(y) for y in (self._on_host if primitive.host else self._body)(*natives)]
+        if self.treatment == "missing":
+            return list(_undifferentiated(self)(*natives))
         definition = primitive.rrule or primitive.frule
         function = _host_function(self) if definition.host or primitive.host else _traced_function(self)
         return list(function(*natives))
@@ -143,9 +145,7 @@ class _Call:
 
     def remembered(self, outputs: list) -> list:
         """Results of a call on values: their shapes are known from now on."""
-        shapes = [
-            (np.shape(y), jax.dtypes.canonicalize_dtype(getattr(y, "dtype", np.result_type(y)))) for y in outputs
-        ]
+        shapes = [(np.shape(y), _dtype(y)) for y in outputs]
         self.invocation.primitive.known_shapes[self.signature] = shapes, self.invocation.results
         return outputs
 
@@ -175,10 +175,12 @@ class _Call:
                 full[i] = np.broadcast_to(np.zeros((), v.dtype), v.shape)
             args, kwargs = self.invocation.arguments(full)
             outputs = self.invocation.take_result(_as_arrays(primitive.result(*args, **kwargs)))
-        return [
-            jax.ShapeDtypeStruct(np.shape(y), jax.dtypes.canonicalize_dtype(getattr(y, "dtype", np.result_type(y))))
-            for y in outputs
-        ]
+        return [jax.ShapeDtypeStruct(np.shape(y), _dtype(y)) for y in outputs]
+
+
+def _dtype(y: Any) -> Any:
+    """The dtype JAX gives a result."""
+    return jax.dtypes.canonicalize_dtype(y.dtype if hasattr(y, "dtype") else np.result_type(y))
 
 
 def _as_arrays(described: Any) -> Any:
@@ -259,6 +261,17 @@ def _float0(y: Any) -> Any:
 
 
 # -- host rules --------------------------------------------------------------------------------------------------------
+
+
+def _undifferentiated(call: _Call) -> Callable:
+    """A black box without a rule: it works until it is differentiated."""
+    function = jax.custom_jvp(call._on_host)
+
+    @function.defjvp
+    def refuse(primals: Any, tangents: Any) -> Any:
+        raise call.invocation.missing()
+
+    return function
 
 
 class _Waiting:

@@ -12,7 +12,7 @@ from ..array import Array, absorb
 from ..structure import framework_of, is_native, to_numpy
 from ..tape.reverse import pull_back
 from ..tape.trace import TapeArray, Trace
-from .base import Backend, Call
+from .base import Backend, Call, FrameworkArray
 from .forward import push_forward
 
 __all__ = ["TapeBackend", "enter"]
@@ -82,6 +82,11 @@ class TapeBackend(Backend):
         n = trace.next_place()
         places = [o.place if type(o) is TapeArray and o._trace is trace else -1 for o in outputs]
         plain_outputs = [_handed_out(o, trace) for o in outputs]
+        extras = [_handed_out(a, trace) for a in aux]
+        # Native arrays given: native arrays come back, also where a framework traces them and its face stood in between.
+        native = any(is_native(leaf) for leaf in leaves) and not any(isinstance(leaf, Array) for leaf in leaves)
+        if native:
+            plain_outputs, extras = [_uncovered(o) for o in plain_outputs], [_uncovered(a) for a in extras]
         records, n_leaves = trace.records, len(values)
 
         large = any(getattr(v, "size", 0) >= _LARGE for v in values)
@@ -97,14 +102,16 @@ class TapeBackend(Backend):
                     if trace.by_reference and not isinstance(y_bar, Array):
                         y_bar = constant_of(values, y_bar)
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
+            if native:
+                seeds = {k: _face_of(s) if is_native(s) else s for k, s in seeds.items()}
             grads = pull_back(records, n, n_leaves, seeds, values, consume=last and large)
             if grads is None:
                 # A result that is not finite, met while the records were freed: f once more, for a careful pass.
                 _, _, again = self.pullback(call, leaves)
                 return again(y_bars)
-            return grads
+            return [_uncovered(g) for g in grads] if native else grads
 
-        return plain_outputs, [_handed_out(a, trace) for a in aux], back
+        return plain_outputs, extras, back
 
     def pull_once(self, back: Callable, y_bars: list) -> list:
         return back(y_bars, last=True)
@@ -133,6 +140,11 @@ def constant_of(values: list, seed: Any) -> Any:
 
 def _absorbed(output: Any) -> Any:
     return absorb(output) if type(output) is np.ndarray and output.dtype == object else output
+
+
+def _uncovered(value: Any) -> Any:
+    """The framework's own array behind its face."""
+    return value.value if isinstance(value, FrameworkArray) else value
 
 
 def _handed_out(value: Any, trace: Trace) -> Any:

@@ -97,9 +97,9 @@ class _Call:
         evaluating = any(p is self.invocation.primitive for p in _evaluating.primitives)
         if not followed or (evaluating and not torch.is_grad_enabled()):
             return self.body(self.natives)
-        kind = (_HostFunction if _in_transform() else _HostRule) if self.host else (_Function if _in_transform() else _Rule)
-        outputs = kind.apply(self, *self.natives)
-        return list(outputs)
+        transformed = _in_transform() or self.treatment == "missing"
+        kind = (_HostFunction if transformed else _HostRule) if self.host else (_Function if transformed else _Rule)
+        return list(kind.apply(self, *self.natives))
 
     # -- values --------------------------------------------------------------------------------------------------
 

@@ -172,6 +172,9 @@ class Prepared:
         if self._any_constant:
             plain_args = bare(args)
             args = self._wrapped(plain_args)
+        if self._registrations != REGISTRATIONS[0]:  # a derivative rule was added: what was compiled may be out of date
+            with self._lock:
+                self._prepare(args)
         signature = self._signature
         # Arguments that are leaves themselves need no flattening.
         leaves = list(plain_args) if signature.skeleton.simple else flatten(plain_args)[0]

@@ -53,7 +53,10 @@ class Invocation:
             from ..tape.program import NotReplayable
 
             raise NotReplayable(f"the primitive {self.__name__}: its rule is looked up at every call")
-        if self.treatment == "body":
+        treatment = self.treatment
+        if treatment == "missing":
+            raise self.missing()
+        if treatment == "body":
             args, kwargs = self.arguments(leaves)
             return self.primitive.function(*args, **kwargs)
         return self._translation(getattr(array, "framework", "")).apply(self, array, leaves)
@@ -74,20 +77,24 @@ class Invocation:
 
     @property
     def treatment(self) -> str:
-        """``"rule"``, ``"constant"`` (no derivative) or ``"body"`` (differentiate what the function does)."""
+        """``"rule"``, ``"constant"`` (no derivative), ``"body"`` (what the function does is differentiated) or
+        ``"missing"`` (a black box without a rule).
+        """
         p = self.primitive
         if p.no_derivative:
             return "constant"
-        if (p.rrule is None and p.frule is None) or p.is_opted_out(self.kinds):
-            if p.host:
-                raise MissingRuleError(
-                    f"{p.__name__} is a host primitive without a derivative rule"
-                    f"{' for these types' if p.rrule else ''} and was called on a traced value at {user_line()}. "
-                    f"Give it one with adselect.define_rrule({p.__name__}), or "
-                    f"say that it has none with adselect.non_differentiable({p.__name__})."
-                )
-            return "body"
+        if p.rrule is None and p.frule is None or p.is_opted_out(self.kinds):
+            return "missing" if p.host else "body"
         return "rule"
+
+    def missing(self) -> MissingRuleError:
+        """The error for a black box that has to be differentiated without a rule."""
+        p = self.primitive
+        return MissingRuleError(
+            f"{p.__name__} is a host primitive without a derivative rule{' for these types' if p.opted_out else ''} and "
+            f"was called on a traced value at {user_line()}. Give it one with adselect.define_rrule({p.__name__}), or "
+            f"say that it has no derivative with adselect.non_differentiable({p.__name__})."
+        )
 
     def _config(self, definition: Any, adtype: ADType) -> RuleConfig:
         config = RuleConfig(adtype)
@@ -121,6 +128,8 @@ class Invocation:
         values may be traced by an outer derivative; the rule is then recorded there. The rule runs once.
         """
         definition = self.primitive.rrule
+        if self.treatment == "missing":
+            raise self.missing()
         if definition is None:
             return self._pull_by_frule(values, adtype)
         y, pullback = self.run(definition, (), values, adtype)
@@ -200,6 +209,8 @@ class Invocation:
     def push(self, values: Any, directions: list[list], adtype: ADType) -> tuple[list, list[list]]:
         """``(result leaves, [their tangents per direction])`` by the rule; a tangent None is zero."""
         definition = self.primitive.frule
+        if self.treatment == "missing":
+            raise self.missing()
         if definition is None:
             return self._push_by_rrule(values, directions, adtype)
         outputs: list = []

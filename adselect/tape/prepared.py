@@ -140,7 +140,7 @@ def _builder(reference: Any, shape: Any, n: int) -> Callable[[list], Any]:
     if hasattr(reference, "_fields") and len(reference) == 2 and type(reference[1]) is tuple:
         value, grads = reference
         if len(grads) == n - 1 and all(is_leaf(r) for r in (value, *grads)):
-            cls = type(reference)
+            cls: Any = type(reference)
             return lambda results: cls(results[0], tuple(results[1:]))
     return lambda results: shape.rebuild(results)[0]
 
