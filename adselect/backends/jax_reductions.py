@@ -208,7 +208,8 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian:
     else:
         v = _adjoint(vh)
         vh = _adjoint(jnp.concatenate([v, _complement(v, _adjoint(full_vh)[..., :, k:])], -1))
-    return type(np.linalg.svd(np.eye(1)))(u, s, vh)
+    result: Any = type(np.linalg.svd(np.eye(1)))
+    return result(u, s, vh)
 
 
 def _adjoint(x: Any) -> Any:

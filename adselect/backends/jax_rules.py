@@ -197,7 +197,11 @@ def _as_arrays(described: Any) -> Any:
 
 def _shaped(outputs: list, shapes: list, call: _Call) -> list:
     """Host results in the shapes and dtypes that were promised to JAX."""
-    if len(outputs) != len(shapes) or any(np.shape(y) != s.shape for y, s in zip(outputs, shapes, strict=True)):
+    batched = call.invocation.primitive.batched  # then there may be batch axes in front
+    trailing = [
+        np.shape(y)[np.ndim(y) - len(s.shape) if batched else 0 :] for y, s in zip(outputs, shapes, strict=False)
+    ]
+    if len(outputs) != len(shapes) or any(t != s.shape for t, s in zip(trailing, shapes, strict=True)):
         raise RuleError(
             f"the host primitive {call.invocation.__name__} returned shapes {[np.shape(y) for y in outputs]}, "
             f"{[s.shape for s in shapes]} were announced (by result=, or by a call on ones)"

@@ -357,7 +357,7 @@ TABLE[np.broadcast_to] = lambda array, shape, subok=False: jnp.broadcast_to(arra
 TABLE[np.repeat] = lambda a, repeats, axis=None: jnp.repeat(
     a, repeats if jnp.ndim(repeats) == 0 else np.asarray(repeats), axis
 )
-TABLE[np.tensordot] = lambda a, b, axes=2: jnp.tensordot(*_like_numpy((_listed(a), _listed(b))), axes)
+TABLE[np.tensordot] = lambda a, b, axes=2: jnp.tensordot(*_like_numpy((_listed(a), _listed(b))), axes=axes)
 TABLE[np.searchsorted] = lambda a, v, side="left", sorter=None: jnp.searchsorted(
     *_like_numpy((_listed(a), _listed(v))), side=side, sorter=sorter
 ).astype(int)

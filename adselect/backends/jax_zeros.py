@@ -108,8 +108,10 @@ def _strong_equation(name: str, inputs: list, flags: list, shape: tuple) -> list
     """The product or quotient of a slope and a linear value; None for any other equation."""
     if name not in ("mul", "div") or flags[0] == flags[1]:
         return None
-    slope, linear = (inputs[1], inputs[0]) if flags[0] else inputs
-    if isinstance(slope, (np.ndarray, np.generic, int, float, complex)) and np.isfinite(slope).all() and np.all(slope):
+    operands: Any = (inputs[1], inputs[0]) if flags[0] else inputs
+    slope, linear = operands
+    known = isinstance(slope, (np.ndarray, np.generic, int, float, complex))
+    if known and np.isfinite(slope).all() and np.all(slope):
         return None
     linear = jnp.broadcast_to(linear, shape)
     slope = jnp.broadcast_to(lax.convert_element_type(slope, linear.dtype), shape)

@@ -210,8 +210,10 @@ def _recomputed(call: _Call, natives: Any, y_bars: Any, deps: int) -> list:
 
 
 def _unaliased(outputs: list, natives: Any) -> list:
-    """Results that are no argument themselves: torch takes those for unchanged inputs."""
-    return [y.clone() if any(y is v for v in natives) else y for y in outputs]
+    """Results in tensors of their own: torch takes an argument for an unchanged input, and it writes the place in the
+    graph into the tensor it is given, which may be one that the rule's pullback relies on.
+    """
+    return [y.clone() if any(y is v for v in natives) else y.detach() for y in outputs]
 
 
 class _Function(torch.autograd.Function):
@@ -270,7 +272,9 @@ def _transposed(call: _Call, natives: Any, tangents: Any, deps: int) -> list:
 
     with torch.enable_grad():
         _, transposed = torch.func.vjp(pullback, *[torch.zeros_like(ys[k]) for k in live])
-        moved = transposed(tuple([torch.zeros_like(v) if t is None else t for t, v in zip(tangents, natives, strict=True)]))
+        moved = transposed(
+            tuple([torch.zeros_like(v) if t is None else t for t, v in zip(tangents, natives, strict=True)])
+        )
     y_dots: list = [None] * len(ys)
     for k, y_dot in zip(live, moved, strict=True):
         y_dots[k] = y_dot
@@ -379,4 +383,3 @@ class _HostPullback(torch.autograd.Function):
         rows = _rows(info, in_dims[3:], tensors)
         results = [_HostPullback.apply(call, back if not batched_natives else None, n, *row) for row in rows]
         return tuple([torch.stack(column) for column in zip(*results, strict=True)]), (0,) * n
-

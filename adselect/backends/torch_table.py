@@ -1432,6 +1432,10 @@ def _matmul(a: Any, b: Any) -> Tensor:
 TABLE[np.linalg.matmul] = lambda x1, x2, /: _matmul(x1, x2)
 
 
+# Its annotation knows a number of axes only.
+_native_tensordot: Any = torch.tensordot
+
+
 @implements(np.dot)
 def _dot(a: Any, b: Any, out: Any = None) -> Tensor:
     a, b = _promoted(a, b)
@@ -1439,13 +1443,13 @@ def _dot(a: Any, b: Any, out: Any = None) -> Tensor:
         return a * b
     if a.ndim <= 2 and b.ndim <= 2:
         return _matmul(a, b)
-    return torch.tensordot(a, b, dims=([a.ndim - 1], [max(b.ndim - 2, 0)]))
+    return _native_tensordot(a, b, dims=([a.ndim - 1], [max(b.ndim - 2, 0)]))
 
 
 @implements(np.inner)
 def _inner(a: Any, b: Any, /) -> Tensor:
     a, b = _promoted(a, b)
-    return a * b if a.ndim == 0 or b.ndim == 0 else torch.tensordot(a, b, dims=([a.ndim - 1], [b.ndim - 1]))
+    return a * b if a.ndim == 0 or b.ndim == 0 else _native_tensordot(a, b, dims=([a.ndim - 1], [b.ndim - 1]))
 
 
 @implements(np.vdot)
@@ -1469,7 +1473,7 @@ def _tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
     if not isinstance(axes, (tuple, list)):
         return torch.tensordot(a, b, dims=operator.index(axes))
     left, right = axes
-    return torch.tensordot(a, b, dims=(list(_axes(left, a.ndim)), list(_axes(right, b.ndim))))
+    return _native_tensordot(a, b, dims=(list(_axes(left, a.ndim)), list(_axes(right, b.ndim))))
 
 
 TABLE[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: _tensordot(x1, x2, axes)
@@ -1567,7 +1571,7 @@ def _correlate(a: Any, v: Any, mode: Any = "valid") -> Tensor:
 
 _EighResult = type(np.linalg.eigh(np.eye(1)))
 _EigResult = type(np.linalg.eig(np.eye(1)))
-_SVDResult = type(np.linalg.svd(np.eye(1)))
+_SVDResult: Any = type(np.linalg.svd(np.eye(1)))
 _QRResult = type(np.linalg.qr(np.eye(1)))
 _SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
 
@@ -1579,7 +1583,7 @@ def _linalg(*functions: Any) -> Callable:
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return implementation(*args, **kwargs)
-            except torch.linalg.LinAlgError as error:
+            except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
                 raise np.linalg.LinAlgError(str(error)) from error
 
         for function in functions:

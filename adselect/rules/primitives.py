@@ -57,7 +57,9 @@ class Definition:
             parameters = []
         several = any(p.kind == p.VAR_POSITIONAL for p in parameters)
         # How many positional arguments it can take: its pullback may return a tangent for each, also when defaulted.
-        self.inputs = 1000 if several else sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        self.inputs = (
+            1000 if several else sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+        )
 
     def __str__(self) -> str:
         code = getattr(self.function, "__code__", None)
@@ -182,8 +184,12 @@ def _target(f: Any, what: str) -> Primitive:
         return f
     name = getattr(f, "__name__", type(f).__name__)
     if f in RULES or f in COMPOSITES or f in NO_DERIVATIVE or load_for(f):
-        raise RuleError(f"{what}: np.{name} has a derivative rule already; wrap it to give it another: f = primitive({name})")
-    raise RuleError(f"{what}: {name} is not a primitive. Put @adselect.primitive above it, or wrap it: f = primitive({name})")
+        raise RuleError(
+            f"{what}: np.{name} has a derivative rule already; wrap it to give it another: f = primitive({name})"
+        )
+    raise RuleError(
+        f"{what}: {name} is not a primitive. Put @adselect.primitive above it, or wrap it: f = primitive({name})"
+    )
 
 
 def _register(f: Any, what: str, **definitions: Definition) -> None:
@@ -406,7 +412,11 @@ def rrule(f: Any, /, *args: Any, **kwargs: Any) -> tuple | None:
     if f.no_derivative:
         return f(*args, **kwargs), lambda y_bar: (NoTangent(),) * (len(args) + 1)
     definition = f.rrule
-    if definition is None or f.is_opted_out(tuple([_kind_of(a) for a in args])) or definition.needs - config.capabilities:
+    if (
+        definition is None
+        or f.is_opted_out(tuple([_kind_of(a) for a in args]))
+        or definition.needs - config.capabilities
+    ):
         return None
     return definition.function(*((config,) if definition.needs else ()), *args, **kwargs)
 
@@ -427,7 +437,11 @@ def frule(tangents: tuple, f: Any, /, *args: Any, **kwargs: Any) -> tuple | None
     if f.no_derivative:
         return f(*args, **kwargs), NoTangent()
     definition = f.frule
-    if definition is None or f.is_opted_out(tuple([_kind_of(a) for a in args])) or definition.needs - config.capabilities:
+    if (
+        definition is None
+        or f.is_opted_out(tuple([_kind_of(a) for a in args]))
+        or definition.needs - config.capabilities
+    ):
         return None
     return definition.function(*((config,) if definition.needs else ()), tangents, *args, **kwargs)
 

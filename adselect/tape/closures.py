@@ -90,5 +90,3 @@ def _push(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
         dual.tangents = tuple([by_direction[d][k] if d in by_direction else None for d in range(trace.directions)])
         results.append(dual)
     return invocation.result(results)
-
-

@@ -231,7 +231,8 @@ def test_rules_of_functions_of_functions(adtype):
 
     @ad.define_rrule(twice, needs={ad.HasReverseMode})
     def twice_rrule(config, f, x):
-        assert isinstance(config, ad.RuleConfig) and ad.HasReverseMode in config.capabilities
+        assert isinstance(config, ad.RuleConfig)
+        assert ad.HasReverseMode in config.capabilities
         a, back1 = config.rrule_via_ad(f, x)
         b, back2 = config.rrule_via_ad(f, a)
         return b, lambda y_bar: (NoTangent(), NoTangent(), 10 * back1(back2(y_bar)[1])[1])
@@ -288,7 +289,8 @@ def test_tangents_of_every_kind(adtype):
         return p(a, b, c, d), lambda y_bar: (NoTangent(), y_bar * thunk, ZeroTangent(), None, NoTangent())
 
     g = ad.gradient(p, adtype, 1.0, 2.0, 3.0, 4.0, missing="zeros")
-    assert g == (7.0, 0.0, 0.0, 0.0) and ran
+    assert g == (7.0, 0.0, 0.0, 0.0)
+    assert ran
 
 
 def test_no_tangent_is_none_on_the_tape():
@@ -306,14 +308,16 @@ def host_solve(**options):
     counts = {"rule": 0, "vectors": True}
 
     def solve(a, b):
-        assert type(a) is np.ndarray and type(b) is np.ndarray
+        assert type(a) is np.ndarray
+        assert type(b) is np.ndarray
         return np.linalg.solve(a, b)
 
     solve = ad.primitive(solve, host=True, **options)
 
     @ad.define_rrule(solve)
     def solve_rrule(a, b):
-        assert type(a) is np.ndarray and type(b) is np.ndarray
+        assert type(a) is np.ndarray
+        assert type(b) is np.ndarray
         counts["rule"] += 1
         y = solve(a, b)
 
@@ -489,7 +493,8 @@ def test_torch_transformations():
     g(x).backward()
     np.testing.assert_allclose(x.grad, 4 * X**3)
     assert counts == {"body": 1, "rule": 1}
-    assert torch.autograd.gradcheck(cube, x) and torch.autograd.gradgradcheck(cube, x)
+    assert torch.autograd.gradcheck(cube, x)
+    assert torch.autograd.gradgradcheck(cube, x)
     np.testing.assert_allclose(torch.autograd.functional.hessian(g, x), np.diag(12 * X**2))
     x = x.detach()
     func = torch.func
@@ -564,7 +569,8 @@ WRONG = {
 def test_wrong_tangents_are_refused(match, adtype):
     with pytest.raises(RuleError, match=match) as caught:
         ad.gradient(with_pullback(WRONG[match]), adtype, X, 2.0)
-    assert "wrong_rrule" in str(caught.value) and "test_primitives.py" in str(caught.value)
+    assert "wrong_rrule" in str(caught.value)
+    assert "test_primitives.py" in str(caught.value)
 
 
 def test_what_is_no_pair_is_refused():
@@ -629,7 +635,8 @@ def test_of_many_threads_one_registers():
 
 
 def test_asking_for_rules():
-    assert ad.rrule(lambda x: x, 1.0) is None and ad.frule((NoTangent(), 1.0), lambda x: x, 1.0) is None
+    assert ad.rrule(lambda x: x, 1.0) is None
+    assert ad.frule((NoTangent(), 1.0), lambda x: x, 1.0) is None
     y, pullback = ad.rrule(np.matmul, A, B)
     np.testing.assert_allclose(y, A @ B)
     bars = pullback(np.ones(2))
@@ -639,15 +646,18 @@ def test_asking_for_rules():
     np.testing.assert_allclose(pullback(np.ones(2))[2], 2.0)
     assert ad.rrule(np.argmax, X)[1](1.0) == (NoTangent(), NoTangent())
     y, y_dot = ad.frule((NoTangent(), 1.0, NoTangent()), np.multiply, 2.0, 3.0)
-    assert y == 6.0 and y_dot == 3.0
+    assert y == 6.0
+    assert y_dot == 3.0
     cube, _ = counted_cube()
-    assert ad.rrule(cube, 2.0)[1](1.0)[1] == 12.0 and ad.frule((NoTangent(), 1.0), cube, 2.0) is None
+    assert ad.rrule(cube, 2.0)[1](1.0)[1] == 12.0
+    assert ad.frule((NoTangent(), 1.0), cube, 2.0) is None
 
 
 def test_rules_for_says_what_every_backend_uses():
     cube, _ = counted_cube()
     words = ad.rules_for(cube)
-    assert "cube_rrule" in words["AutoTape"] and "transposed" in words["AutoForward"]
+    assert "cube_rrule" in words["AutoTape"]
+    assert "transposed" in words["AutoForward"]
     assert set(words) == {type(info.adtype).__name__ for info in ad.available_backends()}
     assert ad.rules_for(np.sin)["AutoTape"] == "adselect's rule of sin"
     assert ad.rules_for(lambda x: x)["AutoTape"].startswith("none")
