@@ -64,6 +64,10 @@ def test_exact(backend, scenario):
     judge(backend.name, scenario.name, check_scenario(backend.adtype, scenario))
 
 
+# Python branches on traced values: jax.jit cannot follow them, and says so.
+NEED_VALUES = ("branch_taken", "branch_not_taken", "loop_until_converged")
+
+
 @pytest.mark.parametrize("number", range(len(SCENARIOS)), ids=lambda i: scenario_id(SCENARIOS[i]))
 def test_prepared(exact_backend, number):
     """The same through ``prepare``, at another point than it is called at; under jax.jit only every fifth."""
@@ -72,6 +76,10 @@ def test_prepared(exact_backend, number):
         pytest.skip("compiling takes long")
     if (exact_backend.name, scenario.name) in LIMITS:
         pytest.skip("in LIMITS")
+    if exact_backend.name == "jax" and scenario.name.replace(" ", "_").startswith(NEED_VALUES):
+        with pytest.raises(ad.UnsupportedError, match=r"np\.where"):
+            prepared_problems(exact_backend.adtype, scenario)
+        return
     assert prepared_problems(exact_backend.adtype, scenario) == []
 
 

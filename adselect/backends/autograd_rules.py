@@ -37,6 +37,7 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
 
 def apply_native(invocation: Invocation, leaves: list) -> Any:
     """Carry a primitive out on autograd's own boxes."""
+    invocation.check_keywords([isbox(leaf) for leaf in leaves])
     call = _Call(invocation, leaves)
     if call.treatment == "missing":
         raise invocation.missing()

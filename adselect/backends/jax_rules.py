@@ -1,12 +1,12 @@
 """The user's rules in JAX: each call of a primitive becomes a ``jax.custom_jvp`` or ``jax.custom_vjp`` function.
 
-A traceable rule becomes a ``custom_jvp``, whichever mode it was written for: forward by the frule, or by the transpose
-of the rrule's pullback, which JAX transposes back in reverse mode. That one form works under ``grad``, ``jvp``, ``jit``,
-``vmap``, ``scan`` and ``checkpoint``, to any order, and the rule runs once per trace.
+A traceable rule becomes a ``custom_jvp``, whichever mode it was written for: forward by the frule, or by the
+transpose of the rrule's pullback, which JAX transposes back in reverse mode. That one form works under ``grad``,
+``jvp``, ``jit``, ``vmap``, ``scan`` and ``checkpoint``, to any order, and the rule runs once per trace.
 
-A host primitive runs behind ``jax.pure_callback`` and is a ``custom_vjp``. While values are concrete its pullback is the
-closure that the rule returned; under ``jit`` the closure waits for the backward pass under a number that travels with
-the residuals. JAX's complex convention is the conjugate of ours.
+A host primitive runs behind ``jax.pure_callback`` and is a ``custom_vjp``. While values are concrete its pullback is
+the closure that the rule returned; under ``jit`` the closure waits for the backward pass under a number that travels
+with the residuals. JAX's complex convention is the conjugate of ours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import collections
 import functools
 import itertools
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -43,8 +44,8 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
             deps |= leaf.deps
         elif isinstance(leaf, Array):
             raise UnsupportedError(
-                f"{invocation.__name__} was called at {user_line()} with a {type(leaf).__name__} of another backend and "
-                "a JAX value; derivatives of different frameworks do not nest this way"
+                f"{invocation.__name__} was called at {user_line()} with a {type(leaf).__name__} of another backend "
+                "and a JAX value; derivatives of different frameworks do not nest this way"
             )
         elif isinstance(leaf, jax.Array):
             deps = UNKNOWN
@@ -56,6 +57,7 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
 
 def apply_native(invocation: Invocation, leaves: list) -> Any:
     """Carry a primitive out on jax arrays, also inside the user's own jax.jit, jax.grad and jax.vmap."""
+    invocation.check_keywords([isinstance(leaf, Tracer) for leaf in leaves])
     call = _Call(invocation, leaves)
     if call.treatment == "body":
         args, kwargs = invocation.arguments(call.faces(call.natives))
@@ -281,7 +283,7 @@ def _undifferentiated(call: _Call) -> Callable:
 class _Waiting:
     """Pullbacks between the forward and the backward callback of a compiled call, the newest few."""
 
-    MOST = 16
+    MOST = 64
 
     def __init__(self) -> None:
         self.lock = threading.Lock()

@@ -104,14 +104,17 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
     return [read(v) for v in jaxpr.outvars], [depends(v) for v in jaxpr.outvars]
 
 
+def _is_known(value: Any) -> bool:
+    """Whether the numbers are there already, in NumPy's or Python's hands."""
+    return isinstance(value, (np.ndarray, np.generic, int, float, complex))
+
+
 def _strong_equation(name: str, inputs: list, flags: list, shape: tuple) -> list | None:
     """The product or quotient of a slope and a linear value; None for any other equation."""
     if name not in ("mul", "div") or flags[0] == flags[1]:
         return None
-    operands: Any = (inputs[1], inputs[0]) if flags[0] else inputs
-    slope, linear = operands
-    known = isinstance(slope, (np.ndarray, np.generic, int, float, complex))
-    if known and np.isfinite(slope).all() and np.all(slope):
+    slope, linear = (inputs[1], inputs[0]) if flags[0] else inputs
+    if _is_known(slope) and np.isfinite(slope).all() and np.all(slope):
         return None
     linear = jnp.broadcast_to(linear, shape)
     slope = jnp.broadcast_to(lax.convert_element_type(slope, linear.dtype), shape)

@@ -47,8 +47,8 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
             deps |= leaf.deps
         elif isinstance(leaf, Array):
             raise UnsupportedError(
-                f"{invocation.__name__} was called at {user_line()} with a {type(leaf).__name__} of another backend and "
-                "a torch value; derivatives of different frameworks do not nest this way"
+                f"{invocation.__name__} was called at {user_line()} with a {type(leaf).__name__} of another backend "
+                "and a torch value; derivatives of different frameworks do not nest this way"
             )
     call = _Call(invocation, list(leaves), deps)
     if call.treatment == "constant":
@@ -58,6 +58,7 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
 
 def apply_native(invocation: Invocation, leaves: list) -> Any:
     """Carry a primitive out on torch's own tensors, also in the user's own autograd and torch.func code."""
+    invocation.check_keywords([isinstance(v, Tensor) and (v.requires_grad or _in_transform()) for v in leaves])
     with _block() as deps:
         call = _Call(invocation, leaves, deps)
         return invocation.result(call.body(call.natives) if call.treatment == "body" else call.run())
@@ -87,7 +88,7 @@ class _Call:
         self.natives = [leaves[i].value if isinstance(leaves[i], TorchArray) else leaves[i] for i in self.places]
         primitive = invocation.primitive
         definition = primitive.rrule or primitive.frule
-        self.host = primitive.host and (definition is None or definition.host) or bool(definition and definition.host)
+        self.host = (primitive.host and (definition is None or definition.host)) or bool(definition and definition.host)
 
     def run(self) -> list:
         """The results, as tensors on the graph."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..tangents import NoTangent, Tangent, ZeroTangent, canonicalize  # noqa: F401
 from . import (  # noqa: F401  (registration)
     calls,
     creation,
@@ -21,7 +22,6 @@ from . import (  # noqa: F401  (registration)
     signals,
     statistics,
 )
-from ..tangents import NoTangent, Tangent, ZeroTangent, canonicalize  # noqa: F401
 from .registry import COMPOSITES, RULES
 
 

@@ -6,7 +6,8 @@ the configuration it is called with when it was registered with ``needs=``.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from ..adtypes import ADType, AutoForward, AutoTape
 from ..tangents import NoTangent, ZeroTangent
@@ -52,7 +53,7 @@ class RuleConfig:
     >>> import numpy as np
     >>> y, pullback = RuleConfig().rrule_via_ad(np.square, 3.0)
     >>> y, pullback(1.0)
-    (9.0, (NoTangent(), 6.0))
+    (np.float64(9.0), (NoTangent(), 6.0))
     """
 
     __slots__ = ("adtype", "capabilities")

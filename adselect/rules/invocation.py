@@ -56,6 +56,7 @@ class Invocation:
         treatment = self.treatment
         if treatment == "missing":
             raise self.missing()
+        self.check_keywords([isinstance(v, Array) and getattr(v, "deps", 1) != 0 for v in leaves])
         if treatment == "body":
             args, kwargs = self.arguments(leaves)
             return self.primitive.function(*args, **kwargs)
@@ -64,6 +65,18 @@ class Invocation:
     def apply_native(self, framework: str, leaves: list) -> Any:
         """Carry the call out on a framework's own arrays; the result holds the framework's arrays, too."""
         return self._translation(framework).apply_native(self, leaves)
+
+    def check_keywords(self, traced: list[bool]) -> None:
+        """Raise when a rule is to be used and a traced value was given by keyword: rules have no tangent for those."""
+        if self.treatment != "rule":
+            return
+        for path, is_traced in zip(self.skeleton.paths, traced, strict=True):
+            if is_traced and path.startswith("args[1]"):
+                raise UnsupportedError(
+                    f"{self.__name__} was given a traced value as the keyword argument {path[7:]} ({user_line()}), and "
+                    "its rule has tangents for positional arguments only. Make it a positional argument of "
+                    f"{self.__name__}, or mark the value with adselect.ignore_derivatives."
+                )
 
     @staticmethod
     def _translation(framework: str) -> Any:
@@ -83,7 +96,7 @@ class Invocation:
         p = self.primitive
         if p.no_derivative:
             return "constant"
-        if p.rrule is None and p.frule is None or p.is_opted_out(self.kinds):
+        if (p.rrule is None and p.frule is None) or (p.opted_out and p.is_opted_out(self.kinds)):
             return "missing" if p.host else "body"
         return "rule"
 
@@ -91,8 +104,9 @@ class Invocation:
         """The error for a black box that has to be differentiated without a rule."""
         p = self.primitive
         return MissingRuleError(
-            f"{p.__name__} is a host primitive without a derivative rule{' for these types' if p.opted_out else ''} and "
-            f"was called on a traced value at {user_line()}. Give it one with adselect.define_rrule({p.__name__}), or "
+            f"{p.__name__} is a host primitive without a derivative rule{' for these types' if p.opted_out else ''} "
+            f"and was called on a traced value at {user_line()}. Give it one with "
+            f"adselect.define_rrule({p.__name__}), or "
             f"say that it has no derivative with adselect.non_differentiable({p.__name__})."
         )
 
@@ -166,7 +180,7 @@ class Invocation:
         return [
             None
             if bar is None
-            else fitted(bar, shape, value, f"{self.skeleton.paths[i]} by the pullback of {definition}")
+            else fitted(bar, shape, value, f"args{self.skeleton.paths[i][7:]} by the pullback of {definition}")
             for i, (bar, (shape, value)) in enumerate(zip(found, shapes, strict=True))
         ]
 
@@ -241,7 +255,7 @@ class Invocation:
     def _push_by_rrule(self, values: Any, directions: list[list], adtype: ADType) -> tuple[list, list[list]]:
         """The pushforward as the transpose of the linear map that the pullback is."""
         outputs, back = self.pull(values, adtype)
-        live = [k for k, y in enumerate(outputs) if is_inexact(y)]
+        live = [k for k, y in enumerate(outputs) if is_number(y)]
         if self.primitive.rrule.host:
             return outputs, self._push_by_units(outputs, live, back, directions)
 
@@ -291,7 +305,7 @@ class Invocation:
         """The cotangent in the result's structure, with zeros where there is none."""
         full = []
         for y, g in zip(outputs, y_bars, strict=True):
-            if not is_inexact(y) and not isinstance(y, int | np.integer) and not isinstance(y, Array):
+            if not is_number(y):
                 full.append(NoTangent())
             else:
                 full.append(zeros_of(y) if g is None else g)
@@ -306,7 +320,16 @@ def is_inexact(value: Any) -> bool:
     dtype = getattr(value, "dtype", None)
     if dtype is None:
         return isinstance(value, (float, complex))
+    kind = getattr(dtype, "kind", "V")
+    if kind != "V":  # V: JAX's bfloat16 and the like
+        return kind in "fc"
     return "float" in str(dtype) or "complex" in str(dtype)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a leaf can carry a derivative: floating-point, or an integer, which counts as a float64."""
+    dtype = getattr(value, "dtype", None)
+    return is_inexact(value) or (isinstance(value, int) if dtype is None else "int" in str(dtype))
 
 
 def host_value(value: Any, invocation: Invocation, definition: Any) -> Any:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import inspect
 import threading
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -96,7 +97,7 @@ class Primitive:
         return self.__qualname__  # a module-level name, as for functions
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if not kwargs and all([type(a) in _PLAIN or type(a) is np.ndarray and a.dtype != object for a in args]):
+        if not kwargs and all([type(a) in _PLAIN or (type(a) is np.ndarray and a.dtype != object) for a in args]):
             return self.function(*args)
         if kwargs and self.signature is not None:
             bound = self.signature.bind(*args, **kwargs)
@@ -119,7 +120,7 @@ class Primitive:
     def is_opted_out(self, kinds: tuple) -> bool:
         """Whether a call with arguments of these types does not use the rules."""
         return any(
-            not types or len(types) == len(kinds) and all(issubclass(k, t) for k, t in zip(kinds, types, strict=True))
+            not types or (len(types) == len(kinds) and all(issubclass(k, t) for k, t in zip(kinds, types, strict=True)))
             for types in self.opted_out
         )
 
@@ -146,7 +147,7 @@ def primitive(
     result: Callable | None = None,
     batched: bool = False,
 ) -> Any:
-    """``@primitive``: make a function something derivative rules attach to; ``solve = primitive(lib.solve)`` for others'.
+    """``@primitive``, ``primitive(lib.f)``: make a function something that derivative rules attach to.
 
     Without a rule it is differentiated as what it does. With one, every backend uses the rule, and never looks inside.
 

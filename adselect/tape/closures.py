@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..adtypes import AutoForward, AutoTape
-from ..array import Array, absorb
+from ..array import absorb
 from ..rules.invocation import Invocation, is_inexact
 from ..rules.registry import Rule
 from .forward import DualArray
-from .trace import TapeArray
+from .trace import EngineArray, TapeArray
 
 __all__ = ["ClosureRule", "apply"]
 
@@ -43,11 +44,14 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
     for leaf in leaves:
         if type(leaf) is np.ndarray and leaf.dtype == object:
             leaf = absorb(leaf)
-        mine = type(leaf) is cls and leaf._trace is trace
-        own.append(leaf if mine else None)
-        while isinstance(leaf, Array) and (mine or leaf._closed):
-            leaf, mine = leaf._inside, False
-        values.append(trace.keep(leaf) if own[-1] is None and type(leaf) is np.ndarray else leaf)
+        if type(leaf) is cls and leaf._trace is trace:
+            own.append(leaf)
+            values.append(leaf.value)
+            continue
+        while isinstance(leaf, EngineArray) and leaf._closed:
+            leaf = leaf._inside
+        own.append(None)
+        values.append(trace.keep(leaf) if type(leaf) is np.ndarray else leaf)
     if invocation.treatment == "constant":
         return invocation(*values)
     return _record(invocation, trace, own, values) if cls is TapeArray else _push(invocation, trace, own, values)

@@ -687,3 +687,112 @@ def test_thunk_runs_once():
     np.testing.assert_allclose(np.ones(2) - t, [0, 0])
     np.testing.assert_allclose(np.sin(t), np.sin(np.ones(2)))
     assert n == [1]
+
+
+# -- derivatives around derivatives ------------------------------------------------------------------------------------
+
+
+@every
+def test_integers_count_as_floats(adtype):
+    add = ad.primitive(lambda a, b: a + b)
+    ad.define_rrule(add)(lambda a, b: (add(a, b), lambda y_bar: (NoTangent(), 10 * y_bar, y_bar)))
+    assert ad.gradient(add, adtype, 2, 3) == (10.0, 1.0)
+
+
+@every
+def test_third_order_and_a_gradient_inside_a_rule(adtype):
+    cube, _ = counted_cube()
+    third = ad.derivative(lambda t: ad.second_derivative(lambda s: cube(s) * s, adtype, t), adtype, 1.5)
+    np.testing.assert_allclose(third, 24 * 1.5)
+    p = ad.primitive(lambda x: np.sin(x))
+
+    @ad.define_rrule(p)
+    def p_rrule(x):
+        six = ad.derivative(lambda t: t**2, 3.0)
+        return p(x), lambda y_bar: (NoTangent(), six * np.cos(x) * y_bar)
+
+    np.testing.assert_allclose(ad.gradient(lambda x: np.sum(p(x)), adtype, X)[0], 6 * np.cos(X))
+
+
+def test_the_tape_inside_other_frameworks():
+    jax, torch = pytest.importorskip("jax"), pytest.importorskip("torch")
+    cube, _ = counted_cube()
+    inner = lambda x: ad.gradient(lambda x: np.sum(cube(x) * x), ad.AutoTape(), x)[0]
+    with jax.enable_x64(True):
+        x = jax.numpy.asarray(X)
+        np.testing.assert_allclose(jax.grad(lambda x: jax.numpy.sum(inner(x)))(x), 12 * X**2)
+        np.testing.assert_allclose(jax.jit(inner)(x), 4 * X**3)
+    x = torch.tensor(X, requires_grad=True)
+    np.testing.assert_allclose(torch.autograd.grad(inner(x).sum(), x)[0], 12 * X**2)
+
+
+def test_a_value_that_outlives_its_derivative_is_plain():
+    cube, _ = counted_cube()
+    kept = []
+    ad.gradient(lambda x: (kept.append(x), np.sum(cube(x)))[1], X)
+    np.testing.assert_allclose(cube(kept[0]), X**3)
+
+
+def test_a_pullback_may_be_called_again_with_a_changed_seed():
+    cube, _ = counted_cube()
+    _, back = ad.pullback(lambda x: cube(x) * 1.0, X)
+    seed = np.ones(2)
+    np.testing.assert_allclose(back(seed)[0], 3 * X**2)
+    seed *= 2
+    np.testing.assert_allclose(back(seed)[0], 6 * X**2)
+
+
+def test_rules_are_found_under_their_module_too():
+    from adselect import rules
+
+    for name in [
+        "primitive",
+        "define_rrule",
+        "define_frule",
+        "scalar_rule",
+        "non_differentiable",
+        "opt_out",
+        "rrule",
+        "frule",
+    ]:
+        assert getattr(rules, name) is getattr(ad, name)
+
+
+@every
+def test_a_traced_keyword_without_a_position_is_refused(adtype):
+    p = ad.primitive(lambda x, *, scale: x * scale)
+    ad.define_rrule(p)(lambda x, *, scale: (p(x, scale=scale), lambda y_bar: (NoTangent(), 10 * y_bar * scale)))
+    assert ad.gradient(lambda x: p(x, scale=3.0), adtype, 2.0) == (30.0,)
+    with pytest.raises(UnsupportedError, match="keyword"):
+        ad.gradient(lambda x, s: p(x, scale=s), adtype, 2.0, 3.0)
+
+
+@every
+def test_any_number_of_arguments(adtype):
+    total = ad.primitive(lambda *xs: sum(xs))
+    ad.define_rrule(total)(
+        lambda *xs: (total(*xs), lambda y_bar: (NoTangent(), *[y_bar * (i + 1) for i in range(len(xs))]))
+    )
+    assert ad.gradient(lambda x, y: total(x, y, x), adtype, 2.0, 3.0) == (4.0, 2.0)
+
+
+@every
+def test_many_calls_of_a_black_box(adtype):
+    runs = []
+    step = ad.primitive(np.sin, host=True)
+
+    @ad.define_rrule(step)
+    def step_rrule(x):
+        runs.append(1)
+        return np.sin(x), lambda y_bar: (NoTangent(), y_bar * np.cos(x))
+
+    def f(x, step=step):
+        for _ in range(30):
+            x = step(x)
+        return np.sum(x)
+
+    expected = ad.gradient(lambda x: f(x, np.sin), X)[0]
+    np.testing.assert_allclose(ad.gradient(lambda x: f(x), adtype, X)[0], expected)
+    assert len(runs) == 30
+    prepared = ad.prepare(ad.gradient, lambda x: f(x), adtype, X)
+    np.testing.assert_allclose(prepared(X)[0], expected)
