@@ -40,6 +40,7 @@ from .rules.thunks import Thunk, unthunk
 from .structure import Const, project_to
 from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 from .toolbox.buffer import Buffer
+from .toolbox.ignoring import ignore_derivatives
 
 __all__ = [
     "ADSelectError",
@@ -79,6 +80,7 @@ __all__ = [
     "hessian",
     "hessian_reverse",
     "hvp",
+    "ignore_derivatives",
     "jacobian",
     "non_differentiable",
     "opt_out",

@@ -106,7 +106,7 @@ class Array:
         raise TracedValueError(
             f"np.asarray or np.array was called on a traced array of shape {self.shape} at {user_line()}; the result "
             "would be cut off from the derivative. A traced array is already an array: drop the call, or write "
-            "np.stack([…]) for a list of arrays, np.asarray(x, like=x), or wrap the function in adselect.lift."
+            "np.stack([…]) for a list of arrays, or np.asarray(x, like=x)."
         )
 
     if TYPE_CHECKING:  # what type checkers cannot see: NumPy's stubs know __array__ as a method; _install uses setattr
@@ -441,7 +441,7 @@ def _conversion_message(kind: str, array: Array) -> str:
         f"{kind}() of a traced value of shape {array.shape} at {user_line()} would cut the derivative silently. It is "
         f"called by {kind}(x), by math.* functions, and when a traced value is written into a plain ndarray "
         "(A[i] = x). Write np.sin(x) instead of math.sin(x); drop float(x); instead of filling np.zeros(n) write "
-        "np.stack([…]), np.zeros(n, like=x) or np.zeros_like(x); or wrap the function in adselect.lift."
+        "np.stack([…]), np.zeros(n, like=x) or np.zeros_like(x)."
     )
 
 

@@ -8,11 +8,11 @@ complex convention is the conjugate of ours: ``pullback(y_bar) = conj(vjp(conj(y
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from fractions import Fraction
 from numbers import Number
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp

@@ -668,11 +668,12 @@ class _Transform:
     def run(self, function: Callable) -> list:
         def flat(*variables: Tensor) -> tuple:
             outputs, others = function(list(variables))
-            self._reached = [_places_reached(y, variables) for y in outputs]
+            self._reached = [_places_reached(y, list(variables)) for y in outputs]
             self._nodes = _reachable(outputs)
             return tuple(outputs), others
 
-        outputs, self._vjp, others = torch.func.vjp(flat, *self.inputs, has_aux=True)
+        taken: Any = torch.func.vjp(flat, *self.inputs, has_aux=True)
+        outputs, self._vjp, others = taken
         self.outputs = list(outputs)
         return others
 
@@ -680,19 +681,20 @@ class _Transform:
         return self._reached[k]
 
     def pull(self, seeds: list, record: bool) -> list:
-        seeds = tuple([torch.zeros_like(y) if s is None else s for y, s in zip(self.outputs, seeds, strict=True)])
+        y_bars = tuple([torch.zeros_like(y) if s is None else s for y, s in zip(self.outputs, seeds, strict=True)])
         with torch.enable_grad():
-            x_bars = self._vjp(seeds)
+            x_bars = self._vjp(y_bars)
             if _any_nan(x_bars):
                 with _strong_zeros(self._nodes):
-                    x_bars = self._vjp(seeds)
+                    x_bars = self._vjp(y_bars)
         found = set().union(*self._reached)
         return [x_bar if i in found else None for i, x_bar in enumerate(x_bars)]
 
     def transpose(self) -> Callable[[list, bool], list]:
         with torch.enable_grad():
             dummies = [_generic(y, k) for k, y in enumerate(self.outputs)]
-            _, vjp = torch.func.vjp(lambda *seeds: self._vjp(seeds), *dummies)
+            taken: Any = torch.func.vjp(lambda *seeds: self._vjp(seeds), *dummies)
+            vjp = taken[1]
 
         def push(x_dots: list, record: bool) -> list:
             given = {i for i, x_dot in enumerate(x_dots) if x_dot is not None}
@@ -876,7 +878,7 @@ class _Call:
             return _to_numpy(value)
         return value.detach() if value.requires_grad and not isinstance(value, torch.nn.Parameter) else value
 
-    def _linear(self, value: Tensor | None, deps: int, native: bool, keep: bool, device: Any = None) -> Any:
+    def _linear(self, value: Any, deps: int, native: bool, keep: bool, device: Any = None) -> Any:
         """A cotangent or tangent in the form of the value it belongs to."""
         if value is None:
             return None
@@ -945,7 +947,7 @@ class _Call:
             found.append(torch.complex(*parts) if len(parts) == 2 else parts[0])
         return found
 
-    def _row(self, slot: int, n: int, unit: complex, tangents: list, record: bool) -> Tensor:
+    def _row(self, slot: int, n: int, unit: Any, tangents: list, record: bool) -> Tensor:
         """Entry n of output slot along the tangents: ⟨its gradient, tangents⟩."""
         y = self.record.outputs[slot]
         seed = torch.zeros(y.numel(), dtype=y.dtype, device=y.device)

@@ -272,7 +272,8 @@ def _transposed(call: _Call, natives: Any, tangents: Any, deps: int) -> list:
         return tuple([torch.zeros_like(v) if b is None else b for b, v in zip(bars, natives, strict=True)])
 
     with torch.enable_grad():
-        _, transposed = torch.func.vjp(pullback, *[torch.zeros_like(ys[k]) for k in live])
+        taken: Any = torch.func.vjp(pullback, *[torch.zeros_like(ys[k]) for k in live])
+        _, transposed = taken
         moved = transposed(
             tuple([torch.zeros_like(v) if t is None else t for t, v in zip(tangents, natives, strict=True)])
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from ..structure import flatten, project
 from .calling import (
@@ -150,7 +151,9 @@ def _match(template: Any, seed: Any, seeds: list, outputs: list, paths: list) ->
             _match(sub, getattr(seed, key, None), seeds, outputs, paths)
 
 
-def leaf_gradients(backend: Any, f: Callable, skeleton: Any, lifted: list, kwargs: dict, operator: str) -> tuple[Any, list]:
+def leaf_gradients(
+    backend: Any, f: Callable, skeleton: Any, lifted: list, kwargs: dict, operator: str
+) -> tuple[Any, list]:
     """``(value, projected gradient per leaf)`` of f at traced leaves: the inner derivative of second order."""
     outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), lifted)
     check_scalar(outputs[0], operator)

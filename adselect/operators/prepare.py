@@ -180,7 +180,8 @@ class Prepared:
         leaves = list(plain_args) if signature.skeleton.simple else flatten(plain_args)[0]
         if not signature.fits(leaves, plain_args):
             leaves = flatten(plain_args)[0]
-            if any(is_traced(leaf) or is_tracer(leaf) for leaf in leaves):  # inside another derivative: the eager way is always right
+            # Inside another derivative the eager way is always right.
+            if any(is_traced(leaf) or is_tracer(leaf) for leaf in leaves):
                 return self._plainly(leaves, args)
             args, leaves = self._mismatch(args, plain_args, leaves)
         return self._run(leaves, args)

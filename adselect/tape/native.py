@@ -45,5 +45,5 @@ def compile_natively(replay: Replay, arguments: list[str]) -> Callable[[list], t
     scope: dict[str, Any] = dict(replay.function.__globals__)
     source = "\n".join([f"def native({', '.join(arguments)}):", *body])
     exec(compile(source, "<adselect native>", "exec"), scope)
-    compiled = numba.njit(scope["native"], error_model="python")
+    compiled: Any = numba.njit(scope["native"], error_model="python")
     return lambda inputs: compiled(*inputs)
