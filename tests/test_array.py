@@ -802,7 +802,7 @@ CUTS = {
     "math.sin(x)": (lambda x: math.sin(x[0]), "np.sin"),
     "math.hypot": (lambda x: math.hypot(x[0], x[1]), "np.sin"),
     "np.asarray(x)": (lambda x: np.asarray(x), "np.stack"),
-    "np.array(x)": (lambda x: np.array(x), "lift"),
+    "np.array(x)": (lambda x: np.array(x), r"np\.stack"),
     "np.array of rows": (lambda x: np.array([x, x]), "np.stack"),
     "A[i] = x": (_write_into_plain, "np.zeros_like"),
     "A[:] = x": (_write_slice_into_plain, "np.stack"),
