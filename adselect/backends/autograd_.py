@@ -320,12 +320,12 @@ class AutogradArray(FrameworkArray):
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
             for name, option in kwargs.items():
-                if isinstance(option, Array) and option.dtype.kind in "fc":
+                if isinstance(option, Array) and option.dtype.kind in "fc" and getattr(option, "integer", None) is None:
                     raise MissingRuleError(
                         f"np.{function.__name__}(…, {name}=…) was given a traced value at {user_line()}; no derivative "
                         f"with respect to {name} is defined"
                     )
-            kwargs = {k: _known(v) for k, v in kwargs.items()}
+            kwargs = {k: _known(v) if getattr(v, "integer", None) is None else v.integer for k, v in kwargs.items()}
         if function is np.astype and np.dtype(args[1]).kind not in "fc":
             return _known(self).astype(args[1])
         values = [self._operand(a) if rule is None or rule.differentiable(i) else _known(a) for i, a in enumerate(args)]
