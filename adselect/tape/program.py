@@ -18,10 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array import COMPARISONS, Array, absorb, dispatch, ufunc_call
+from ..array import COMPARISONS, Array, absorb, dispatch
 from ..errors import _PACKAGE, ADSelectError
-from ..rules.indexing import scatter_parts
-from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
@@ -80,7 +78,6 @@ _STATIC = frozenset(
         *(np.zeros_like, np.ones_like, np.empty_like, np.common_type, np.broadcast_shapes, np.isdtype),
     }
 )
-_RANDOM_STATE = "random"
 
 
 class Program:
@@ -176,7 +173,7 @@ class Program:
         return spec if type(spec) in (float, int, np.float64) else None
 
     def _several(self, function: Any, refs: tuple, options: dict, value: Any, key: Any) -> Any:
-        whole = self._emit(_several_of(function), refs, options, np.empty(0))
+        whole = self._emit(function, refs, options, np.empty(0))
         self.concrete[whole.number] = value
         items = [self._emit(operator.getitem, (Ref(whole.number), i), {}, item) for i, item in enumerate(value)]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
@@ -235,10 +232,6 @@ class Program:
         if kind is slice:
             return ("slice", self._part(spec.start), self._part(spec.stop), self._part(spec.step))
         return (kind, repr(spec) if kind is float else spec)
-
-
-def _several_of(function: Any) -> Any:
-    return function
 
 
 def _line() -> str:
@@ -305,7 +298,7 @@ class ProgramArray(Array):
             return COMPOSITES[function](*args, **kwargs)
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
-        return self.program.call(_PLAIN_FORMS.get(function, function), args, kwargs)
+        return self.program.call(function, args, kwargs)
 
     def _getitem(self, index: Any) -> Any:
         return self.program.call(operator.getitem, (self, index), {})
@@ -378,7 +371,6 @@ _ATOMS = frozenset(
         ),
     }
 )
-_PLAIN_FORMS: dict[Any, Any] = {}
 
 
 def _wrap(program: Program, number: int, value: Any) -> ProgramArray:
@@ -536,4 +528,3 @@ def _install() -> None:
 _hash = ProgramArray.__hash__
 _install()
 ProgramArray.__hash__ = _hash  # type: ignore[method-assign]
-_ = (ufunc_call, scatter_parts, contract)

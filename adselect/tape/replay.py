@@ -149,11 +149,6 @@ class _Writer:
         self.counts: dict[int, int] = {}
         self.kept: set[int] = set()
         self.folded: dict[int, tuple] = {}
-        self.scalars = all(
-            i.dtype.kind in "biu" or i.dtype == _FLOAT
-            for i in self.instructions
-            if i.shape == () and i.function is not None
-        )
         self.float32 = any(i.dtype in (np.float32, np.complex64, np.float16) for i in self.instructions)
 
     # -- analysis ----------------------------------------------------------------------------------------------------
