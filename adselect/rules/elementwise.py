@@ -188,6 +188,22 @@ for _function, _into in {
 }.items():
     RULES[_function].into = _into  # type: ignore[attr-defined]
     RULES[_function].unstretched.into = _into  # type: ignore[attr-defined]
+    RULES[_function].uniform.into = _into  # type: ignore[attr-defined]
+
+# What the forms above do not read, and the tape therefore need not keep: the result, or the arguments.
+WITHOUT_RESULT = (
+    *(np.add, np.subtract, np.multiply, np.negative, np.positive, np.square, np.log, np.log2, np.log10, np.log1p),
+    *(np.sin, np.cos, np.sinh, np.cosh, np.arcsin, np.arccos, np.arctan, np.arcsinh, np.arccosh, np.arctanh),
+    *(np.arctan2, np.maximum, np.minimum, np.deg2rad, np.radians, np.rad2deg, np.degrees),
+)
+WITHOUT_ARGUMENTS = (
+    *(np.add, np.subtract, np.negative, np.positive, np.exp, np.exp2, np.expm1, np.sqrt, np.cbrt, np.reciprocal),
+    *(np.tan, np.tanh, np.deg2rad, np.radians, np.rad2deg, np.degrees),
+)
+for _function in WITHOUT_RESULT:
+    RULES[_function].needs_y = False  # type: ignore[attr-defined]
+for _function in WITHOUT_ARGUMENTS:
+    RULES[_function].needs_args = False  # type: ignore[attr-defined]
 
 
 def _abs_form(g: Any, y: Any, x: Any) -> Any:

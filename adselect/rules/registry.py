@@ -29,6 +29,7 @@ __all__ = [
     "RULES",
     "Elementwise",
     "Rule",
+    "Uniform",
     "composite",
     "define",
     "dispatched",
@@ -93,10 +94,11 @@ class Elementwise(Rule):
     """A broadcasting function with holomorphic partial derivatives: one product form per argument.
 
     ``unstretched`` is the same rule for calls in which no traced argument was broadcast (the other one is a Python
-    number): the reverse pass need not compare shapes then.
+    number): the reverse pass need not compare shapes then. ``uniform`` is the same rule for float64 arrays of one
+    shape: nothing need be looked at, and what the forms do not read (``needs_y``, ``needs_args``) need not be kept.
     """
 
-    __slots__ = ("broadcasts", "into", "signs", "unstretched")
+    __slots__ = ("broadcasts", "into", "needs_args", "needs_y", "signs", "uniform", "unstretched")
 
     def __init__(self, function: Any, forms: Any, call: Any = None, singular: bool = False, broadcasts: bool = True):
         super().__init__(function, forms, forms, call, lazy=True, singular=singular)
@@ -105,7 +107,9 @@ class Elementwise(Rule):
         self.signs: tuple | None = None
         # The same forms written into g's own memory, for a large cotangent that dies with this step.
         self.into: tuple | None = None
+        self.needs_y = self.needs_args = True
         self.unstretched = Elementwise(function, forms, call, singular, False) if self.broadcasts else self
+        self.uniform = Uniform(function, forms)
 
     def pull(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         x = args[i]
@@ -140,6 +144,23 @@ class Elementwise(Rule):
         if self.singular and not (isinstance(y, Array) and y._by_reference):
             y_dot = without_zero_times_infinity(y_dot, x_dot)
         return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
+
+
+class Uniform(Rule):
+    """An elementwise rule on real float64 arrays of one shape, each of which may be a Python number instead.
+
+    A record of it holds what the forms read; the rest of y and args may be None.
+    """
+
+    __slots__ = ("into",)
+
+    def __init__(self, function: Any, forms: Any):
+        super().__init__(function, forms, forms, lazy=True)
+        self.into: tuple | None = None
+
+    def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
+        return without_zero_times_infinity(self.vjps[i](g, y, *args), g)
 
 
 class AtIndex:

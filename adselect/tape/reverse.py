@@ -18,7 +18,7 @@ import numpy as np
 
 from ..array import Array, plain
 from ..rules.indexing import SET_ITEM, accumulate_at, pull_set_item, scatter
-from ..rules.registry import AtIndex, Elementwise
+from ..rules.registry import AtIndex, Elementwise, Uniform
 from . import trace as _trace
 from .trace import CONSTANT, ITEM
 
@@ -59,32 +59,67 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
     owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
     for place, seed in seeds.items():
         bars[place] = seed
-    getitem, ndarray, add = _trace.GETITEM, np.ndarray, np.add
-    for k in range(n - 1, n_leaves - 1, -1):
-        g = bars[k]
+    getitem, ndarray, add, zeros = _trace.GETITEM, np.ndarray, np.add, np.zeros
+    # What depends on a value was written down after it: the reverse of the order of writing is an order of pulling.
+    for k, record in _emptied(records) if consume else reversed(records.items()):
+        g = bars[k] if k < n else None
         if g is None:
             continue
         bars[k] = None
-        record = records.pop(k, None) if consume else records.get(k)
-        if record is None:  # a place taken by a thread that wrote nothing
-            continue
         rule, parents, y, args, kwargs = record
+        record = None
+        kind = type(rule)
         if type(g) is _Scatter:
             g = g.total()
-        if type(rule) is Elementwise:
-            if y is None:  # linear in its one traced argument, and recorded without values
-                i = 0 if parents[0] >= 0 else 1
-                if owned[k] and rule.into is not None and type(g) is ndarray and g.size >= _REUSE:
-                    x_bar = rule.into[i](g, None, *args)
-                else:
-                    x_bar = rule.vjps[i](g, None, *args)
-                p = parents[i]
-                if bars[p] is None:
-                    bars[p] = x_bar
-                    owned[p] = type(x_bar) is ndarray and x_bar.base is None and (x_bar is not g or owned[k])
-                else:
-                    _accumulate(bars, owned, p, bars[p], x_bar)
-                continue
+        if kind is Uniform:
+            into, last = None, -1
+            if owned[k] and rule.into is not None and type(g) is ndarray and g.size >= _REUSE and not strong:
+                whole = y if y is not None else args[-1] if args[0] is None else args[0]
+                if type(whole) is not ndarray or whole.shape == g.shape:
+                    # g dies with its last use here: that one may be written into its memory.
+                    into, last = rule.into, 0 if len(parents) == 1 or parents[1] < 0 else 1
+            i = 0
+            for p, form in zip(parents, rule.vjps):  # noqa: B905 -- speed; a rule has a form for each parent
+                if p >= 0:
+                    if strong:
+                        x_bar = rule.pull_strong(i, g, y, args, kwargs)
+                    elif i == last and into is not None:
+                        x_bar = into[i](g, y, *args)
+                    else:
+                        x_bar = form(g, y, *args)
+                    b = bars[p]
+                    if b is None:
+                        bars[p] = x_bar
+                        if type(x_bar) is ndarray:
+                            # A form computes a new array, or returns the cotangent it was given.
+                            owned[p] = x_bar is not g or i == last or (owned[k] and (len(parents) == 1 or -1 in parents))
+                    elif owned[p] and type(x_bar) is ndarray and b.shape == x_bar.shape and b.dtype is x_bar.dtype:
+                        add(b, x_bar, b)
+                    else:
+                        _accumulate(bars, owned, p, b, x_bar)
+                i += 1
+            continue
+        if rule is getitem:
+            p = parents[0]
+            index = args[1]
+            kind = type(index)
+            if (kind is slice or kind is int) and not isinstance(g, Array):
+                b = bars[p]
+                x = args[0]
+                if b is None:
+                    # The first part of a cotangent is written into zeros, the others are added.
+                    b = bars[p] = zeros(x if type(x) is tuple else x.shape, getattr(g, "dtype", _FLOAT64))
+                    owned[p] = 1
+                    b[index] = g
+                    continue
+                if kind is slice and owned[p] and type(b) is ndarray and b.dtype is getattr(g, "dtype", None):
+                    if b.shape == (x if type(x) is tuple else x.shape):
+                        b = b[index]
+                        add(b, g, b)
+                        continue
+            _accumulate_index(bars, owned, p, args[0], index, g)
+            continue
+        if kind is Elementwise:
             vjps, broadcasts = rule.vjps, rule.broadcasts
             dtype = getattr(y, "dtype", None)
             real = (dtype is _FLOAT64 or dtype is _FLOAT32) and not strong
@@ -134,9 +169,6 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
                 else:
                     _accumulate(bars, owned, p, b, x_bar)
             continue
-        if rule is getitem:
-            _accumulate_index(bars, owned, parents[0], args[0], args[1], g)
-            continue
         if rule is ITEM:
             slots = bars[parents[0]]
             if slots is None:
@@ -177,6 +209,12 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
                 elif x_bar is not None:
                     _add(bars, owned, p, x_bar)
     return bars[:n_leaves]
+
+
+def _emptied(records: dict) -> Any:
+    """The records from the last to the first, each forgotten as it is handed out."""
+    while records:
+        yield records.popitem()
 
 
 def _add(bars: list, owned: bytearray, p: int, x_bar: Any) -> None:
@@ -228,17 +266,17 @@ class _Scatter:
 
 
 def _accumulate_index(bars: list, owned: bytearray, p: int, x: Any, index: Any, g: Any) -> None:
-    """Add g into the cotangent of x at index."""
+    """Add g into the cotangent of x (an array, or the shape of one) at index."""
     b = bars[p]
+    shape = x if type(x) is tuple else np.shape(x)
     if isinstance(g, Array) or isinstance(b, (Array, _Scatter)):
         if type(b) is not _Scatter:
             dtype = getattr(g, "dtype", None)
             dtype = dtype if dtype is not None and dtype.kind in "fc" else np.dtype(float)
-            b = bars[p] = _Scatter(np.shape(x), dtype, b)
+            b = bars[p] = _Scatter(shape, dtype, b)
         b.parts.append(g)
         b.indices.append(index)
         return
-    shape = x.shape
     if not (owned[p] and type(b) is np.ndarray and b.shape == shape):
         dtype = getattr(g, "dtype", _FLOAT64)
         if b is not None and getattr(b, "dtype", dtype) is not dtype:

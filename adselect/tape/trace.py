@@ -31,7 +31,7 @@ from ..array import (
 )
 from ..errors import MissingRuleError, TracedValueError, user_line
 from ..rules import load_for
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Rule, positional
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]
 
@@ -148,6 +148,10 @@ class _Item(Rule):
 
 
 ITEM = _Item()
+# The sum of all entries of a real array: the cotangent goes to every entry, and neither result nor array is needed.
+TOTAL = Uniform(np.sum, (lambda g, y, x: g,))
+_TOTAL: Callable = np.add.reduce
+_NOTHING, _NOTHING_TWICE = (None,), (None, None)
 
 
 class EngineArray(Array):
@@ -315,7 +319,21 @@ class TapeArray(EngineArray):
                     x = self.value
                     y = rule.call(x)
                     place = trace.next_place()
-                    trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+                    if (
+                        type(y) is np.ndarray
+                        and y.dtype is _FLOAT64
+                        and x.dtype is _FLOAT64
+                        and type(rule) is Elementwise
+                    ):
+                        trace.records[place] = (
+                            rule.uniform,
+                            (self.place,),
+                            y if rule.needs_y else None,
+                            (x,) if rule.needs_args else _NOTHING,
+                            _EMPTY,
+                        )
+                    else:
+                        trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
                     array = _new(TapeArray)
                     array.value, array._trace, array.place = y, trace, place
                     return array
@@ -327,18 +345,34 @@ class TapeArray(EngineArray):
                         p, a = a.place, a.value
                     elif kind not in _PLAIN or (kind is np.ndarray and a.dtype == object):
                         return ufunc_call(ufunc, method, inputs, kwargs)
-                    elif kind is np.ndarray:
+                    elif kind is np.ndarray and getattr(rule, "needs_args", True):
                         a = trace.keep(a)
                     kind = type(b)
                     if kind is TapeArray and b._trace is trace:
                         q, b = b.place, b.value
                     elif kind not in _PLAIN or (kind is np.ndarray and b.dtype == object):
                         return ufunc_call(ufunc, method, inputs, kwargs)
-                    elif kind is np.ndarray:
+                    elif kind is np.ndarray and getattr(rule, "needs_args", True):
                         b = trace.keep(b)
                     y = rule.call(a, b)
                     place = trace.next_place()
-                    trace.records[place] = (rule, (p, q), y, (a, b), _EMPTY)
+                    if (
+                        type(rule) is Elementwise
+                        and type(a) is np.ndarray
+                        and type(b) is np.ndarray
+                        and y.dtype is _FLOAT64
+                        and a.shape == b.shape
+                    ):
+                        y_kept = y if rule.needs_y else None
+                        trace.records[place] = (
+                            rule.uniform,
+                            (p, q),
+                            y_kept,
+                            (a, b) if rule.needs_args else _NOTHING_TWICE,
+                            _EMPTY,
+                        )
+                    else:
+                        trace.records[place] = (rule, (p, q), y, (a, b), _EMPTY)
                     array = _new(TapeArray)
                     array.value, array._trace, array.place = y, trace, place
                     return array
@@ -347,6 +381,13 @@ class TapeArray(EngineArray):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if args and args[0] is self and function in _SIMPLE:
             trace = self._trace
+            if function is np.sum and len(args) == 1 and not kwargs and trace.open and type(self.value) is np.ndarray:
+                y = _TOTAL(self.value, None)
+                place = trace.next_place()
+                trace.records[place] = (TOTAL, (self.place,), None, _NOTHING, _EMPTY)
+                array = _new(TapeArray)
+                array.value, array._trace, array.place = y, trace, place
+                return array
             if (
                 trace.open
                 and all([type(a) in _OPTIONS for a in args[1:]])
@@ -372,7 +413,8 @@ class TapeArray(EngineArray):
         x = self.value
         y = x[index]
         place = trace.next_place()
-        trace.records[place] = (GETITEM, (self.place,), y, (x, index), _EMPTY)
+        # The shape is all that the way back needs of x.
+        trace.records[place] = (GETITEM, (self.place,), None, (x.shape, index), _EMPTY)
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, trace, place
         if type(y) is np.ndarray:
@@ -421,9 +463,9 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
             except ZeroDivisionError:
                 y = function(a, other)
             place = trace.next_place()
-            if forgets and type(a) is np.ndarray and a.dtype is _FLOAT64:
+            if forgets and type(y) is np.ndarray and y.dtype is _FLOAT64:
                 # Linear in a: neither a nor y is needed again, and both may be freed.
-                trace.records[place] = (unstretched, (self.place, -1), None, (None, other), _EMPTY)
+                trace.records[place] = (uniform, (self.place, -1), None, (None, other), _EMPTY)
             else:
                 trace.records[place] = (unstretched, (self.place, -1), y, (a, other), _EMPTY)
             array = _new(TapeArray)
@@ -444,7 +486,13 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         except ZeroDivisionError:
             y = function(a, b)
         place = trace.next_place()
-        trace.records[place] = (rule, parents, y, (a, b), _EMPTY)
+        if type(a) is np.ndarray and type(b) is np.ndarray and y.dtype is _FLOAT64 and a.shape == b.shape:
+            if forgets_right:
+                trace.records[place] = (uniform, parents, None, (a, b) if needs_values else _NOTHING_TWICE, _EMPTY)
+            else:
+                trace.records[place] = (uniform, parents, y, (a, b), _EMPTY)
+        else:
+            trace.records[place] = (rule, parents, y, (a, b), _EMPTY)
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, trace, place
         return array
@@ -461,8 +509,8 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         except ZeroDivisionError:
             y = function(other, b)
         place = trace.next_place()
-        if forgets_right and (kind is float or kind is int) and type(b) is np.ndarray and b.dtype is _FLOAT64:
-            trace.records[place] = (unstretched, (-1, self.place), None, (other, None), _EMPTY)
+        if forgets_right and (kind is float or kind is int) and type(y) is np.ndarray and y.dtype is _FLOAT64:
+            trace.records[place] = (uniform, (-1, self.place), None, (other, None), _EMPTY)
         else:
             trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)
         array = _new(TapeArray)
@@ -470,6 +518,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         return array
 
     unstretched = getattr(rule, "unstretched", rule)
+    uniform = getattr(rule, "uniform", rule)
     needs_values = getattr(rule, "signs", None) is None
     forgets_right = function in (np.add, np.subtract, np.multiply)
     forgets = forgets_right or function is np.divide
@@ -488,7 +537,7 @@ def _method(function: Any) -> Callable:
     return method
 
 
-def _power(general: Callable, square: Rule) -> Callable:
+def _power(general: Callable, square: Elementwise) -> Callable:
     def power(self: TapeArray, other: Any) -> Any:
         if type(other) is not int or other != 2:
             return general(self, other)
@@ -496,25 +545,34 @@ def _power(general: Callable, square: Rule) -> Callable:
         x = self.value
         y = x**2
         place = trace.next_place()
-        trace.records[place] = (square, (self.place,), y, (x,), _EMPTY)
+        if type(x) is np.ndarray and x.dtype is _FLOAT64:
+            trace.records[place] = (uniform_square, (self.place,), None, (x,), _EMPTY)
+        else:
+            trace.records[place] = (square, (self.place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, trace, place
         return array
 
+    uniform_square = square.uniform
     return power
 
 
-def _unary(function: Any, operate: Callable, rule: Rule) -> Callable:
+def _unary(function: Any, operate: Callable, rule: Any) -> Callable:
     def apply(self: TapeArray) -> Any:
         trace = self._trace
         x = self.value
         y = operate(x)
         place = trace.next_place()
-        trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+        if uniform is not None and type(x) is np.ndarray and x.dtype is _FLOAT64:
+            trace.records[place] = (uniform, (self.place,), None, (x,) if rule.needs_args else _NOTHING, _EMPTY)
+        else:
+            trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, trace, place
         return array
 
+    # negative and square: what they give is not needed on the way back
+    uniform = None if getattr(rule, "needs_y", True) else rule.uniform
     return apply
 
 
