@@ -71,40 +71,55 @@ class TapeBackend(Backend):
     forward = True
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
-        values = [enter(leaf) for leaf in leaves]
-        trace = Trace(any([isinstance(v, Array) and v._by_reference for v in values]))
-        values = [trace.keep(v) if type(v) is np.ndarray else v for v in values]
+        values: list = []
+        native = covered = by_reference = large = False
+        for leaf in leaves:
+            kind = type(leaf)
+            if kind is np.ndarray and leaf.dtype.isnative:
+                large = large or leaf.size >= _LARGE
+            elif kind is float:
+                leaf = np.float64(leaf)
+            elif isinstance(leaf, Array):
+                covered = True
+                by_reference = by_reference or leaf._by_reference
+            else:
+                native = native or is_native(leaf)
+                leaf = enter(leaf)
+            values.append(leaf)
+        # Native arrays given: native arrays come back, also where a framework traces them with its face in between.
+        native = native and not covered
+        trace = Trace(by_reference)
+        for i, value in enumerate(values):
+            if type(value) is np.ndarray:
+                values[i] = trace.keep(value)
         try:
             outputs, aux = call([trace.leaf(v) for v in values])
-            outputs = [_absorbed(o) for o in outputs]
+            places, plain_outputs, extras = [], [], []
+            for output in outputs:
+                if type(output) is np.ndarray:
+                    output = _absorbed(output)
+                places.append(output.place if type(output) is TapeArray and output._trace is trace else -1)
+                plain_outputs.append(_handed_out(output, trace))
         finally:
-            trace.close()
+            trace.open = False
         n = trace.next_place()
-        places = [o.place if type(o) is TapeArray and o._trace is trace else -1 for o in outputs]
-        plain_outputs = [_handed_out(o, trace) for o in outputs]
-        extras = [_handed_out(a, trace) for a in aux]
-        # Native arrays given: native arrays come back, also where a framework traces them with its face in between.
-        native = any(is_native(leaf) for leaf in leaves) and not any(isinstance(leaf, Array) for leaf in leaves)
+        for value in aux:
+            extras.append(_handed_out(value, trace))
         if native:
             plain_outputs, extras = [_uncovered(o) for o in plain_outputs], [_uncovered(a) for a in extras]
-        records, n_leaves = trace.records, len(values)
-
-        large = any(getattr(v, "size", 0) >= _LARGE for v in values)
 
         def back(y_bars: list, *, last: bool = False) -> list:
             if trace.watched:
                 trace.check_watched()
-            seeds: dict[int, Any] = {}
-            for place in trace.selecting:
-                seeds[place] = 0.0
-            for place, y_bar in zip(places, y_bars, strict=True):
+            seeds: dict[int, Any] = dict.fromkeys(trace.selecting, 0.0)
+            for place, y_bar in zip(places, y_bars):  # noqa: B905 -- as many seeds as outputs, from the operators
                 if place >= 0 and y_bar is not None:
-                    if trace.by_reference and not isinstance(y_bar, Array):
+                    if by_reference and not isinstance(y_bar, Array):
                         y_bar = constant_of(values, y_bar)
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
             if native:
                 seeds = {k: _face_of(s) if is_native(s) else s for k, s in seeds.items()}
-            grads = pull_back(records, n, n_leaves, seeds, values, consume=last and large)
+            grads = pull_back(trace.records, n, len(values), seeds, values, consume=last and large)
             if grads is None:
                 # A result that is not finite, met while the records were freed: f once more, for a careful pass.
                 _, _, again = self.pullback(call, leaves)

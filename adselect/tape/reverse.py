@@ -29,6 +29,8 @@ _ALL = np.logical_and.reduce
 _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
 
+# A singular branch that is not taken divides by zero on the way back; what matters is judged by the result.
+@np.errstate(all="ignore")
 def pull_back(
     records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool = False
 ) -> list | None:
@@ -38,20 +40,18 @@ def pull_back(
     second, careful pass would be needed. An entry is None where no seed depends on the leaf. When a result is not
     finite the pass is run again with strong zeros: a cotangent of 0 contributes 0, even through an infinite derivative.
     """
-    # A singular branch that is not taken divides by zero on the way back; what matters is judged by the result.
-    with np.errstate(all="ignore"):
-        return _pull_back(records, n, n_leaves, seeds, values, consume)
-
-
-def _pull_back(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool) -> list | None:
-    bars = _walk(records, n, n_leaves, seeds, strong=False, consume=consume)
-    grads = [_finish(bar, value) for bar, value in zip(bars, values, strict=True)]
-    if not all([_finite(g) for g in grads]):
-        if consume:
-            return None
-        bars = _walk(records, n, n_leaves, seeds, strong=True)
-        grads = [_finish(bar, value) for bar, value in zip(bars, values, strict=True)]
-    return _separate(grads, seeds)
+    grads = _walk(records, n, n_leaves, seeds, strong=False, consume=consume)
+    for i, bar in enumerate(grads):
+        if bar is not None:
+            bar = grads[i] = _finish(bar, values[i])
+            if not _finite(bar):
+                break
+    else:
+        return _separate(grads, seeds)
+    if consume:
+        return None
+    grads = _walk(records, n, n_leaves, seeds, strong=True)
+    return _separate([None if g is None else _finish(g, v) for g, v in zip(grads, values, strict=True)], seeds)
 
 
 def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: bool, consume: bool = False) -> list:
@@ -304,42 +304,47 @@ def _zeros_like(value: Any) -> Any:
 
 
 def _finish(bar: Any, value: Any) -> Any:
-    if bar is None:
-        return None
+    """A leaf's cotangent in full size."""
+    kind = type(bar)
+    if kind is np.ndarray:
+        if bar.shape == getattr(value, "shape", ()):
+            return bar
+    elif kind is type(value):  # a number for a number
+        return bar
     if type(bar) is _Scatter:
         bar = bar.total()
     return _dense(bar, value)
 
 
 def _finite(grad: Any) -> bool:
-    if grad is None:
-        return True
+    kind = type(grad)
+    if kind is np.ndarray:
+        if grad.dtype is _FLOAT64:
+            # One BLAS pass; an overflow of the sum of squares only costs a second, careful look.
+            flat = grad if grad.ndim == 1 else grad.reshape(-1)
+            return math.isfinite(flat.dot(flat)) or bool(_ALL(np.isfinite(flat), None))
+        return grad.dtype.kind not in "fc" or bool(_ALL(np.isfinite(grad), None))
+    if kind is np.float64 or kind is float:
+        return math.isfinite(grad)
     if isinstance(grad, Array):
         if grad._by_reference:
             return True  # under tracing for replay: every replay judges its own result
         try:
-            grad = plain(grad)
+            return _finite(plain(grad))
         except RuntimeError:  # a transform of torch's own holds the numbers back
             return True
-    kind = type(grad)
-    if kind is np.ndarray:
-        if grad.size < 20_000 or grad.dtype is not _FLOAT64:
-            return grad.dtype.kind not in "fc" or bool(_ALL(np.isfinite(grad), None))
-        # One BLAS pass; an overflow of the sum of squares only costs a second, careful look.
-        flat = grad.reshape(-1)
-        total = np.vdot(flat, flat)
-        return math.isfinite(total) or bool(np.isfinite(flat).all())
-    if kind is np.float64 or kind is float:
-        return math.isfinite(grad)
     return kind not in (np.float32, np.complex128, complex, np.complex64) or bool(np.isfinite(grad))
 
 
 def _separate(grads: list, seeds: dict[int, Any]) -> list:
     """Copies where two results, a seed or a view would otherwise share memory."""
-    taken = {id(s) for s in seeds.values()}
+    taken: Any = seeds.values()
+    if len(grads) == 1 and type(grads[0]) is not np.ndarray:
+        return grads
     for i, g in enumerate(grads):
         if type(g) is np.ndarray:
-            if id(g) in taken or g.base is not None or not g.flags.writeable:
+            if g.base is not None or any([other is g for other in taken]) or not g.flags.writeable:
                 g = grads[i] = g.copy()
-            taken.add(id(g))
+            if len(grads) > 1:
+                taken = [*taken, g]
     return grads
