@@ -14,13 +14,17 @@ _ADD: Any = np.add.reduce
 
 
 def expand(g: Any, axis: Any, keepdims: bool, shape: tuple) -> Any:
-    """g, shaped like a reduction's result, with the reduced axes back as 1: broadcastable to the input's shape."""
+    """g, broadcastable to a reduction's result, with the reduced axes back as 1: broadcastable to the input's shape."""
+    g_shape = np.shape(g)
     if axis is None or not shape:  # NumPy lets axis 0 and -1 name what a 0-d array has not
-        return np.reshape(g, (1,) * len(shape)) if keepdims or np.ndim(g) else g
-    if keepdims:
+        return np.reshape(g, (1,) * len(shape)) if keepdims or g_shape else g
+    if keepdims or not g_shape:
         return g
-    axes = {a % len(shape) for a in (axis if isinstance(axis, (tuple, list)) else (axis,))}
-    return np.reshape(g, tuple([1 if i in axes else n for i, n in enumerate(shape)]))
+    axes = sorted([a % len(shape) for a in axis]) if isinstance(axis, (tuple, list)) else (axis % len(shape),)
+    new = [1] * (len(shape) - len(g_shape) - len(axes)) + list(g_shape)
+    for a in axes:
+        new.insert(a, 1)
+    return g.reshape(new) if type(g) is np.ndarray else np.reshape(g, tuple(new))
 
 
 def count(shape: tuple, axis: Any) -> int:
@@ -53,8 +57,6 @@ def _sum_vjp(
 ) -> Any:
     if axis is None and not keepdims and where is True:
         return g  # lazy: equal entries everywhere
-    if np.ndim(g) != np.ndim(y):
-        g = np.broadcast_to(g, np.shape(y))
     g = expand(g, axis, keepdims is True, np.shape(a))
     return g if where is True else g * where
 
@@ -211,11 +213,14 @@ def _extremum_vjp(
     g: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
 ) -> Any:
     if axis is None and where is True and initial is None and type(a) is np.ndarray and np.ndim(g) == 0 and a.ndim:
-        index = np.flatnonzero(a.reshape(-1) == y)
-        if len(index) == 1:  # no ties: the cotangent goes to one place
-            return AtIndex(np.unravel_index(index[0], a.shape), g)
-    if where is True and initial in (None, _NOT_GIVEN):
-        return dispatch(spread, (g, y, a, axis, keepdims is True), {})
+        chosen = a.reshape(-1) == y
+        if np.count_nonzero(chosen) == 1:  # no ties: the cotangent goes to one place
+            place = int(chosen.argmax())
+            return AtIndex(place if a.ndim == 1 else np.unravel_index(place, a.shape), g)
+    if where is True and (initial is None or initial is _NOT_GIVEN):
+        if isinstance(g, Array) or isinstance(y, Array) or isinstance(a, Array):
+            return dispatch(spread, (g, y, a, axis, keepdims is True), {})
+        return spread(g, y, a, axis, keepdims is True)
     return expand(g, axis, keepdims is True, np.shape(a)) * _extremum_weights(
         y, a, axis, keepdims is True, where, initial
     )
@@ -230,6 +235,8 @@ def spread(g: Any, y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
             out = np.zeros(chosen.shape, np.result_type(g, a))
             out[np.unravel_index(chosen.argmax(), chosen.shape)] = np.reshape(g, ())
             return out
+    elif np.count_nonzero(chosen) == np.size(y) and not np.isnan(y).any():
+        return chosen * expand(g, axis, keepdims, np.shape(a))  # one of them everywhere
     else:
         n = np.count_nonzero(chosen, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=True)
     g = expand(g, axis, keepdims, np.shape(a))

@@ -201,6 +201,9 @@ def _is_complex(x: Any) -> bool:
     return dtype.kind == "c" if dtype is not None else type(x) is complex
 
 
+_ADD: Callable = np.add.reduce
+
+
 def unbroadcast(g: Any, y_shape: tuple, x_shape: tuple) -> Any:
     """Sum g, broadcastable to y_shape, down to (something broadcastable to) x_shape.
 
@@ -215,8 +218,13 @@ def unbroadcast(g: Any, y_shape: tuple, x_shape: tuple) -> Any:
         return g
     g_shape = np.shape(g)
     lead = len(y_shape) - len(x_shape)
-    if g_shape == y_shape and y_shape[lead:] == x_shape:
-        return np.add.reduce(g, 0 if lead == 1 else tuple(range(lead)))
+    if g_shape == y_shape:
+        if not x_shape:
+            return _ADD(g, None)
+        if y_shape[lead:] == x_shape:
+            return _ADD(g, 0 if lead == 1 else tuple(range(lead)))
+        if lead == 0:
+            return _ADD(g, tuple([k for k, n in enumerate(x_shape) if n == 1 != y_shape[k]]), None, None, True)
     count, axes = 1, []
     pad = len(y_shape) - len(g_shape)
     for k, n in enumerate(y_shape):

@@ -31,6 +31,7 @@ from ..array import (
 )
 from ..errors import MissingRuleError, TracedValueError, user_line
 from ..rules import load_for
+from ..rules.reductions import expand
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]
@@ -150,7 +151,9 @@ class _Item(Rule):
 ITEM = _Item()
 # The sum of all entries of a real array: the cotangent goes to every entry, and neither result nor array is needed.
 TOTAL = Uniform(np.sum, (lambda g, y, x: g,))
-_TOTAL: Callable = np.add.reduce
+# The same along axes; the shape of the array takes its place.
+PART_OF_TOTAL = Uniform(np.sum, (lambda g, y, shape, axis, keepdims: expand(g, axis, keepdims, shape),))
+_ADD: Callable = np.add.reduce
 _NOTHING, _NOTHING_TWICE = (None,), (None, None)
 
 
@@ -381,23 +384,26 @@ class TapeArray(EngineArray):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if args and args[0] is self and function in _SIMPLE:
             trace = self._trace
-            if function is np.sum and len(args) == 1 and not kwargs and trace.open and type(self.value) is np.ndarray:
-                y = _TOTAL(self.value, None)
+            x = self.value
+            if trace.open:
+                if len(args) == 1 and not kwargs and function is np.sum and type(x) is np.ndarray:
+                    y = _ADD(x, None)
+                    record = (TOTAL, (self.place,), None, _NOTHING, _EMPTY)
+                elif _OPTIONS.issuperset(map(type, kwargs.values())) and (
+                    len(args) == 1 or _OPTIONS.issuperset(map(type, args[1:]))
+                ):
+                    rule = RULES[function]
+                    y = rule.call(x, *args[1:], **kwargs)
+                    if function is np.sum and len(args) == 1 and type(y) is np.ndarray and _SHAPED.issuperset(kwargs):
+                        # The shape is all that the way back needs of x.
+                        how = (x.shape, kwargs.get("axis"), kwargs.get("keepdims") is True)
+                        record = (PART_OF_TOTAL, (self.place,), None, how, _EMPTY)
+                    else:
+                        record = (rule, (self.place,), y, (x, *args[1:]), kwargs)
+                else:
+                    return Array.__array_function__(self, function, types, args, kwargs)
                 place = trace.next_place()
-                trace.records[place] = (TOTAL, (self.place,), None, _NOTHING, _EMPTY)
-                array = _new(TapeArray)
-                array.value, array._trace, array.place = y, trace, place
-                return array
-            if (
-                trace.open
-                and all([type(a) in _OPTIONS for a in args[1:]])
-                and all([type(v) in _OPTIONS for v in kwargs.values()])
-            ):
-                rule = RULES[function]
-                x = self.value
-                y = rule.call(x, *args[1:], **kwargs)
-                place = trace.next_place()
-                trace.records[place] = (rule, (self.place,), y, (x, *args[1:]), kwargs)
+                trace.records[place] = record
                 array = _new(TapeArray)
                 array.value, array._trace, array.place = y, trace, place
                 return array
@@ -432,6 +438,7 @@ _new: Callable[[type], Any] = TapeArray.__new__  # type: ignore[assignment]
 # Functions of one array with a single result and options only: recorded without looking for other traced arguments.
 _SIMPLE = frozenset({np.sum, np.mean, np.max, np.min, np.prod, np.cumsum})
 _OPTIONS = frozenset({int, bool, type(None), type})
+_SHAPED = frozenset({"axis", "keepdims"})
 
 
 class _Constant(Rule):
