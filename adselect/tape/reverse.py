@@ -78,26 +78,26 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
                 if type(whole) is not ndarray or whole.shape == g.shape:
                     # g dies with its last use here: that one may be written into its memory.
                     into, last = rule.into, 0 if len(parents) == 1 or parents[1] < 0 else 1
-            i = 0
-            for p, form in zip(parents, rule.vjps):  # noqa: B905 -- speed; a rule has a form for each parent
+            for i, p in enumerate(parents):
                 if p >= 0:
                     if strong:
                         x_bar = rule.pull_strong(i, g, y, args, kwargs)
                     elif i == last and into is not None:
                         x_bar = into[i](g, y, *args)
                     else:
-                        x_bar = form(g, y, *args)
+                        x_bar = rule.vjps[i](g, y, *args)
                     b = bars[p]
                     if b is None:
                         bars[p] = x_bar
                         if type(x_bar) is ndarray:
                             # A form computes a new array, or returns the cotangent it was given.
-                            owned[p] = x_bar is not g or i == last or (owned[k] and (len(parents) == 1 or -1 in parents))
+                            owned[p] = (
+                                x_bar is not g or i == last or (owned[k] and (len(parents) == 1 or -1 in parents))
+                            )
                     elif owned[p] and type(x_bar) is ndarray and b.shape == x_bar.shape and b.dtype is x_bar.dtype:
                         add(b, x_bar, b)
                     else:
                         _accumulate(bars, owned, p, b, x_bar)
-                i += 1
             continue
         if rule is getitem:
             p = parents[0]

@@ -5,6 +5,8 @@ import pytest
 from witnesses import witness
 
 import adselect as ad
+from adselect.rules.elementwise import WITHOUT_ARGUMENTS, WITHOUT_RESULT
+from adselect.rules.registry import RULES
 
 ANY = np.array([-1.7, -0.4, 0.3, 1.2, 2.6])
 POSITIVE = np.array([0.3, 0.8, 1.2, 2.6])
@@ -270,3 +272,43 @@ def test_zero_times_infinity_keeps_second_derivatives():
         slope = lambda x, inner=inner: np.sum(d * ad.gradient(f, inner, x)[0])
         for outer in (ad.AutoTape(), ad.AutoForward()):
             np.testing.assert_allclose(ad.gradient(slope, outer, x)[0], [2.0, 0.0])
+
+
+class Forgotten:
+    """Stands for a value that was not kept: any use of it is an error."""
+
+    def __getattribute__(self, name):
+        raise AssertionError(f"a form reads .{name} of a value that is not kept")
+
+    def _used(self, *_):
+        raise AssertionError("a form computes with a value that is not kept")
+
+    __add__ = __radd__ = __mul__ = __rmul__ = __sub__ = __rsub__ = __truediv__ = __rtruediv__ = __neg__ = _used
+    __pow__ = __rpow__ = __eq__ = __array__ = _used
+    __hash__ = None
+
+
+FORGETFUL = sorted(set(WITHOUT_RESULT) | set(WITHOUT_ARGUMENTS), key=lambda u: u.__name__)
+
+
+@pytest.mark.parametrize("ufunc", FORGETFUL, ids=lambda u: u.__name__)
+def test_forms_do_not_read_what_the_tape_forgets(ufunc):
+    rule = RULES[ufunc]
+    args = [np.array([1.25, 1.5]), np.array([0.75, 2.5])][: ufunc.nin]
+    if ufunc in (np.arcsin, np.arccos, np.arctanh):
+        args = [np.array([0.25, -0.5])]
+    y = ufunc(*args)
+    kept_y = y if rule.needs_y else Forgotten()
+    kept = args if rule.needs_args else [Forgotten() for _ in args]
+    g = np.array([2.0, -1.0])
+    with np.errstate(all="ignore"):
+        for i in range(ufunc.nin):
+            expected = rule.vjps[i](g, y, *args)
+            np.testing.assert_array_equal(rule.uniform.vjps[i](g, kept_y, *kept), expected)
+            if rule.uniform.into is not None:
+                np.testing.assert_array_equal(rule.uniform.into[i](g.copy(), kept_y, *kept), expected)
+
+
+def test_a_form_that_reads_a_forgotten_value_is_caught():
+    with pytest.raises(AssertionError, match="not kept"):
+        RULES[np.exp].uniform.vjps[0](np.ones(2), Forgotten(), np.ones(2))
