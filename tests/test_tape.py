@@ -506,3 +506,78 @@ def test_read_only_and_non_contiguous_arguments():
     np.testing.assert_array_equal(
         gradient(lambda t: np.sum(t * t), np.broadcast_to(x[0], (2, 3)))[0], 2 * np.broadcast_to(x[0], (2, 3))
     )
+
+
+# -- cotangents share no memory they should not ------------------------------------------------------------------------
+
+
+def _random_program(rng, n, m, length):
+    """A program of random steps on (n, m), (n, 1), (n,), (m,) and () values that reuse one another freely."""
+    steps = [(int(rng.integers(12)), int(rng.integers(1 << 30)), int(rng.integers(1 << 30))) for _ in range(length)]
+
+    def f(a, b):
+        values = [a, b, np.sum(a * a)]
+        for kind, first, second in steps:
+            x, z = values[first % len(values)], values[second % len(values)]
+            shape = np.shape(x)
+            if kind == 0:
+                y = np.sum(x, axis=-1, keepdims=len(shape) == 2) if shape else x
+            elif kind == 1:
+                y = np.sum(x)
+            elif kind == 2:
+                y = x[: max(1, n // 2)] if shape else x
+            elif kind == 3:
+                y = x[::-1] if shape else x
+            elif kind == 4:
+                y = x - z if np.shape(z) in (shape, ()) else x
+            elif kind in (5, 6):
+                y = x + z if np.shape(z) in (shape, ()) else x + 1.0
+            elif kind == 7:
+                y = x * z if np.shape(z) in (shape, ()) else 0.5 * x
+            elif kind == 8:
+                y = np.tanh(x)
+            elif kind == 9:
+                y = -x
+            elif kind == 10:
+                y = np.mean(x, axis=0) if shape else x
+            else:
+                y = 0.1 * x * x - x
+            values.append(np.tanh(y))
+        return sum(np.sum(v) for v in values[2:])
+
+    return f, (rng.normal(size=(n, m)), rng.normal(size=n))
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_reverse_and_forward_agree_on_random_programs(seed):
+    rng = np.random.default_rng(seed)
+    f, args = _random_program(rng, 4, 3, 25)
+    reverse = ad.gradient(f, *args, missing="zeros")
+    forward = ad.gradient(f, ad.AutoForward(), *args, missing="zeros")
+    for r, d in zip(reverse, forward, strict=True):
+        np.testing.assert_allclose(r, d, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_reverse_and_forward_agree_on_large_random_programs(seed):
+    """Above the size from which dying cotangents lend their memory."""
+    rng = np.random.default_rng(1000 + seed)
+    f, args = _random_program(rng, 3000, 3, 25)
+    reverse = ad.gradient(f, *args, missing="zeros")
+    direction = [rng.normal(size=a.shape) for a in args]
+    _, tangent = ad.pushforward(f, ad.AutoForward(), args, direction)
+    np.testing.assert_allclose(
+        sum(np.vdot(r, d) for r, d in zip(reverse, direction, strict=True)), tangent, rtol=1e-9, atol=1e-7
+    )
+
+
+def test_a_sum_along_an_axis_does_not_lend_its_cotangent():
+    w, v = np.array([1.0, 2.0]), np.array([10.0, 20.0])
+
+    def f(a, b):
+        second = np.sum(v * np.sum(a, axis=1))
+        return np.sum(w * (np.sum(a, axis=1) + b)) + second
+
+    a_bar, b_bar = ad.gradient(f, np.ones((2, 3)), np.ones(2))
+    np.testing.assert_array_equal(a_bar, np.repeat((w + v)[:, None], 3, axis=1))
+    np.testing.assert_array_equal(b_bar, w)

@@ -90,10 +90,11 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
                     if b is None:
                         bars[p] = x_bar
                         if type(x_bar) is ndarray:
-                            # A form computes a new array, or returns the cotangent it was given.
-                            owned[p] = (
-                                x_bar is not g or i == last or (owned[k] and (len(parents) == 1 or -1 in parents))
-                            )
+                            # A form computes a new array, or returns the cotangent it was given or a view of it.
+                            if x_bar is g:
+                                owned[p] = i == last or (owned[k] and (len(parents) == 1 or -1 in parents))
+                            else:
+                                owned[p] = x_bar.base is None
                     elif owned[p] and type(x_bar) is ndarray and b.shape == x_bar.shape and b.dtype is x_bar.dtype:
                         add(b, x_bar, b)
                     else:
