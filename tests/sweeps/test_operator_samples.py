@@ -1,0 +1,174 @@
+"""PyTorch's own operator samples, run through the NumPy counterparts of its operators on every backend.
+
+For each operator and sample: the value agrees with PyTorch's, the pullback with ``torch.autograd.grad``, and the
+pushforward with the same by adjointness, ⟨y_bar, J x_dot⟩ = ⟨Jᵀ y_bar, x_dot⟩, for random y_bar and x_dot.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+
+import adselect as ad
+
+from .limits import LIMITS, TIES
+from .operators import OPERATORS
+
+torch = pytest.importorskip("torch", reason="PyTorch's operator samples need PyTorch")
+pytest.importorskip("expecttest", reason="PyTorch's operator samples need expecttest")
+pytestmark = pytest.mark.sweep
+
+BACKENDS = {
+    "AutoTape": ad.AutoTape(),
+    "AutoForward": ad.AutoForward(),
+    "AutoJax": ad.AutoJax(),
+    "AutoTorch": ad.AutoTorch(),
+    "AutoAutograd": ad.AutoAutograd(),
+}
+SAMPLES = 3  # per operator and dtype
+ENTRIES = 400  # of all arguments together
+
+
+def _operators():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal.common_methods_invocations import op_db
+    found = {}
+    for op in op_db:
+        variant = f"{op.name}({op.variant_test_name})" if op.variant_test_name else op.name
+        name = variant if variant in OPERATORS else op.name
+        if name in OPERATORS and torch.float64 in op.supported_backward_dtypes("cpu"):
+            found.setdefault(variant, (op, OPERATORS[name]))
+    return found
+
+
+FOUND = _operators()
+
+
+def _leaves(value, out):
+    """Tensors that carry a derivative, in order."""
+    if isinstance(value, torch.Tensor):
+        if value.requires_grad:
+            out.append(value)
+    elif isinstance(value, (list, tuple)):
+        for v in value:
+            _leaves(v, out)
+    elif isinstance(value, dict):
+        for v in value.values():
+            _leaves(v, out)
+    return out
+
+
+def _as_numpy(value, leaves):
+    """The sample with plain arrays; the differentiable ones are taken from the iterator leaves."""
+    if isinstance(value, torch.Tensor):
+        return next(leaves) if value.requires_grad else _array(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_as_numpy(v, leaves) for v in value]) if not isinstance(value, torch.Size) else tuple(value)
+    if isinstance(value, dict):
+        return {k: _as_numpy(v, leaves) for k, v in value.items()}
+    return value
+
+
+def _array(tensor):
+    array = tensor.detach().resolve_conj().resolve_neg().numpy()
+    return array.copy() if array.ndim else array[()]
+
+
+def _outputs(value):
+    """The numeric results that carry a derivative, flattened."""
+    if isinstance(value, (list, tuple)):
+        return [o for v in value for o in _outputs(v)]
+    return [value]
+
+
+def samples(op, dtype):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(zlib.crc32(op.name.encode()))
+        chosen = []
+        for sample in itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=True), 40):
+            leaves = _leaves([sample.input, sample.args, sample.kwargs], [])
+            if leaves and 0 < sum(t.numel() for t in leaves) <= ENTRIES:
+                chosen.append(sample)
+        return chosen[:: max(1, -(-len(chosen) // SAMPLES))][:SAMPLES]
+
+
+def check(op, counterpart, sample, adtype, rng, tied):
+    """Compare one sample; raises AssertionError with what differs."""
+    leaves = _leaves([sample.input, sample.args, sample.kwargs], [])
+    if tied:  # the two subgradients differ where entries are equal: make them different
+        with torch.no_grad():
+            for t in leaves:
+                t.add_(torch.from_numpy(np.asarray(rng.normal(size=tuple(t.shape)) * 1e-2)))
+    expected = [o for o in _outputs(op(sample.input, *sample.args, **sample.kwargs)) if o.requires_grad]
+    if not expected:
+        return False
+
+    def f(*xs):
+        it = iter(xs)
+        x = _as_numpy(sample.input, it)
+        args = _as_numpy(tuple(sample.args), it)
+        kwargs = _as_numpy(dict(sample.kwargs), it)
+        ys = _outputs(counterpart(x, *args, **kwargs))
+        return tuple([y for y in ys if np.result_type(y).kind in "fc"][: len(expected)])
+
+    xs = tuple([_array(t) for t in leaves])
+    y, back = ad.pullback(f, adtype, *xs)
+    assert len(y) == len(expected), f"{len(y)} results, PyTorch has {len(expected)}"
+    for mine, theirs in zip(y, expected, strict=True):
+        np.testing.assert_allclose(mine, _array(theirs), rtol=1e-6, atol=1e-8, err_msg="value")
+    y_bars = [_random(o, rng) for o in expected]
+    x_bars = torch.autograd.grad(
+        expected, leaves, [torch.from_numpy(np.asarray(b)) for b in y_bars], allow_unused=True, retain_graph=True
+    )
+    x_bars = [
+        np.zeros(t.shape, _array(t).dtype) if b is None else _array(b) for b, t in zip(x_bars, leaves, strict=True)
+    ]
+    mine = back(tuple(y_bars))
+    for i, (got, want) in enumerate(zip(mine, x_bars, strict=True)):
+        got = np.zeros(np.shape(want)) if got is None else got
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7, err_msg=f"cotangent of argument {i}")
+    x_dots = tuple([_random(t, rng) for t in leaves])
+    _, y_dots = ad.pushforward(f, adtype, xs, x_dots)
+    pushed = sum(np.vdot(b, d).real for b, d in zip(y_bars, y_dots, strict=True) if d is not None)
+    pulled = sum(np.vdot(b, d).real for b, d in zip(x_bars, x_dots, strict=True))
+    np.testing.assert_allclose(pushed, pulled, rtol=1e-5, atol=1e-6, err_msg="pushforward against pullback")
+    return True
+
+
+def _random(tensor, rng):
+    shape = tuple(tensor.shape)
+    value = rng.normal(size=shape)
+    if tensor.is_complex():
+        value = value + 1j * rng.normal(size=shape)
+    return value if shape else np.asarray(value)[()]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("variant", sorted(FOUND))
+@pytest.mark.filterwarnings("ignore")
+def test_operator_samples(variant, backend):
+    op, counterpart = FOUND[variant]
+    rng = np.random.default_rng(zlib.crc32(variant.encode()))
+    problem, compared = None, 0
+    try:
+        with np.errstate(all="ignore"):
+            for dtype in (torch.float64, torch.complex128):
+                if dtype in op.supported_backward_dtypes("cpu"):
+                    for sample in samples(op, dtype):
+                        compared += check(op, counterpart, sample, BACKENDS[backend], rng, variant in TIES)
+        assert compared, "no sample could be compared"
+    except Exception as error:
+        problem = error
+    reason = LIMITS.get((backend, variant)) or LIMITS.get(("every backend", variant))
+    if reason is not None:
+        if problem is None:
+            pytest.fail(f"({backend!r}, {variant!r}) is in LIMITS and does not fail: remove the entry")
+        pytest.xfail(reason)
+    if problem is not None:
+        raise problem
