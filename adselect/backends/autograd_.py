@@ -333,7 +333,7 @@ class AutogradArray(FrameworkArray):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         target = _TARGETS.get(ufunc)
-        if target is not None and method == "__call__" and not kwargs:
+        if target is not None and method == "__call__" and not kwargs and len(inputs) <= 2 and ufunc.nout == 1:
             if len(inputs) == 1:
                 return AutogradArray(target(self.value))
             a, b = inputs

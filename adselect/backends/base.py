@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..rules import load_for
+from ..rules.hosted import hosted
 from ..rules.indexing import scatter_parts, set_item
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from ..structure import to_numpy
@@ -250,6 +251,7 @@ class FrameworkArray(Array):
     __slots__ = ("deps", "integer")
 
     framework = ""
+    real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
 
     def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):
         self.value, self.deps, self.integer = value, deps, integer
@@ -272,6 +274,8 @@ class FrameworkArray(Array):
     def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
         cls = type(self)
         target = cls._target(function)
+        if function in cls.real_only and any([np.iscomplexobj(a) for a in args]):
+            target = None
         if target is None and function in (scatter_parts, set_item):
             return cls._write_primitive(function, args, kwargs)
         if target is None:
@@ -283,6 +287,9 @@ class FrameworkArray(Array):
             apply_on = getattr(function, "apply_on", None)
             if apply_on is not None:  # a primitive of the user's
                 return apply_on(self, args)
+            on_host = hosted(function)
+            if on_host is not None:
+                return on_host(*args, **kwargs)
             raise MissingRuleError(
                 f"np.{getattr(function, '__name__', function)} has no {cls.framework} translation ({user_line()}). "
                 "Write it with functions that have one, or define it as an adselect primitive with a rule."

@@ -25,7 +25,7 @@ from ..errors import UnsupportedError, user_line
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE
 from . import jax_reductions  # noqa: F401  (its rows join the table)
 from .base import UNKNOWN, FrameworkArray
-from .jax_table import TABLE, concrete, special_function
+from .jax_table import REAL_ONLY, TABLE, concrete, special_function
 
 __all__ = ["NO_VALUE", "JaxArray", "close", "opened", "to_numpy", "under_jit"]
 
@@ -126,6 +126,7 @@ class JaxArray(FrameworkArray):
     __slots__ = ()
 
     framework = "JAX"
+    real_only = REAL_ONLY
 
     # -- translation ---------------------------------------------------------------------------------------------
 

@@ -87,7 +87,8 @@ class _Call:
         if self.treatment == "missing":
             return list(_undifferentiated(self)(*natives))
         definition = primitive.rrule or primitive.frule
-        function = _host_function(self) if definition.host or primitive.host else _traced_function(self)
+        on_host = definition.host or (primitive.host and not primitive.pointwise)
+        function = _host_function(self) if on_host else _traced_function(self)
         return list(function(*natives))
 
     def faces(self, natives: Any) -> list:
@@ -238,7 +239,7 @@ def _pulled(call: _Call, back: Callable, outputs: list, y_bars: Any) -> list:
 
 
 def _traced_function(call: _Call) -> Callable:
-    function = jax.custom_jvp(call._body)
+    function = jax.custom_jvp(call._on_host if call.invocation.primitive.host else call._body)
 
     @function.defjvp
     def push(primals: Any, tangents: Any) -> tuple[list, list]:

@@ -19,6 +19,7 @@ from jax import lax
 from jax.extend.core import concrete_or_error
 
 __all__ = [
+    "REAL_ONLY",
     "TABLE",
     "absolute",
     "concrete",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 TABLE: dict[Any, Callable] = {}
+# Functions that JAX has for real numbers only.
+REAL_ONLY: set[Any] = set()
 
 
 # -- functions of the same name and meaning ---------------------------------------------------------------------------
@@ -68,11 +71,12 @@ SAME = """
 # The first argument is a list of arrays, which promote among each other.
 OF_LISTS = "concatenate stack vstack hstack dstack column_stack block"
 
-# scipy.special ufuncs, found by name once scipy is loaded.
+# scipy.special ufuncs, found by name once scipy is loaded. Not here: those whose derivative is wrong somewhere in JAX
+# (i0 and i1 at 0, spence at 1, boxcox at lambda = 0), inexact (log_ndtr far out) or does not compile (exp1, expn).
+# They run on the host.
 SPECIAL = """
-    beta betainc betaln dawsn digamma entr erf erfc erfcx erfinv exp1 expi expit expn fresnel gamma gammainc
-    gammaincc gammaln gammasgn hyp1f1 hyp2f1 i0 i0e i1 i1e kl_div log_ndtr loggamma logit ndtr ndtri owens_t poch
-    psi rel_entr sici spence wofz xlog1py xlogy boxcox boxcox1p
+    beta betainc betaln dawsn digamma entr erf erfc erfcx erfinv expi expit fresnel gamma gammainc gammaincc gammaln
+    gammasgn hyp1f1 hyp2f1 i0e i1e kl_div loggamma logit ndtr ndtri owens_t poch psi rel_entr sici wofz xlog1py xlogy
 """
 
 _INTEGERS = frozenset("iu")
@@ -141,8 +145,13 @@ def special_function(function: Any) -> Callable | None:
     """``jax.scipy.special``'s function for a ufunc of ``scipy.special``; None for anything else."""
     scipy = sys.modules.get("scipy.special")
     name = getattr(function, "__name__", "")  # digamma calls itself psi
-    if scipy is None or name not in SPECIAL.split() or getattr(scipy, name, None) is not function:
+    if scipy is None or getattr(scipy, name, None) is not function:
         return None
+    if name in ("exp2", "expm1", "log1p", "cbrt"):
+        return TABLE[getattr(np, name)]
+    if name not in SPECIAL.split():
+        return None
+    REAL_ONLY.add(function)
     return _promoting(getattr(jax.scipy.special, "digamma" if name == "psi" else name))
 
 

@@ -32,7 +32,7 @@ from ..array import Array, absorb, function_call, is_traced, ufunc_call
 from ..errors import TracedValueError, UnsupportedError, user_line
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray
-from .torch_table import BINARY, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
+from .torch_table import BINARY, REAL_ONLY, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
 
 __all__ = ["TorchArray", "TorchBackend"]
 
@@ -65,6 +65,7 @@ class TorchArray(FrameworkArray):
     __slots__ = ()
 
     framework = "torch"
+    real_only = REAL_ONLY
 
     @classmethod
     def _target(cls, function: Any) -> Callable | None:
@@ -128,6 +129,8 @@ class TorchArray(FrameworkArray):
 
     def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
         implementation = target(function)
+        if function in REAL_ONLY and any([np.iscomplexobj(a) for a in args]):
+            implementation = None
         if implementation is None:
             if function in NO_DERIVATIVE and function not in COMPOSITES:
                 return function(*[_plain(a) for a in args], **{k: _plain(v) for k, v in kwargs.items()})
@@ -147,7 +150,7 @@ class TorchArray(FrameworkArray):
                     value = operate(self.value)
                     if type(value) is not tuple:
                         return TorchArray(value, 0 if ufunc in NO_DERIVATIVE else self.deps)
-            else:
+            elif len(inputs) == 2:
                 a, b = inputs
                 operate = BINARY.get(ufunc)
                 if operate is not None and ufunc is not np.divmod:

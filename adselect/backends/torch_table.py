@@ -21,7 +21,18 @@ from torch import Tensor
 
 from ..errors import MissingRuleError, UnsupportedError, user_line
 
-__all__ = ["BINARY", "TABLE", "UNARY", "from_numpy", "get_item", "numpy_dtype", "set_item", "target", "torch_dtype"]
+__all__ = [
+    "BINARY",
+    "REAL_ONLY",
+    "TABLE",
+    "UNARY",
+    "from_numpy",
+    "get_item",
+    "numpy_dtype",
+    "set_item",
+    "target",
+    "torch_dtype",
+]
 
 _NOT_GIVEN: Any = np._NoValue
 
@@ -1918,6 +1929,10 @@ _SPECIAL: dict[str, Callable] = {
 }
 
 
+# Functions of scipy.special that torch has for real numbers only.
+REAL_ONLY: set[Any] = set()
+
+
 def target(function: Any) -> Callable | None:
     """The torch implementation of a NumPy or scipy.special function, or None."""
     implementation = TABLE.get(function)
@@ -1926,4 +1941,5 @@ def target(function: Any) -> Callable | None:
         name = function.__name__
         if special is not None and name in _SPECIAL and getattr(special, name, None) is function:
             implementation = TABLE[function] = _SPECIAL[name]
+            REAL_ONLY.add(function)
     return implementation

@@ -81,6 +81,7 @@ class Primitive:
         self.frule: Definition | None = None
         self.no_derivative = False
         self.opted_out: list[tuple] = []
+        self.pointwise = False  # its rules only multiply tangents by functions of the arguments
         self.known_shapes: dict = {}  # what JAX asks for: shapes of results, by those of arguments
         try:
             self.signature: Any = inspect.signature(function)

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, dispatch
+from ..errors import TracedValueError, UnsupportedError
 
 __all__ = [
     "COMPOSITES",
@@ -37,6 +38,7 @@ __all__ = [
     "linear",
     "no_derivative",
     "positional",
+    "somewhere",
     "unbroadcast",
 ]
 
@@ -51,10 +53,11 @@ class Rule:
     function: what the user calls; call: how the tape evaluates it on plain values (default: function itself);
     lazy: whether the vjps accept a cotangent that is only broadcastable to y's shape; singular: whether the
     derivative is infinite somewhere, so that forward mode must keep 0 · ∞ from becoming NaN; variadic: any number of
-    differentiable arguments, ``vjps`` and ``jvps`` being one function each that takes the argument's number first.
+    differentiable arguments, ``vjps`` and ``jvps`` being one function each that takes the argument's number first;
+    pointwise: whether the function broadcasts and the rule only multiplies tangents by functions of the arguments.
     """
 
-    __slots__ = ("call", "function", "jvps", "lazy", "singular", "variadic", "vjps")
+    __slots__ = ("call", "function", "jvps", "lazy", "pointwise", "singular", "variadic", "vjps")
 
     def __init__(
         self,
@@ -65,10 +68,11 @@ class Rule:
         lazy: bool = False,
         singular: bool = False,
         variadic: bool = False,
+        pointwise: bool = False,
     ):
         self.function, self.vjps, self.jvps = function, vjps, jvps
         self.call = call or function
-        self.lazy, self.singular, self.variadic = lazy, singular, variadic
+        self.lazy, self.singular, self.variadic, self.pointwise = lazy, singular, variadic, pointwise
 
     def __repr__(self) -> str:
         return f"<rule of {getattr(self.function, '__name__', self.function)}>"
@@ -89,6 +93,10 @@ class Rule:
             return self.jvps(i, x_dot, y, *args, **kwargs)
         return self.jvps[i](x_dot, y, *args, **kwargs)
 
+    def push_linearly(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        """Like push, as an expression linear in x_dot, which a framework can transpose."""
+        return self.push(i, x_dot, y, args, kwargs)
+
 
 class Elementwise(Rule):
     """A broadcasting function with holomorphic partial derivatives: one product form per argument.
@@ -101,7 +109,7 @@ class Elementwise(Rule):
     __slots__ = ("broadcasts", "into", "needs_args", "needs_y", "signs", "uniform", "unstretched")
 
     def __init__(self, function: Any, forms: Any, call: Any = None, singular: bool = False, broadcasts: bool = True):
-        super().__init__(function, forms, forms, call, lazy=True, singular=singular)
+        super().__init__(function, forms, forms, call, lazy=True, singular=singular, pointwise=True)
         self.broadcasts = broadcasts and len(forms) > 1
         # +1 or -1 per argument where the form is just ±g: the sum over broadcast axes is then taken first.
         self.signs: tuple | None = None
@@ -145,6 +153,11 @@ class Elementwise(Rule):
             y_dot = without_zero_times_infinity(y_dot, x_dot)
         return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
 
+    def push_linearly(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        # 0 · ∞ stays NaN here: what keeps it 0 looks at the tangent's value.
+        y_dot = self.jvps[i](x_dot, y, *args, **kwargs)
+        return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
+
 
 class Uniform(Rule):
     """An elementwise rule on real float64 arrays of one shape, each of which may be a Python number instead.
@@ -181,7 +194,15 @@ def without_zero_times_infinity(product: Any, factor: Any) -> Any:
     if (dtype is None and type(product) not in (float, complex)) or (dtype is not None and dtype.kind not in "fc"):
         return product  # exact numbers have no infinity
     lost = np.equal(factor, 0) & ~np.isfinite(product)
-    return np.where(lost, 0.0, product) if np.any(lost) else product
+    return np.where(lost, 0.0, product) if somewhere(lost) else product
+
+
+def somewhere(mask: Any) -> bool:
+    """Whether any entry of mask is true, or may be: under ``jax.jit`` and ``vmap`` there is no value to look at."""
+    try:
+        return bool(np.any(mask))
+    except (UnsupportedError, TracedValueError):
+        return True
 
 
 class Linear(Rule):
@@ -261,9 +282,17 @@ def linear(function: Any, vjp: Callable, call: Any = None, lazy: bool = False) -
     _add(function, Linear(function, vjp, call, lazy))
 
 
-def define(function: Any, vjps: Any, jvps: Any, call: Any = None, lazy: bool = False, variadic: bool = False) -> None:
+def define(
+    function: Any,
+    vjps: Any,
+    jvps: Any,
+    call: Any = None,
+    lazy: bool = False,
+    variadic: bool = False,
+    pointwise: bool = False,
+) -> None:
     """Rule with one vjp and one jvp for each differentiable positional argument (see :class:`Rule`)."""
-    _add(function, Rule(function, vjps, jvps, call, lazy, variadic=variadic))
+    _add(function, Rule(function, vjps, jvps, call, lazy, variadic=variadic, pointwise=pointwise))
 
 
 def dispatched(function: Callable) -> Callable:

@@ -16,7 +16,7 @@ import scipy.special as sc
 from scipy.special import _ufuncs
 
 from ..errors import UnsupportedError, user_line
-from .registry import RULES, composite, define, dispatched, elementwise
+from .registry import RULES, composite, define, dispatched, elementwise, somewhere
 
 PI, SQRT_PI, SQRT_2 = np.pi, math.sqrt(np.pi), math.sqrt(2)
 DEGREE, LOG10 = np.pi / 180, math.log(10)
@@ -43,7 +43,7 @@ def _parameter(name: str, argument: str) -> Callable:
 def _near(x: Any, radius: float, series: Callable, formula: Callable, away: float = 1.0) -> Any:
     """``series(x)`` where |x| < radius and ``formula(x)`` elsewhere; formula holds at ``away``."""
     close = np.less(np.abs(x), radius)
-    if not np.any(close):
+    if not somewhere(close):
         return formula(x)
     return np.where(close, series(np.where(close, x, 0.0)), formula(np.where(close, away, x)))
 
@@ -74,7 +74,7 @@ def _trigamma(g: Any, y: Any, x: Any) -> Any:
 
 def _rgamma(g: Any, y: Any, x: Any) -> Any:
     pole = np.less_equal(np.real(x), 0) & np.equal(x, np.floor(np.real(x)))
-    if not np.any(pole):
+    if not somewhere(pole):
         return -g * y * sc.digamma(x)
     n = -np.where(pole, np.real(x), 0.0)
     there = np.where(n % 2 == 0, 1.0, -1.0) * sc.gamma(n + 1)
@@ -167,14 +167,14 @@ def _log_ratio_slope(v: Any) -> Any:
 
 def _xlogy_first(g: Any, log: Callable, x: Any, y: Any, zero: Any) -> Any:
     none = np.equal(x, 0) & zero
-    if not np.any(none):
+    if not somewhere(none):
         return g * log(y)
     return np.where(none, 0.0, g * log(np.where(none, 1.0, y)))
 
 
 def _xlogy_second(g: Any, x: Any, below: Any) -> Any:
     none = np.equal(x, 0) & np.equal(below, 0)
-    return g * np.where(none, 0.0, x / np.where(none, 1.0, below)) if np.any(none) else g * (x / below)
+    return g * np.where(none, 0.0, x / np.where(none, 1.0, below)) if somewhere(none) else g * (x / below)
 
 
 _row("expit", lambda g, y, x: g * (y * sc.expit(-x)))
@@ -276,7 +276,7 @@ def _sinhc(x: Any) -> Any:
 
 def _expn(g: Any, y: Any, n: Any, x: Any) -> Any:
     zero = np.equal(n, 0)
-    if not np.any(zero):
+    if not somewhere(zero):
         return -g * sc.expn(n - 1, x)
     slope = np.where(zero, np.exp(-x) * (1 / x + 1 / (x * x)), sc.expn(np.where(zero, 0, n - 1), x))
     return -g * slope
@@ -306,7 +306,7 @@ def _several(name: str, slopes: Callable) -> None:
         x_bar = sum(k * np.conj(slope) for k, slope in zip(g, slopes(y, x), strict=True))
         return x_bar if np.iscomplexobj(x) else np.real(x_bar)
 
-    define(function, (vjp,), (lambda d, y, x: tuple([d * slope for slope in slopes(y, x)]),))
+    define(function, (vjp,), (lambda d, y, x: tuple([d * slope for slope in slopes(y, x)]),), pointwise=True)
     composite(ufunc)(function)
 
 
@@ -438,7 +438,7 @@ def _k_slope_of_complement(p: Any) -> Any:
 def _km1_slope(p: Any) -> Any:
     """Derivative of K(1-p), where p may be far below the rounding of 1 - p."""
     near_one = np.less(p, 0.5)
-    if not np.any(near_one):
+    if not somewhere(near_one):
         return _k_slope_of_complement(p)
     q = np.where(near_one, p, 0.25)
     small = -(sc.ellipe(1 - q) / q - sc.ellipkm1(q)) / (2 * (1 - q))
@@ -466,7 +466,7 @@ _C = [math.comb(2 * k, k) / 4**k for k in range(16)]
 
 def _incomplete(phi: Any, m: Any, weights: list, formula: Callable) -> Any:
     close = np.broadcast_to(np.less(np.abs(m), 0.05), np.broadcast_shapes(np.shape(phi), np.shape(m)))
-    if not np.any(close):
+    if not somewhere(close):
         return formula(phi, m)
     near = _incomplete_series(phi, np.where(close, m, 0.0), weights)
     return np.where(close, near, formula(phi, np.where(close, 0.5, m)))
@@ -512,6 +512,9 @@ _row(
 )
 
 
+_row("elliprd", "x", "y", "z")
+
+
 @dispatched
 def jacobi_elliptic(u: Any, m: Any) -> Any:
     """``scipy.special.ellipj`` (the primitive)."""
@@ -537,6 +540,7 @@ define(
     jacobi_elliptic,
     (_ellipj_vjp, _ellipj_parameter),
     (lambda d, y, u, m: tuple([d * slope for slope in _ellipj_slopes(y, m)]), _ellipj_parameter),
+    pointwise=True,
 )
 composite(sc.ellipj)(jacobi_elliptic)
 
