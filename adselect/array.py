@@ -31,7 +31,15 @@ REDUCTIONS: dict[Any, Callable] = {
 ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 
-class Array:
+class _ArrayType(type):
+    """Traced scalars are floats to code that looks at their type: ``np.issubdtype(type(x), np.floating)``."""
+
+    @property
+    def dtype(cls) -> np.dtype:
+        return np.dtype(np.float64)
+
+
+class Array(metaclass=_ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
     __slots__ = ("__weakref__", "_link", "_views", "value")
@@ -1008,9 +1016,13 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
     """An operator whose other side is no number and no array: a list, a Fraction, another library's object."""
     if isinstance(other, (list, tuple)):
         return ufunc_call(function, "__call__", tuple([_listed(o) for o in operands]), {})
+    from decimal import Decimal
+    from fractions import Fraction
     from numbers import Number
 
     if isinstance(other, Number):
+        if isinstance(other, (Fraction, Decimal)) and all([o is other or o.dtype.kind in "fc" for o in operands]):
+            operands = tuple([float(o) if o is other else o for o in operands])  # NumPy would make an object array
         return dispatch(function, operands, {})
     return NotImplemented
 

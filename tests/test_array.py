@@ -10,6 +10,7 @@ import copy
 import math
 import operator
 import pickle
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -246,6 +247,23 @@ FUNCTIONS = {
     "linalg.pinv": (lambda x: np.linalg.pinv(x), X),
     "fft real part": (lambda x: np.fft.fft(x).real, V),
     "rfft power": (lambda x: np.abs(np.fft.rfft(x)) ** 2, V),
+    "dot of three axes": (lambda x: np.dot(np.multiply.outer(x[0], x), np.multiply.outer(x[:, 0], x.T)), X),
+    "dot of three axes and a vector": (lambda x: np.dot(np.multiply.outer(x, x[0]), x[1]), X),
+    "inner": (lambda x: np.inner(np.multiply.outer(x[0], x), x), X),
+    "inner of a number": (lambda x: np.inner(x, x[0, 0]), X),
+    "tensordot of no axis": (lambda x: np.tensordot(x, x, 0), X),
+    "tensordot of one axis": (lambda x: np.tensordot(x, x.T, 1), X),
+    "tensordot of two axes": (lambda x: np.tensordot(np.multiply.outer(x[0], x), x, axes=2), X),
+    "tensordot of axes": (lambda x: np.tensordot(np.multiply.outer(x[0], x), x, axes=([2, 1], [1, 0])), X),
+    "tensordot of a pair": (lambda x: np.tensordot(x, np.multiply.outer(x[0], x), axes=(1, -1)), X),
+    "gradient to the edge": (lambda x: np.gradient(x**2, edge_order=2), V),
+    "gradient of unequal spacing": (lambda x: np.gradient(x**2, np.array([0.0, 1, 3, 4]), edge_order=2), V),
+    "gradient along an axis": (lambda x: np.gradient(x**2, 0.3, axis=1, edge_order=2), X),
+    "piecewise of constants": (lambda x: np.piecewise(x, [x < 0, x > 2], [lambda v: v**2, 5.0, np.exp]), X),
+    "real_if_close": (lambda x: np.real_if_close(x * (1 + 0j)) ** 2, X),
+    "nanmedian": (lambda x: np.nanmedian(np.where(x > 3, np.nan, x), axis=1), X),
+    "nanquantile": (lambda x: np.nanquantile(np.where(x > 3, np.nan, x), [0.2, 0.7], axis=-1, keepdims=True), X),
+    "nanpercentile": (lambda x: np.nanpercentile(np.where(x < -1, np.nan, x), 30), X),
     "scalar argument": (lambda x: np.sin(x[0]) * np.exp(x[1]) / np.sqrt(x[2]), V),
 }
 
@@ -736,6 +754,14 @@ def test_printing():
 
 
 # -- object arrays ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [Fraction(1, 2), Decimal("0.5")])
+def test_an_array_and_an_exact_number(exact_backend, number):
+    # In NumPy itself this makes an array of objects; a traced array stays one of floats.
+    y, (g,) = ad.withgradient(lambda x: np.sum(x**number + number * x - number / x), exact_backend.adtype, P)
+    np.testing.assert_allclose(y, np.sum(np.sqrt(P) + 0.5 * P - 0.5 / P), rtol=1e-14)
+    np.testing.assert_allclose(g, 0.5 / np.sqrt(P) + 0.5 + 0.5 / P**2, rtol=1e-14)
 
 
 OBJECT_ARRAYS = {

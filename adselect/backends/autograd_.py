@@ -18,6 +18,7 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -333,17 +334,18 @@ class AutogradArray(FrameworkArray):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         target = _TARGETS.get(ufunc)
-        if target is not None and method == "__call__" and not kwargs and len(inputs) <= 2 and ufunc.nout == 1:
+        if target is not None and method == "__call__" and not kwargs and ufunc.nout == 1:
             if len(inputs) == 1:
                 return AutogradArray(target(self.value))
-            a, b = inputs
-            if type(a) is AutogradArray:
-                if type(b) is AutogradArray:
-                    return AutogradArray(target(a.value, b.value))
-                if type(b) in _PLAIN:
-                    return AutogradArray(target(a.value, self._operand(b)))
-            elif type(a) in _PLAIN:
-                return AutogradArray(target(self._operand(a), b.value))
+            if len(inputs) == 2:
+                a, b = inputs
+                if type(a) is AutogradArray:
+                    if type(b) is AutogradArray:
+                        return AutogradArray(target(a.value, b.value))
+                    if type(b) in _PLAIN:
+                        return AutogradArray(target(a.value, self._operand(b)))
+                elif type(a) in _PLAIN:
+                    return AutogradArray(target(self._operand(a), b.value))
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
     @classmethod
@@ -359,6 +361,8 @@ class AutogradArray(FrameworkArray):
             return np.asarray(stacked) if kind is list else stacked
         if isinstance(value, Array):
             raise UnsupportedError(_foreign(value))
+        if isinstance(value, (Fraction, Decimal)):
+            return float(value)  # NumPy would make an object array
         # autograd keeps what it is given until the reverse pass; f may write to its own arrays before.
         return value.copy() if kind is np.ndarray else value
 

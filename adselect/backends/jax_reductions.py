@@ -32,15 +32,15 @@ def _to_last(a: Any, axis: Any) -> tuple[Any, tuple]:
 def _ranked(a: Any, ranks: Any) -> Any:
     """The elements of the given ranks along the last axis: the mean of all elements equal to each."""
     ordered = jnp.sort(lax.stop_gradient(a), axis=-1)
-    chosen = jnp.take(ordered, ranks, axis=-1, mode="clip")
+    chosen = jnp.take_along_axis(ordered, jnp.broadcast_to(ranks, (*a.shape[:-1], ranks.shape[-1])), axis=-1)
     equal = a[..., None, :] == chosen[..., None]
     return jnp.sum(jnp.where(equal, a[..., None, :], 0), -1) / jnp.sum(equal, -1).astype(a.dtype)
 
 
-def _between(h: Any, n: int) -> tuple[Any, Any]:
-    """Rank below the (fractional) rank h, and the weight of the rank above it."""
+def _between(h: Any, n: Any) -> tuple[Any, Any]:
+    """Rank below the (fractional) rank h of n elements, and the weight of the rank above it."""
     h = jnp.clip(h, 0, n - 1)
-    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, max(n - 2, 0))
+    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, jnp.maximum(n - 2, 0))
     return low.astype(int), h - low
 
 
@@ -48,7 +48,7 @@ def _at(rounding: Callable) -> Callable:
     return lambda q, n: (rounding(lax.stop_gradient(q * (n - 1))).astype(int), 0 * q)
 
 
-def _midpoint(q: Any, n: int) -> tuple[Any, Any]:
+def _midpoint(q: Any, n: Any) -> tuple[Any, Any]:
     low, t = _between(q * (n - 1), n)
     return low, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)
 
@@ -80,20 +80,29 @@ def _quantile(
     overwrite_input: bool = False,
     method: str = "linear",
     keepdims: bool = False,
-    **kwargs: Any,
+    *,
+    weights: Any = None,
+    ignore_nan: bool = False,
 ) -> Any:
-    if method not in _QUANTILES or kwargs.get("weights") is not None:
-        return jnp.quantile(a, q, axis=axis, method=method, keepdims=keepdims, **kwargs)
+    if method not in _QUANTILES or weights is not None:
+        target = jnp.nanquantile if ignore_nan else jnp.quantile
+        return target(a, jnp.asarray(q), axis=axis, method=method, keepdims=keepdims, weights=weights)
     a, kept = _to_last(a, axis)
     q = jnp.asarray(q, None if hasattr(q, "dtype") else a.dtype)
-    n = a.shape[-1]
+    # NaN is sorted to the end.
+    n = jnp.sum(~jnp.isnan(a), -1, keepdims=True) if ignore_nan else a.shape[-1]
     low, t = _QUANTILES[method](q.reshape(-1), n)
     below, above = _ranked(a, low), _ranked(a, jnp.minimum(low + 1, n - 1))
     # An infinite neighbour of weight zero must not make a NaN.
     y = jnp.where(t == 0, below, jnp.where(t == 1, above, below + (above - below) * t))
-    y = jnp.where(jnp.any(jnp.isnan(a), -1, keepdims=True), jnp.nan, y)
-    y = jnp.moveaxis(y, -1, 0)
+    undefined = n == 0 if ignore_nan else jnp.any(jnp.isnan(a), -1, keepdims=True)
+    y = jnp.moveaxis(jnp.where(undefined, jnp.nan, y), -1, 0)
     return y.reshape(q.shape + (kept if keepdims else y.shape[1:]))
+
+
+@translation(np.nanquantile)
+def _nan_quantile(*args: Any, **kwargs: Any) -> Any:
+    return _quantile(*args, **kwargs, ignore_nan=True)
 
 
 @translation(np.percentile)
@@ -102,9 +111,19 @@ def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
     return _quantile(a, q if np.ndim(q) or not isinstance(q, np.generic) else float(q), *args, **kwargs)
 
 
+@translation(np.nanpercentile)
+def _nan_percentile(*args: Any, **kwargs: Any) -> Any:
+    return _percentile(*args, **kwargs, ignore_nan=True)
+
+
 @translation(np.median)
 def _median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
+
+
+@translation(np.nanmedian)
+def _nan_median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims, ignore_nan=True)
 
 
 # -- norms ------------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from ..errors import MissingRuleError, UnsupportedError, user_line
+from ..rules.quantiles import ranked
 
 __all__ = [
     "BINARY",
@@ -766,6 +767,11 @@ def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = F
     high = _order_statistic(flat, ordered, n // 2)
     y = high if n % 2 else (_order_statistic(flat, ordered, n // 2 - 1) + high) / 2
     return y.reshape(shape) if _truth(keepdims) else y
+
+
+@implements(ranked)
+def _ranked(a: Tensor, k: int) -> Tensor:
+    return _order_statistic(a, torch.sort(a.detach(), dim=-1).values, k)
 
 
 @implements(np.quantile)

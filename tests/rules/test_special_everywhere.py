@@ -137,6 +137,16 @@ def test_single_precision(framework):
         np.testing.assert_allclose(y, function(0.5), rtol=1e-6)
 
 
+def test_factorials_refuse_what_scipy_refuses(exact_backend):
+    adtype = exact_backend.adtype
+    for x in (1.0, 2.5, 3.0):
+        for function in (sc.factorial2, lambda x: sc.factorialk(x, 3)):
+            with pytest.raises(ValueError, match="non-integer arguments"):
+                ad.gradient(function, adtype, x)
+    (g,) = ad.gradient(lambda x: sc.factorial(x) + sc.perm(x, 2.0), adtype, 2.5)
+    np.testing.assert_allclose(g, sc.gamma(3.5) * sc.psi(3.5) + 4, rtol=1e-9)
+
+
 JITTED = ["ellipk", "jv", "agm", "fresnel", "xlogy", "rgamma", "exprel", "ellipkm1"]
 
 
