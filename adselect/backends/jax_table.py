@@ -7,6 +7,7 @@ argument as well as on the result, which holds in forward and reverse mode and a
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -62,7 +63,7 @@ SAME = """
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
     shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf
-    linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.eig linalg.eigvals
+    linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.eigvals
     linalg.svd linalg.svdvals linalg.qr linalg.pinv linalg.matrix_power linalg.matrix_rank linalg.lstsq
     linalg.trace linalg.diagonal linalg.matrix_transpose linalg.tensorinv linalg.tensorsolve linalg.multi_dot
     fft.fft fft.ifft fft.rfft fft.irfft fft.fft2 fft.ifft2 fft.rfft2 fft.irfft2 fft.fftn fft.ifftn fft.rfftn
@@ -402,6 +403,25 @@ def _at_least(n: int) -> Callable:
 
 for _n, _function in ((1, np.atleast_1d), (2, np.atleast_2d), (3, np.atleast_3d)):
     TABLE[_function] = _at_least(_n)
+
+
+_EigResult = type(np.linalg.eig(np.eye(1)))
+# JAX differentiates eigenvectors on demand only: of multiplicity 1 and unit length they are what NumPy returns.
+_EIGENVECTORS = {
+    name: value
+    for name, value in {"compute_left_eigenvectors": False, "enable_eigvec_derivs": True}.items()
+    if name in inspect.signature(lax.linalg.eig).parameters
+}
+
+
+@translation(np.linalg.eig)
+def _eig(a: Any) -> Any:
+    a = jnp.asarray(a)
+    values, vectors = lax.linalg.eig(a if a.dtype.kind in "fc" else a.astype(float), **_EIGENVECTORS)
+    known = concrete(values.imag)
+    if a.dtype.kind != "c" and known is not None and not known.any():
+        values, vectors = values.real, vectors.real
+    return _EigResult(values, vectors)
 
 
 @translation(np.take)

@@ -647,6 +647,9 @@ def _extremes(reduce: Callable, pick: Callable) -> Callable:
             raise ValueError("reduction with where= needs initial=")
         if a.numel() == 0 and not _given(initial):
             raise ValueError("zero-size array to reduction operation which has no identity")
+        if a.numel() == 0:  # torch refuses to reduce an empty axis
+            shape = [1 if k in axes else n for k, n in enumerate(a.shape) if keepdims or k not in axes]
+            return _tensor(initial, a).expand(shape).to(a.dtype)
         y = reduce(a, axes, keepdim=keepdims) if axes else a.clone()
         return pick(y, initial) if _given(initial) else y
 

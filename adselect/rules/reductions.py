@@ -456,6 +456,8 @@ def _cumulative(function: Any, x: Any, axis: Any, include_initial: bool, first: 
 
 @composite(np.diff)
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NOT_GIVEN, append: Any = _NOT_GIVEN) -> Any:
+    if n == 0:  # NumPy joins nothing then
+        return a
     axis = axis % np.ndim(a)
     parts = [p for p in (prepend, a, append) if p is not _NOT_GIVEN]
     if len(parts) > 1:

@@ -222,7 +222,7 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
 def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     n, axis = np.shape(ary)[axis], axis % np.ndim(ary)
     pieces = np.array_split(np.arange(n), indices_or_sections)
-    if hasattr(indices_or_sections, "__len__"):
+    if np.ndim(indices_or_sections):
         bounds = [0, *[min(max(int(i) + (n if i < 0 else 0), 0), n) for i in indices_or_sections], n]
     else:
         bounds = [0, *np.cumsum([len(p) for p in pieces]).tolist()]
@@ -231,7 +231,7 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
 
 @composite(np.split)
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
-    if not hasattr(indices_or_sections, "__len__") and np.shape(ary)[axis] % indices_or_sections:
+    if not np.ndim(indices_or_sections) and np.shape(ary)[axis] % indices_or_sections:
         raise ValueError("array split does not result in an equal division")
     return np.array_split(ary, indices_or_sections, axis)
 

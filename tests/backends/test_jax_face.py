@@ -8,7 +8,7 @@ import pytest
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 
-from adselect import AutoJax, UnsupportedError, gradient, hessian, pullback, pushforward  # noqa: E402
+from adselect import AutoJax, AutoTape, UnsupportedError, gradient, hessian, pullback, pushforward  # noqa: E402
 from adselect.backends.base import backend_of  # noqa: E402
 from adselect.backends.jax_ import FlatCall, JaxArray  # noqa: E402
 from adselect.backends.jax_table import TABLE  # noqa: E402
@@ -512,3 +512,18 @@ def test_several_directions_share_one_evaluation():
     assert dots[0][1] is None
     assert dots[1] == [None, 2.0]
     assert dots[2] == [None, None]
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+def test_eigenvectors_have_a_derivative(kind):
+    rng = np.random.default_rng(5)
+    x = np.diag([1.0, 2.0, 4.0]) + 0.1 * rng.normal(size=(3, 3))
+    if kind == "complex":
+        x = x + 0.1j * rng.normal(size=(3, 3))
+
+    def f(x):
+        values, vectors = np.linalg.eig(x)
+        return np.sum(np.abs(vectors) ** 2 * np.arange(9.0).reshape(3, 3)) + np.sum(np.abs(values))
+
+    assert np.linalg.eig(x).eigenvectors.dtype == pushforward(np.linalg.eig, JAX, (x,), (x,))[0].eigenvectors.dtype
+    np.testing.assert_allclose(gradient(f, JAX, x)[0], gradient(f, AutoTape(), x)[0], rtol=1e-9)

@@ -557,3 +557,11 @@ def test_indexing_and_assignment_as_in_numpy(index):
         assert got.val == f(*args)
         for g, e in zip(got.grad, expected.grad, strict=True):
             np.testing.assert_allclose(np.zeros(()) if g is None else g, np.zeros(()) if e is None else e)
+
+
+def test_extrema_over_an_empty_axis_are_the_initial_value():
+    x = np.zeros((0, 3))
+    y, back = ad.pullback(lambda x, a: np.max(x, axis=0, initial=a), TORCH, x, 2.0)
+    np.testing.assert_array_equal(y, [2.0, 2.0, 2.0])
+    assert back(np.ones(3))[1] == 3.0
+    assert ad.gradient(lambda x, a: np.min(x, initial=a), TORCH, x, 2.0)[1] == 1.0

@@ -85,6 +85,7 @@ OTHERS = {
     "diff": (lambda x: np.diff(x) ** 2, X),
     "diff 2": (lambda x: np.diff(x, 2, axis=1) ** 2, X),
     "diff 0": (lambda x: np.diff(x, 0) ** 2, X),
+    "diff 0 ends": (lambda x: np.diff(x, 0, prepend=1.0) ** 2, X),
     "diff ends": (lambda x, a, b: np.diff(x, axis=1, prepend=a, append=b) ** 2, X, 0.3, np.ones((3, 2, 2))),
     "add.reduce": (lambda x: np.add.reduce(x) ** 2, X),
     "add.reduce axes": (lambda x: np.add.reduce(x, axis=(0, 1), keepdims=True) ** 2, X),

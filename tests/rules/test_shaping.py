@@ -66,6 +66,7 @@ ROWS = {
     "split": (lambda x: np.split(x, 2, axis=2)[1] * np.split(x, 2, -1)[0], X),
     "split at": (lambda x: np.split(x, [1, 2], axis=1)[1] ** 2, X),
     "array_split": (lambda x: np.array_split(x, 3, axis=-1)[0] ** 2, X),
+    "array_split by an array": (lambda x: np.array_split(x, np.array(3), axis=-1)[0] ** 2, X),
     "hsplit": (lambda x: np.hsplit(x, 3)[1] ** 2, X),
     "vsplit": (lambda x: np.vsplit(x, 2)[1] ** 2, X),
     "dsplit": (lambda x: np.dsplit(x, [1])[1] ** 2, X),
