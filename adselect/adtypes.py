@@ -44,6 +44,15 @@ class ADType:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
 
+    def __post_init__(self) -> None:
+        wanted = getattr(self, "own_rules", ())
+        if isinstance(wanted, bool):
+            object.__setattr__(self, "own_rules", wanted or ())
+        elif callable(wanted) or isinstance(wanted, str):
+            raise TypeError(f"own_rules= takes True or a tuple of functions: write own_rules=({wanted!r},)")
+        else:
+            object.__setattr__(self, "own_rules", tuple(wanted))
+
     def __repr__(self) -> str:
         shown = []
         for field in fields(self):  # type: ignore[arg-type]
@@ -89,7 +98,9 @@ class AutoForward(ADType):
 class AutoJax(ADType):
     """JAX. Unprepared calls run eagerly, so Python branches work; ``jit`` says whether prepared calls are jitted.
 
-    face: ``"numpy"`` hands f arrays that speak NumPy's protocols, ``"native"`` hands it jax arrays.
+    face: ``"numpy"`` hands f arrays that speak NumPy's protocols, ``"native"`` hands it jax arrays. own_rules: NumPy
+    functions, as a tuple, whose derivative is adselect's own rule instead of JAX's; True for all that have one. To
+    hold the two against each other, or where JAX's is not to be had.
 
     >>> from adselect import AutoJax
     >>> AutoJax(face="native")
@@ -98,6 +109,7 @@ class AutoJax(ADType):
 
     jit: bool = True
     face: str = "numpy"
+    own_rules: Any = ()
     backend = "adselect.backends.jax_:JaxBackend"
     requires = "jax"
     extra = "jax"
@@ -107,6 +119,8 @@ class AutoJax(ADType):
 class AutoTorch(ADType):
     """PyTorch's autograd. ``compile``: whether prepared calls go through torch.compile; ``device``: where to run.
 
+    face and own_rules: as for :class:`AutoJax`.
+
     >>> from adselect import AutoTorch
     >>> AutoTorch()
     AutoTorch()
@@ -115,6 +129,7 @@ class AutoTorch(ADType):
     compile: bool = False
     device: Any = None
     face: str = "numpy"
+    own_rules: Any = ()
     backend = "adselect.backends.torch_:TorchBackend"
     requires = "torch"
     extra = "torch"
@@ -122,7 +137,7 @@ class AutoTorch(ADType):
 
 @dataclass(frozen=True, repr=False)
 class AutoAutograd(ADType):
-    """HIPS autograd.
+    """HIPS autograd. face and own_rules: as for :class:`AutoJax`.
 
     >>> from adselect import AutoAutograd
     >>> AutoAutograd() == AutoAutograd()
@@ -130,6 +145,7 @@ class AutoAutograd(ADType):
     """
 
     face: str = "numpy"
+    own_rules: Any = ()
     backend = "adselect.backends.autograd_:AutogradBackend"
     requires = "autograd"
     extra = "autograd"

@@ -33,6 +33,7 @@ from autograd.util import toposort
 from ..adtypes import AutoAutograd
 from ..array import Array, absorb
 from ..errors import ADSelectTypeError, ADSelectValueError, MissingRuleError, UnsupportedError, user_line
+from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
 from .base import Backend, Call, FrameworkArray
 
@@ -311,6 +312,8 @@ class AutogradArray(FrameworkArray):
         return target
 
     def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        if ENFORCED and (by_rule := stand_in(function)) is not None:
+            return by_rule(*args, **kwargs)
         if function in NO_DERIVATIVE:
             result = function(*[_known(a) for a in args], **{k: _known(v) for k, v in kwargs.items()})
             return AutogradArray(result) if function in BLANK else result
@@ -334,7 +337,7 @@ class AutogradArray(FrameworkArray):
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         target = _TARGETS.get(ufunc)
-        if target is not None and method == "__call__" and not kwargs and ufunc.nout == 1:
+        if target is not None and not ENFORCED and method == "__call__" and not kwargs and ufunc.nout == 1:
             if len(inputs) == 1:
                 return AutogradArray(target(self.value))
             if len(inputs) == 2:
@@ -482,6 +485,8 @@ def _install() -> None:
                 value = other
             else:
                 return through_numpy(self, other)
+            if ENFORCED:
+                return through_numpy(self, other)
             target = AutogradArray._target(function)
             result = AutogradArray(target(value, self.value) if reflected else target(self.value, value))
             if operate is not None and self.integer is not None:
@@ -526,7 +531,11 @@ def _install() -> None:
     AutogradArray.__hash__ = Array.__hash__  # type: ignore[method-assign]
 
     def negative(self: AutogradArray) -> Any:
-        result = AutogradArray(AutogradArray._target(np.negative)(self.value))
+        result = (
+            self._apply(np.negative, (self,), {})
+            if ENFORCED
+            else AutogradArray(AutogradArray._target(np.negative)(self.value))
+        )
         if self.integer is not None:
             result.integer = -self.integer
         return result

@@ -17,9 +17,10 @@ from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..rules import load_for
+from ..rules.enforcement import check_own_rules
 from ..rules.hosted import hosted
 from ..rules.indexing import scatter_parts, set_item
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..structure import to_numpy
 
 __all__ = ["Backend", "FrameworkArray", "backend_of", "installed", "register_backend"]
@@ -233,6 +234,7 @@ def _load(adtype: ADType) -> Backend:
             )
         module, _, name = adtype.backend.partition(":")
         cls = _CLASSES[type(adtype)] = getattr(importlib.import_module(module), name)
+    check_own_rules(adtype)
     return cls(adtype)
 
 
@@ -290,6 +292,9 @@ class FrameworkArray(Array):
             on_host = hosted(function)
             if on_host is not None:
                 return on_host(*args, **kwargs)
+            if function in RULES and getattr(function, "__module__", "").startswith("adselect."):
+                # One of the rules' own functions, met in a rule: what it does with NumPy.
+                return getattr(function, "__wrapped__", function)(*args, **kwargs)
             raise MissingRuleError(
                 f"np.{getattr(function, '__name__', function)} has no {cls.framework} translation ({user_line()}). "
                 "Write it with functions that have one, or define it as an adselect primitive with a rule."

@@ -22,6 +22,7 @@ from jax.core import Tracer
 from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
+from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call
 from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
 from .jax_zeros import dependencies, evaluate_strongly
@@ -206,7 +207,7 @@ class JaxBackend(Backend):
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         """``(outputs, aux, back)``, as in :meth:`Backend.pullback`."""
         flat = FlatCall(call, leaves, self.face)
-        with flat.precision():
+        with flat.precision(), pushing(False):
             natives, vjp, aux = flat.under(jax.vjp)
             outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
         described, avals = list(flat.outputs), [(y.shape, y.dtype) for y in natives]
@@ -257,7 +258,8 @@ class JaxBackend(Backend):
     def _pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         flat = FlatCall(call, leaves, self.face)
         with flat.precision():
-            natives, linear, aux = flat.under(jax.linearize)
+            with pushing(True):
+                natives, linear, aux = flat.under(jax.linearize)
             outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
             tangents = [[_seed(t, v.shape, v.dtype) for t, v in zip(d, flat.values, strict=True)] for d in directions]
             if not tangents:

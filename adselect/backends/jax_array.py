@@ -22,6 +22,7 @@ from jax.extend.core import set_current_trace
 
 from ..array import Array, covers_all, dispatch
 from ..errors import UnsupportedError, user_line
+from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE
 from . import jax_reductions  # noqa: F401  (its rows join the table)
 from .base import UNKNOWN, FrameworkArray
@@ -140,6 +141,8 @@ class JaxArray(FrameworkArray):
         return target
 
     def _translated(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        if ENFORCED and (by_rule := stand_in(function)) is not None:
+            return by_rule(*args, **kwargs)
         try:
             if function in NO_DERIVATIVE and function not in COMPOSITES and self._target(function) is None:
                 return function(*[_known(a) for a in args], **{k: _known(v) for k, v in kwargs.items()})
@@ -378,7 +381,7 @@ def _install() -> None:
                 right = other.copy()  # JAX may read the buffer later
             else:
                 return through_numpy(self, other)
-            if not _CONFIG.jax_enable_x64:
+            if not _CONFIG.jax_enable_x64 or ENFORCED:
                 return through_numpy(self, other)
             try:
                 native = operate(right, value) if reflected else operate(value, right)

@@ -254,9 +254,10 @@ def _traced_function(call: _Call) -> Callable:
             return natives, dots
         outputs, back = call.invocation.pull(values, _ADTYPE)
         natives = call.converted(outputs)
-        zeros = [jnp.zeros(y.shape, y.dtype) for y in natives if is_inexact(y)]
-        # The pullback is linear: its own vjp, anywhere, is its transpose, which is the pushforward.
-        _, transposed = jax.vjp(lambda *y_bars: _pulled(call, back, natives, y_bars), *zeros)
+        # The pullback is linear: its own vjp, anywhere, is its transpose, which is the pushforward. Not at 0, where a
+        # rule may keep 0 · ∞ from becoming NaN.
+        ones = [jnp.ones(y.shape, y.dtype) for y in natives if is_inexact(y)]
+        _, transposed = jax.vjp(lambda *y_bars: _pulled(call, back, natives, y_bars), *ones)
         moved = iter(transposed([tangents[k] for k in call.active]))
         return natives, [next(moved) if is_inexact(y) else _float0(y) for y in natives]
 

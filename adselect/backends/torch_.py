@@ -30,6 +30,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..array import Array, absorb, function_call, is_traced, ufunc_call
 from ..errors import TracedValueError, UnsupportedError, user_line
+from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray
 from .torch_table import BINARY, REAL_ONLY, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
@@ -128,6 +129,8 @@ class TorchArray(FrameworkArray):
     # -- operations --------------------------------------------------------------------------------------------
 
     def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
+        if ENFORCED and (by_rule := stand_in(function)) is not None:
+            return by_rule(*args, **kwargs)
         implementation = target(function)
         if function in REAL_ONLY and any([np.iscomplexobj(a) for a in args]):
             implementation = None
@@ -143,7 +146,7 @@ class TorchArray(FrameworkArray):
         return self._wrap(implementation(*values, **options), 0 if function in NO_DERIVATIVE else seen.deps)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs:
+        if method == "__call__" and not kwargs and not ENFORCED:
             if len(inputs) == 1:
                 operate = UNARY.get(ufunc)
                 if operate is not None and inputs[0] is self:
@@ -171,7 +174,13 @@ class TorchArray(FrameworkArray):
         return ufunc_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if function in _REDUCTIONS and len(args) == 1 and args[0] is self and kwargs.keys() <= _PLAIN_OPTIONS:
+        if (
+            function in _REDUCTIONS
+            and not ENFORCED
+            and len(args) == 1
+            and args[0] is self
+            and kwargs.keys() <= _PLAIN_OPTIONS
+        ):
             deps = 0 if function in NO_DERIVATIVE else self.deps
             return TorchArray(_REDUCTIONS[function](self.value, **kwargs), deps)
         if function in _CONSTRUCTORS:
@@ -328,6 +337,8 @@ def _install_operators() -> None:
     def binary(operate: Callable, slow: Callable, reflected: bool) -> Callable:
         def call(self: TorchArray, other: Any) -> Any:
             kind, value = type(other), self.value
+            if ENFORCED:
+                return slow(self, other)
             if kind is TorchArray:
                 if value.dtype is other.value.dtype and value.dtype in _INEXACT:
                     return TorchArray(operate(value, other.value), self.deps | other.deps)
@@ -353,7 +364,9 @@ def _install_operators() -> None:
         return call
 
     def negative(self: TorchArray) -> Any:
-        return TorchArray(-self.value, self.deps) if self.value.dtype in _INEXACT else slow_negative(self)
+        if self.value.dtype in _INEXACT and not ENFORCED:
+            return TorchArray(-self.value, self.deps)
+        return slow_negative(self)
 
     operators = {
         "add": operator.add,

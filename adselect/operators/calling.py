@@ -13,6 +13,7 @@ from ..adtypes import ADType, AutoTape
 from ..array import Array, absorb, is_traced, plain
 from ..backends.base import Backend, backend_of
 from ..errors import ADSelectTypeError, ADSelectValueError, NotScalarError, TracedValueError
+from ..rules.enforcement import call_enforced
 from ..structure import Skeleton, flatten, is_leaf, is_native, project
 
 DEFAULT = AutoTape()
@@ -68,7 +69,8 @@ def resolve(operator: str, f: Any, args: tuple) -> tuple[Backend, tuple]:
 def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) -> Any:
     """``f(*args, **kwargs)``; an error that hides ours is replaced by it, one we can explain gets a note."""
     try:
-        return f(*args, **kwargs)
+        own_rules = () if backend is None else getattr(backend.adtype, "own_rules", ())
+        return call_enforced(own_rules, f, args, kwargs) if own_rules else f(*args, **kwargs)
     except ValueError as error:
         # NumPy wraps what float() raised inside a write into a plain array.
         if isinstance(error.__cause__, TracedValueError):
