@@ -609,10 +609,16 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
                 )
             result = np.where(where, result, out[0])
     elif method == "reduce":
-        result = dispatch(_reduction(REDUCTIONS, ufunc, method), inputs, _reduction_options(ufunc, kwargs))
+        if ufunc not in REDUCTIONS and ufunc.nin == 2 and ufunc.nout == 1:
+            result = _stepwise(ufunc, *inputs, **_reduction_options(ufunc, kwargs))
+        else:
+            result = dispatch(_reduction(REDUCTIONS, ufunc, method), inputs, _reduction_options(ufunc, kwargs))
     elif method == "accumulate":
         kwargs.setdefault("axis", 0)
-        result = dispatch(_reduction(ACCUMULATIONS, ufunc, method), inputs, kwargs)
+        if ufunc not in ACCUMULATIONS and ufunc.nin == 2 and ufunc.nout == 1:
+            result = _stepwise(ufunc, *inputs, **kwargs, every=True)
+        else:
+            result = dispatch(_reduction(ACCUMULATIONS, ufunc, method), inputs, kwargs)
     elif method == "outer":
         a, b = inputs
         shape = np.shape(a) + (1,) * np.ndim(b)
@@ -626,6 +632,41 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     if out is not None:
         return _write_out(out, result, ufunc.__name__)
     return result
+
+
+def _stepwise(
+    ufunc: Any,
+    a: Any,
+    axis: Any = 0,
+    dtype: Any = None,
+    keepdims: bool = False,
+    initial: Any = None,
+    where: Any = True,
+    every: bool = False,
+) -> Any:
+    """``ufunc.reduce`` (with every: ``ufunc.accumulate``) as NumPy defines them: one call of the ufunc per entry."""
+    if where is not True:
+        raise UnsupportedError(f"np.{ufunc.__name__}.reduce(…, where=mask) has no derivative ({user_line()})")
+    a = absorb(a) if not isinstance(a, Array) else a
+    if dtype is not None:
+        a = a.astype(dtype)
+    axes = tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = sorted([k % a.ndim for k in axes])
+    a_shape = a.shape
+    rest = [n for k, n in enumerate(a_shape) if k not in axes]
+    a = np.reshape(np.moveaxis(a, axes, range(len(axes))), (-1, *rest))
+    running = initial
+    steps = []
+    for i in range(a.shape[0]):
+        running = a[i] if running is None else ufunc(running, a[i])
+        steps.append(running)
+    if every:
+        return np.moveaxis(np.stack(steps), 0, axes[0]) if steps else a
+    if running is None:
+        if ufunc.identity is None:
+            raise ValueError(f"zero-size array to reduction operation {ufunc.__name__} which has no identity")
+        running = np.full(rest, ufunc.identity)
+    return np.reshape(running, [1 if k in axes else n for k, n in enumerate(a_shape)]) if keepdims else running
 
 
 def _reduction(table: dict, ufunc: Any, method: str) -> Callable:

@@ -152,7 +152,6 @@ elementwise(np.floor, _flat)
 elementwise(np.ceil, _flat)
 elementwise(np.trunc, _flat)
 elementwise(np.rint, _flat)
-elementwise(np.sign, _flat)
 elementwise(np.floor_divide, _flat, _flat)
 elementwise(np.heaviside, _flat, _flat)
 elementwise(np.round, _flat, None)
@@ -224,6 +223,18 @@ def _complex(x: Any) -> bool:
 
 
 define(np.absolute, (_abs_vjp,), (_abs_form,), lazy=True)
+
+
+def _sign_form(g: Any, y: Any, x: Any) -> Any:
+    """d(z/|z|) for a tangent g: its part at right angles to z, over |z|; 0 for real arguments and at 0."""
+    if not _complex(x):
+        return np.zeros(np.shape(x))
+    size = np.abs(x)
+    return (g - y * np.real(np.conj(y) * g)) * np.where(np.equal(size, 0), 0.0, 1 / _safe(size))
+
+
+# The map of tangents is its own transpose.
+define(np.sign, (_sign_form,), (_sign_form,), lazy=True)
 define(np.fabs, (lambda g, y, x: g * np.sign(x),), (lambda d, y, x: d * np.sign(x),), lazy=True)
 define(np.real, (lambda g, y, x: np.real(g),), (lambda d, y, x: np.real(d),), lazy=True)
 define(

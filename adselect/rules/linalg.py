@@ -439,7 +439,7 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
     if ord == -np.inf:
         return np.min(size, axis=axis, keepdims=keepdims)
     if ord == 0:
-        return np.sum(size != 0, axis=axis, keepdims=keepdims)
+        return np.sum(np.not_equal(size, 0).astype(size.dtype), axis=axis, keepdims=keepdims)
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
     total = np.sum(size**ord, axis=axis, keepdims=keepdims)

@@ -6,6 +6,7 @@ import itertools
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..array import dispatch
 from ..errors import MissingRuleError, user_line
@@ -53,8 +54,8 @@ def _swapaxes(a: Any, axis1: int, axis2: int) -> Any:
 @composite(np.moveaxis)
 def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
     n = np.ndim(a)
-    sources = [s % n for s in (source if isinstance(source, (tuple, list)) else (source,))]
-    targets = [d % n for d in (destination if isinstance(destination, (tuple, list)) else (destination,))]
+    sources = normalize_axis_tuple(source, n, "source")
+    targets = normalize_axis_tuple(destination, n, "destination")
     order = [i for i in range(n) if i not in sources]
     for target, source_ in sorted(zip(targets, sources, strict=True)):
         order.insert(target, source_)

@@ -195,7 +195,7 @@ def _unfold(x, dimension, size, step):
 
 
 def _as_strided(x, size, stride, storage_offset=0):
-    where = sum(
+    where = sum(  # positions in memory
         (np.arange(n) * s).reshape([-1 if k == j else 1 for j in range(len(size))])
         for k, (n, s) in enumerate(zip(size, stride, strict=True))
     )
@@ -454,7 +454,7 @@ def _addbmm(x, a, b, *, beta=1, alpha=1):
     return beta * x + alpha * np.sum(a @ b, axis=0)
 
 
-def _cdist(a, b, p=2.0, **_):
+def _cdist(a, b, p=2.0, *_, **__):
     return np.linalg.vector_norm(a[..., :, None, :] - b[..., None, :, :], ord=p, axis=-1)
 
 
@@ -474,6 +474,10 @@ def _linalg_cross(a, b, *, dim=-1):
 
 
 def _tensordot(a, b, dims=2, **_):
+    if isinstance(dims, (list, tuple)):  # torch broadcasts contracted axes of length 1
+        for i, j in zip(*dims, strict=True):
+            a = np.sum(a, axis=i, keepdims=True) if b.shape[j] == 1 else a
+            b = np.sum(b, axis=j, keepdims=True) if a.shape[i] == 1 else b
     return np.tensordot(a, b, axes=dims)
 
 
@@ -519,7 +523,8 @@ def _cholesky_solve(b, a, upper=False):
 
 
 def _logdet(a):
-    return np.linalg.slogdet(a)[1]
+    sign, logarithm = np.linalg.slogdet(a)
+    return logarithm + np.log(sign) if np.iscomplexobj(a) else logarithm + 0 * np.log(sign)
 
 
 def _matrix_exp(a):
@@ -535,6 +540,7 @@ def _matrix_exp(a):
 
 
 def _vander(x, N=None):
+    x = np.atleast_1d(x)
     n = x.shape[-1] if N is None else N
     return np.stack([x**k for k in range(n)], axis=-1)
 
@@ -545,6 +551,10 @@ def _tensorinv(a, ind=2):
 
 def _tensorsolve(a, b, dims=None):
     return np.linalg.tensorsolve(a, b, axes=dims)
+
+
+def _pinv_of_product(a, b, **_):
+    return np.linalg.pinv(a @ np.swapaxes(b, -1, -2))
 
 
 def _pinv(a, *_, hermitian=False, **__):
@@ -618,7 +628,9 @@ def _mvlgamma(x, p):
 
 
 def _polygamma(x, n):
-    return sp.polygamma(n, x)
+    if not isinstance(n, int):
+        x, n = n, int(x)
+    return sp.digamma(x) if n == 0 else (-1) ** (n + 1) * math.factorial(n) * sp.zeta(n + 1.0, x)
 
 
 def _logit(x, eps=None):
@@ -666,6 +678,8 @@ def _block_diag(*arrays):
 
 
 def _logsumexp(x, dim=None, keepdim=False):
+    if np.ndim(x) == 0:
+        return np.log(np.exp(x)) if np.iscomplexobj(x) else x
     axis = _axis(dim)
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
@@ -673,19 +687,21 @@ def _logsumexp(x, dim=None, keepdim=False):
     return y if keepdim else np.squeeze(y, axis=axis)
 
 
-def _log_softmax(x, dim=-1, **_):
+def _log_softmax(x, dim=-1, *, dtype=None, **_):
+    x = np.real(x) if dtype is not None else x
     return x - _logsumexp(x, dim, True) if np.ndim(x) else x * 0.0
 
 
-def _softmax(x, dim=-1, **_):
+def _softmax(x, dim=-1, *, dtype=None, **_):
+    x = np.real(x) if dtype is not None else x
     if np.ndim(x) == 0:
         return x * 0.0 + 1.0
     e = np.exp(x - np.max(x, axis=dim, keepdims=True))
     return e / np.sum(e, axis=dim, keepdims=True)
 
 
-def _softmin(x, dim=-1, **_):
-    return _softmax(-x, dim)
+def _softmin(x, dim=-1, *, dtype=None, **_):
+    return _softmax(-x, dim, dtype=dtype)
 
 
 def _logcumsumexp(x, dim):
@@ -696,7 +712,7 @@ def _logcumsumexp(x, dim):
 
 
 def _softplus(x, beta=1, threshold=20):
-    return np.logaddexp(0.0, beta * x) / beta
+    return np.where(beta * x > threshold, x, np.logaddexp(0.0, np.minimum(beta * x, threshold)) / beta)
 
 
 def _sigmoid(x):
@@ -783,7 +799,8 @@ def _bilinear(a, b, weight, bias=None):
 
 
 def _tuple(value, n):
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,) * n
+    value = tuple(value) if isinstance(value, (list, tuple)) else (value,)
+    return value * n if len(value) == 1 else value
 
 
 def _conv(n):
@@ -918,7 +935,7 @@ def _avg_pool(n):
 
 
 def _adaptive(function, n):
-    def pool(x, output_size, **_):
+    def pool(x, output_size, *_, **__):
         sizes = _tuple(output_size, n)
         lead = x.ndim - n
         for k in range(n):
@@ -939,20 +956,26 @@ def _pad(mode):
     def pad(x, pad, mode=mode, value=None):
         widths = [(0, 0)] * x.ndim
         cut = [slice(None)] * x.ndim
+        edges = []
         for k in range(len(pad) // 2):
             a, b = pad[2 * k], pad[2 * k + 1]
             axis = x.ndim - 1 - k
             widths[axis] = (max(a, 0), max(b, 0))
             cut[axis] = slice(max(-a, 0), x.shape[axis] - max(-b, 0))
-        x = x[tuple(cut)]
+            edges.append((axis, x.shape[axis], a, b))
         if mode == "constant":
-            return np.pad(x, widths, constant_values=0.0 if value is None else value)
-        return np.pad(x, widths, mode={"replicate": "edge", "circular": "wrap"}.get(mode, mode))
+            return np.pad(x[tuple(cut)], widths, constant_values=0.0 if value is None else value)
+        if mode == "replicate":
+            for axis, n, a, b in edges:
+                x = np.take(x, np.clip(np.arange(-a, n + b), 0, n - 1), axis=axis)
+            return x
+        return np.pad(x[tuple(cut)], widths, mode={"circular": "wrap"}.get(mode, mode))
 
     return pad
 
 
-def _pixel_shuffle(x, r):
+def _pixel_shuffle(x, upscale_factor):
+    r = upscale_factor
     *lead, c, h, w = x.shape
     y = np.reshape(x, (*lead, c // r**2, r, r, h, w))
     n = len(lead)
@@ -960,7 +983,8 @@ def _pixel_shuffle(x, r):
     return np.reshape(y, (*lead, c // r**2, h * r, w * r))
 
 
-def _pixel_unshuffle(x, r):
+def _pixel_unshuffle(x, downscale_factor):
+    r = downscale_factor
     *lead, c, h, w = x.shape
     y = np.reshape(x, (*lead, c, h // r, r, w // r, r))
     n = len(lead)
@@ -992,7 +1016,7 @@ def _channels(v, x):
 
 
 def _group_norm(x, num_groups, weight=None, bias=None, eps=1e-5):
-    y = np.reshape(x, (x.shape[0], num_groups, -1))
+    y = np.reshape(x, (x.shape[0], num_groups, math.prod(x.shape[1:]) // num_groups))
     y = (y - np.mean(y, axis=-1, keepdims=True)) / np.sqrt(np.var(y, axis=-1, keepdims=True) + eps)
     y = np.reshape(y, x.shape)
     y = y if weight is None else y * _channels(weight, x)
@@ -1035,6 +1059,7 @@ def _normalize(x, p=2.0, dim=1, eps=1e-12):
 
 
 def _cosine_similarity(a, b, dim=1, eps=1e-8):
+    a, b = np.broadcast_arrays(a, b)
     dot = np.sum(a * b, axis=dim)
     na, nb = np.linalg.vector_norm(a, axis=dim), np.linalg.vector_norm(b, axis=dim)
     return dot / (np.maximum(na, eps) * np.maximum(nb, eps))
@@ -1062,7 +1087,7 @@ def _attention(q, k, v, attn_mask=None, dropout_p=0.0, is_causal=False, scale=No
     return _softmax(scores) @ v
 
 
-def _embedding(index, weight, *_, **__):
+def _embedding(weight, index, *_, **__):
     return weight[index]
 
 
@@ -1252,9 +1277,13 @@ def _fft(name):
     if name.endswith("shift"):
         return lambda x, dim=None: function(x, axes=_axis(dim))
     if name.endswith(("2", "n")):
+
+        def axes_of(dim):
+            return (dim,) if isinstance(dim, int) else tuple(dim)
+
         default = (-2, -1) if name.endswith("2") else None
         return lambda x, s=None, dim=default, norm=None: function(
-            x, s=s, axes=_axis(dim) if dim is not None else None if s is None else tuple(range(-len(s), 0)), norm=norm
+            x, s=s, axes=axes_of(dim) if dim is not None else None if s is None else tuple(range(-len(s), 0)), norm=norm
         )
     return lambda x, n=None, dim=-1, norm=None: function(x, n=n, axis=dim, norm=norm)
 
@@ -1308,14 +1337,14 @@ _UNARY = {
     "resolve_conj": lambda x: x,
     "resolve_neg": lambda x: x,
     "clone": lambda x, **_: np.copy(x),
-    "contiguous": lambda x, **_: np.ascontiguousarray(x) if np.ndim(x) else x,
+    "contiguous": lambda x, **_: np.copy(x),
     "double": lambda x, **_: x.astype(np.float64) if x.dtype.kind != "c" else x.real,
     "cdouble": lambda x, **_: x.astype(np.complex128),
     "alias_copy": np.copy,
     "chalf": None,
     "mvlgamma": _mvlgamma,
-    "polygamma": lambda x, n: sp.polygamma(n, x),
-    "special.polygamma": lambda x, n: sp.polygamma(n, x),
+    "polygamma": _polygamma,
+    "special.polygamma": _polygamma,
 }
 
 _BINARY = {
@@ -1485,7 +1514,7 @@ _SHAPES = {
 }
 
 _INDEXING = {
-    "__getitem__": lambda x, index: x[tuple(index) if isinstance(index, list) else index],
+    "__getitem__": lambda x, index: x[index],
     "gather": _gather,
     "scatter": _scatter,
     "scatter_add": _scatter_add,
@@ -1536,7 +1565,7 @@ _LINEAR_ALGEBRA = {
     "linalg.cholesky_ex": lambda a, *, upper=False, **_: _cholesky(a, upper),
     "linalg.cond": lambda a, p=None: np.linalg.cond(a, p),
     "linalg.det": np.linalg.det,
-    "linalg.eigvals": None,
+    "linalg.eigvals": np.linalg.eigvals,
     "linalg.eigvalsh": _eigh,
     "linalg.inv": np.linalg.inv,
     "linalg.inv_ex": lambda a, **_: np.linalg.inv(a),
@@ -1546,6 +1575,7 @@ _LINEAR_ALGEBRA = {
     "linalg.multi_dot": lambda arrays: np.linalg.multi_dot(arrays),
     "linalg.norm": _norm,
     "linalg.pinv": _pinv,
+    "linalg.pinv(singular)": _pinv_of_product,
     "pinverse": _pinv,
     "linalg.qr": _qr,
     "qr": lambda a, some=True: _qr(a, some),

@@ -30,7 +30,7 @@ BACKENDS = {
     "AutoAutograd": ad.AutoAutograd(),
 }
 SAMPLES = 3  # per operator and dtype
-ENTRIES = 400  # of all arguments together
+ENTRIES = 3000  # of all arguments together
 
 
 def _operators():
@@ -41,12 +41,14 @@ def _operators():
     for op in op_db:
         variant = f"{op.name}({op.variant_test_name})" if op.variant_test_name else op.name
         name = variant if variant in OPERATORS else op.name
-        if name in OPERATORS and torch.float64 in op.supported_backward_dtypes("cpu"):
+        if name in OPERATORS and op.variant_test_name != "partial_views" and torch.float64 in op.supported_backward_dtypes("cpu"):
             found.setdefault(variant, (op, OPERATORS[name]))
     return found
 
 
 FOUND = _operators()
+# NumPy has no complex version of these.
+REAL = {"logaddexp", "logcumsumexp", "masked.logaddexp"}
 
 
 def _leaves(value, out):
@@ -75,8 +77,25 @@ def _as_numpy(value, leaves):
 
 
 def _array(tensor):
-    array = tensor.detach().resolve_conj().resolve_neg().numpy()
+    array = tensor.detach().resolve_conj().resolve_neg().numpy(force=True)
     return array.copy() if array.ndim else array[()]
+
+
+def _hermitian(x, args, kwargs):
+    return x + np.conj(np.swapaxes(x, -1, -2)), args
+
+
+def _unit_diagonal(x, args, kwargs):
+    eye = np.eye(x.shape[-1])
+    return x - x * eye + eye, args
+
+
+# PyTorch's own checks prepare the arguments of some operators first; so does the counterpart.
+PREPARED = {
+    "gradcheck_wrapper_hermitian_input": _hermitian,
+    "gradcheck_wrapper_triangular_input_real_positive_diagonal": _unit_diagonal,
+    "<lambda>": None,
+}
 
 
 def _outputs(value):
@@ -93,7 +112,8 @@ def samples(op, dtype):
         chosen = []
         for sample in itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=True), 40):
             leaves = _leaves([sample.input, sample.args, sample.kwargs], [])
-            if leaves and 0 < sum(t.numel() for t in leaves) <= ENTRIES:
+            random = sample.kwargs.get("dropout_p")
+            if leaves and 0 < sum(t.numel() for t in leaves) <= ENTRIES and not random:
                 chosen.append(sample)
         return chosen[:: max(1, -(-len(chosen) // SAMPLES))][:SAMPLES]
 
@@ -105,7 +125,11 @@ def check(op, counterpart, sample, adtype, rng, tied):
         with torch.no_grad():
             for t in leaves:
                 t.add_(torch.from_numpy(np.asarray(rng.normal(size=tuple(t.shape)) * 1e-2)))
-    expected = [o for o in _outputs(op(sample.input, *sample.args, **sample.kwargs)) if o.requires_grad]
+    wrapper = getattr(op.gradcheck_wrapper, "__name__", "")
+    prepared = PREPARED.get(wrapper)
+    call = (lambda *args, **kwargs: op.gradcheck_wrapper(op, *args, **kwargs)) if wrapper in PREPARED else op
+    results = call(sample.input, *sample.args, **sample.kwargs)
+    expected = [o for o in _outputs(results) if o.requires_grad]
     if not expected:
         return False
 
@@ -114,15 +138,20 @@ def check(op, counterpart, sample, adtype, rng, tied):
         x = _as_numpy(sample.input, it)
         args = _as_numpy(tuple(sample.args), it)
         kwargs = _as_numpy(dict(sample.kwargs), it)
+        if prepared is not None:
+            x, args = prepared(x, args, kwargs)
         ys = _outputs(counterpart(x, *args, **kwargs))
         return tuple([y for y in ys if np.result_type(y).kind in "fc"][: len(expected)])
 
     xs = tuple([_array(t) for t in leaves])
     y, back = ad.pullback(f, adtype, *xs)
-    assert len(y) == len(expected), f"{len(y)} results, PyTorch has {len(expected)}"
+    assert y, "no result"
+    expected = expected[: len(y)]  # a counterpart may leave out side results
     for mine, theirs in zip(y, expected, strict=True):
         np.testing.assert_allclose(mine, _array(theirs), rtol=1e-6, atol=1e-8, err_msg="value")
-    y_bars = [_random(o, rng) for o in expected]
+    # What is not a number has no derivative to compare.
+    partial = not all([np.isfinite(_array(o)).all() for o in expected])
+    y_bars = [np.where(np.isfinite(_array(o)), _random(o, rng), 0.0)[()] for o in expected]
     x_bars = torch.autograd.grad(
         expected, leaves, [torch.from_numpy(np.asarray(b)) for b in y_bars], allow_unused=True, retain_graph=True
     )
@@ -132,10 +161,12 @@ def check(op, counterpart, sample, adtype, rng, tied):
     mine = back(tuple(y_bars))
     for i, (got, want) in enumerate(zip(mine, x_bars, strict=True)):
         got = np.zeros(np.shape(want)) if got is None else got
+        if partial:
+            got, want = np.where(np.isfinite(want), got, 0.0), np.where(np.isfinite(want), want, 0.0)
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7, err_msg=f"cotangent of argument {i}")
     x_dots = tuple([_random(t, rng) for t in leaves])
     _, y_dots = ad.pushforward(f, adtype, xs, x_dots)
-    pushed = sum(np.vdot(b, d).real for b, d in zip(y_bars, y_dots, strict=True) if d is not None)
+    pushed = sum(np.sum((np.conj(b) * d)[b != 0]).real for b, d in zip(y_bars, y_dots, strict=True) if d is not None)
     pulled = sum(np.vdot(b, d).real for b, d in zip(x_bars, x_dots, strict=True))
     np.testing.assert_allclose(pushed, pulled, rtol=1e-5, atol=1e-6, err_msg="pushforward against pullback")
     return True
@@ -159,7 +190,7 @@ def test_operator_samples(variant, backend):
     try:
         with np.errstate(all="ignore"):
             for dtype in (torch.float64, torch.complex128):
-                if dtype in op.supported_backward_dtypes("cpu"):
+                if dtype in op.supported_backward_dtypes("cpu") and not (dtype.is_complex and op.name in REAL):
                     for sample in samples(op, dtype):
                         compared += check(op, counterpart, sample, BACKENDS[backend], rng, variant in TIES)
         assert compared, "no sample could be compared"
