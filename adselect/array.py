@@ -654,7 +654,7 @@ def _stepwise(
     axes = sorted([k % a.ndim for k in axes])
     a_shape = a.shape
     rest = [n for k, n in enumerate(a_shape) if k not in axes]
-    a = np.reshape(np.moveaxis(a, axes, range(len(axes))), (-1, *rest))
+    a = np.reshape(np.moveaxis(a, axes, list(range(len(axes)))), (-1, *rest))
     running = initial
     steps = []
     for i in range(a.shape[0]):
@@ -688,14 +688,32 @@ def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
     target, indices, *rest = inputs
     if not isinstance(target, Array):
         _refuse_write(f"np.{ufunc.__name__}.at")
-    if ufunc not in (np.add, np.subtract):
-        target[indices] = dispatch(ufunc, (target[indices], *rest), {})
+    indices = plain_index(indices)
+    positions = np.arange(target.size).reshape(target.shape)[indices]
+    amounts = [np.broadcast_to(absorb(a), positions.shape) for a in rest]
+    if ufunc in (np.add, np.subtract):
+        # Repeated indices add up, and so do their cotangents: linear in the operand.
+        from .rules.indexing import scatter
+
+        dtype = np.result_type(target.dtype, amounts[0].dtype)
+        target._write(dispatch(ufunc, (target, scatter(amounts, [indices], target.shape, dtype)), {}))
         return
-    # Repeated indices accumulate: a sum of one scatter per occurrence, which is linear in the operand.
-    positions = np.arange(target.size).reshape(target.shape)[plain_index(indices)]
-    amount = np.broadcast_to(absorb(rest[0]), positions.shape)
-    flat = dispatch(np.bincount, (positions.ravel(),), {"weights": np.reshape(amount, -1), "minlength": target.size})
-    target._write(dispatch(ufunc, (target, np.reshape(flat, target.shape)), {}))
+    # Elsewhere the order counts: one write for each time an index has come up before.
+    flat, positions = target.reshape(-1), positions.reshape(-1)
+    amounts = [np.reshape(a, -1) for a in amounts]
+    seen = occurrences(positions)
+    for k in range(int(seen.max(initial=-1)) + 1):
+        chosen = np.flatnonzero(seen == k)
+        flat[positions[chosen]] = dispatch(ufunc, (flat[positions[chosen]], *[a[chosen] for a in amounts]), {})
+
+
+def occurrences(positions: np.ndarray) -> np.ndarray:
+    """For each entry of an index array, how often its value has come up before."""
+    order = np.argsort(positions, kind="stable")
+    starts = np.searchsorted(positions[order], positions[order], side="left")
+    seen = np.empty(len(positions), dtype=np.intp)
+    seen[order] = np.arange(len(positions)) - starts
+    return seen
 
 
 def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, is_traced
+from ..array import Array, is_traced, occurrences
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..rules import load_for
 from ..rules.enforcement import check_own_rules
@@ -333,10 +333,7 @@ class FrameworkArray(Array):
         positions = np.arange(self.size).reshape(self.shape)[index]
         amounts = np.reshape(np.broadcast_to(value, positions.shape), -1)
         positions = positions.ravel()
-        order = np.argsort(positions, kind="stable")
-        starts = np.searchsorted(positions[order], positions[order], side="left")
-        occurrence = np.empty(len(positions), dtype=np.intp)
-        occurrence[order] = np.arange(len(positions)) - starts
+        occurrence = occurrences(positions)
         total = self.reshape(-1)
         for k in range(int(occurrence.max(initial=-1)) + 1):
             chosen = np.flatnonzero(occurrence == k)
@@ -351,6 +348,8 @@ class FrameworkArray(Array):
         if type(value) in (list, tuple):
             items = [cls._unwrap(v, mask) for v in value]
             return items if type(value) is list else tuple(items)
+        if type(value) is range:
+            return list(value)
         if type(value) is np.ndarray and value.dtype == object and is_traced(value):
             return cls._unwrap(np.stack([cls._stackable(v) for v in value.flat]).reshape(value.shape), mask)
         return cls._native(value)
@@ -364,7 +363,7 @@ class FrameworkArray(Array):
         """A keyword argument: axes and the like stay as they are."""
         if isinstance(value, FrameworkArray) and value.integer is not None:
             return value.integer
-        return cls._unwrap(value, mask) if isinstance(value, (Array, np.ndarray)) else value
+        return cls._unwrap(value, mask) if isinstance(value, (Array, np.ndarray, range)) else value
 
     @classmethod
     def _wrap(cls, value: Any, deps: int) -> Any:

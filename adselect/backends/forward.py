@@ -9,6 +9,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..array import Array, absorb
+from ..rules.registry import without_zero_times_infinity
 from ..structure import leaf_dtype
 from ..tape.forward import DualArray, Pass, chunks
 from .base import Backend, Call
@@ -121,6 +122,8 @@ def pullback_by_directions(
                     continue
                 dependent[i] = True
                 product = np.conj(y_bar) * y_dot if _any_complex(y_bar, y_dot) else y_bar * y_dot
+                if not (isinstance(product, Array) and product._by_reference):
+                    product = without_zero_times_infinity(product, y_bar)
                 total = total + np.real(np.sum(product))
             entries[i].append(total * unit)
         return [_assemble(e, leaf) if seen else None for e, leaf, seen in zip(entries, leaves, dependent, strict=True)]

@@ -192,7 +192,7 @@ def _matrix_norm(x: Any, ord: Any, axis: tuple, keepdims: bool) -> Any:
 def _array_api_vector_norm(x: Any, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     x = jnp.asarray(x)
     axis = tuple(range(x.ndim)) if axis is None else (axis,) if np.ndim(axis) == 0 else tuple(axis)
-    axis = tuple(k % x.ndim for k in axis)
+    axis = tuple(k % x.ndim for k in axis) if x.ndim else None
     return _vector_norm(x, ord, axis, keepdims)
 
 

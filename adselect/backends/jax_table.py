@@ -54,9 +54,8 @@ PROMOTING = """
     linalg.solve linalg.outer linalg.cross linalg.matmul linalg.vecdot
 """
 SAME = """
-    sum prod max min amax amin mean var any all argmax argmin nansum nanprod nanmax nanmin nanmean nanvar nanargmax
-    nanargmin nancumsum nancumprod cumsum cumprod cumulative_sum cumulative_prod
-    count_nonzero ptp cov corrcoef round around real imag nan_to_num sinc i0 unwrap
+    argmax argmin nanargmax nanargmin nancumsum nancumprod cumsum cumprod cumulative_sum cumulative_prod
+    count_nonzero ptp cov corrcoef round around real imag nan_to_num sinc unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
     tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace diff ediff1d
     trapezoid insert delete resize trim_zeros ix_
@@ -66,9 +65,11 @@ SAME = """
     linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.eigvals
     linalg.svd linalg.svdvals linalg.qr linalg.pinv linalg.matrix_power linalg.matrix_rank linalg.lstsq
     linalg.trace linalg.diagonal linalg.matrix_transpose linalg.tensorinv linalg.tensorsolve linalg.multi_dot
-    fft.fft fft.ifft fft.rfft fft.irfft fft.fft2 fft.ifft2 fft.rfft2 fft.irfft2 fft.fftn fft.ifftn fft.rfftn
+    fft.fft fft.ifft fft.rfft fft.irfft fft.fftn fft.ifftn fft.rfftn
     fft.irfftn fft.hfft fft.ihfft fft.fftshift fft.ifftshift
 """
+# Reductions: NumPy lets axis 0 and -1 name what a 0-d array has not.
+REDUCING = "sum prod max min amax amin mean var any all nansum nanprod nanmax nanmin nanmean nanvar"
 # The first argument is a list of arrays, which promote among each other.
 OF_LISTS = "concatenate stack vstack hstack dstack column_stack block"
 
@@ -124,6 +125,15 @@ def _of_list(function: Callable) -> Callable:
     return call
 
 
+def _reducing(function: Callable) -> Callable:
+    def call(a: Any, axis: Any = None, *args: Any, **kwargs: Any) -> Any:
+        if axis is not None and jnp.ndim(a) == 0 and axis in (0, -1):
+            axis = None
+        return function(a, axis, *args, **kwargs)
+
+    return call
+
+
 def _find(module: Any, dotted: str) -> Any:
     for part in dotted.split("."):
         module = getattr(module, part, None)
@@ -131,7 +141,13 @@ def _find(module: Any, dotted: str) -> Any:
 
 
 def _install_names() -> None:
-    for names, prepare in ((ELEMENTWISE, None), (PROMOTING, _promoting), (SAME, None), (OF_LISTS, _of_list)):
+    for names, prepare in (
+        (ELEMENTWISE, None),
+        (PROMOTING, _promoting),
+        (SAME, None),
+        (REDUCING, _reducing),
+        (OF_LISTS, _of_list),
+    ):
         for name in names.split():
             function, target = _find(np, name), _find(jnp, name)
             # A name that this NumPy does not have yet is not a row.
@@ -153,7 +169,15 @@ def special_function(function: Any) -> Callable | None:
     if name not in SPECIAL.split():
         return None
     REAL_ONLY.add(function)
-    return _promoting(getattr(jax.scipy.special, "digamma" if name == "psi" else name))
+    return _promoting(_digamma if name in ("psi", "digamma") else getattr(jax.scipy.special, name))
+
+
+def _digamma(x: Any) -> Any:
+    """By reflection below 1/2, where the derivatives of JAX's own are wrong."""
+    low = x < 0.5
+    mirrored = jnp.where(low, 1 - x, x)
+    angle = jnp.pi * jnp.where(low, x, 0.25)
+    return jax.scipy.special.digamma(mirrored) - jnp.where(low, jnp.pi / jnp.tan(angle), 0.0)
 
 
 def concrete(value: Any) -> np.ndarray | None:
@@ -198,6 +222,25 @@ def absolute(x: Any) -> Any:
 
 
 TABLE[np.fabs] = absolute
+
+
+@translation(np.sign)
+def _sign(x: Any) -> Any:
+    x = jnp.asarray(x)
+    return safe(lambda z: z / jnp.abs(z), x == 0, x) if x.dtype.kind == "c" else jnp.sign(x)
+
+
+def _two_axes(name: str) -> None:
+    """JAX insists on two axes, NumPy takes any number of them."""
+    function = getattr(jnp.fft, name.replace("2", "n"))
+
+    @translation(getattr(np.fft, name))
+    def transform(a: Any, s: Any = None, axes: Any = (-2, -1), norm: Any = None) -> Any:
+        return function(a, s, axes, norm)
+
+
+for _name in ("fft2", "ifft2", "rfft2", "irfft2"):
+    _two_axes(_name)
 
 
 def root(x: Any) -> Any:

@@ -1034,6 +1034,8 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
 
 @implements(np.split)
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
+    if isinstance(indices_or_sections, range):
+        indices_or_sections = list(indices_or_sections)
     if not isinstance(indices_or_sections, (list, tuple, Tensor)) and _tensor(ary).shape[axis] % indices_or_sections:
         raise ValueError("array split does not result in an equal division")
     return _array_split(ary, indices_or_sections, axis)

@@ -1,4 +1,4 @@
-"""What the operator sweep is known not to do: (backend, operator) → reason. Strict: an entry that passes is a failure."""
+"""What the operator sweep is known not to do: (backend, operator) → reason. Strict: an entry that passes fails."""
 
 from __future__ import annotations
 

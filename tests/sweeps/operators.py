@@ -679,7 +679,7 @@ def _block_diag(*arrays):
 
 def _logsumexp(x, dim=None, keepdim=False):
     if np.ndim(x) == 0:
-        return np.log(np.exp(x)) if np.iscomplexobj(x) else x
+        return np.real(x) + np.log(np.exp(1j * np.imag(x))) if np.iscomplexobj(x) else x
     axis = _axis(dim)
     top = np.max(x, axis=axis, keepdims=True)
     top = np.where(np.isfinite(top), top, 0.0)
@@ -1314,8 +1314,29 @@ def _hfft_2(inverse):
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 _UNARY = {
-    **{n: getattr(np, n) for n in ["abs", "angle", "ceil", "conj", "cos", "cosh", "exp", "exp2", "expm1", "floor", "log", "log10", "log1p", "log2"]},
-    **{n: getattr(np, n) for n in ["real", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh", "trunc", "rad2deg", "deg2rad"]},
+    **{
+        n: getattr(np, n)
+        for n in [
+            "abs",
+            "angle",
+            "ceil",
+            "conj",
+            "cos",
+            "cosh",
+            "exp",
+            "exp2",
+            "expm1",
+            "floor",
+            "log",
+            "log10",
+            "log1p",
+            "log2",
+        ]
+    },
+    **{
+        n: getattr(np, n)
+        for n in ["real", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh", "trunc", "rad2deg", "deg2rad"]
+    },
     **{n: getattr(np, "arc" + n[1:]) for n in ["acos", "acosh", "asin", "asinh", "atan", "atanh"]},
     **{n: getattr(sp, n) for n in ["erf", "erfc", "erfinv", "i0", "digamma"]},
     **{f"special.{n}": getattr(sp, n) for n in ["entr", "erfcx", "i0e", "i1", "i1e", "log_ndtr", "ndtr", "ndtri"]},
@@ -1682,7 +1703,24 @@ _NETWORKS = {
 _FOURIER = {
     **{
         f"fft.{n}": _fft(n)
-        for n in ["fft", "fft2", "fftn", "fftshift", "hfft", "ifft", "ifft2", "ifftn", "ifftshift", "ihfft", "irfft", "irfft2", "irfftn", "rfft", "rfft2", "rfftn"]
+        for n in [
+            "fft",
+            "fft2",
+            "fftn",
+            "fftshift",
+            "hfft",
+            "ifft",
+            "ifft2",
+            "ifftn",
+            "ifftshift",
+            "ihfft",
+            "irfft",
+            "irfft2",
+            "irfftn",
+            "rfft",
+            "rfft2",
+            "rfftn",
+        ]
     },
     "fft.hfftn": _hfft_n(False),
     "fft.ihfftn": _hfft_n(True),

@@ -29,8 +29,9 @@ BACKENDS = {
     "AutoTorch": ad.AutoTorch(),
     "AutoAutograd": ad.AutoAutograd(),
 }
-SAMPLES = 3  # per operator and dtype
-ENTRIES = 3000  # of all arguments together
+SAMPLES = {"AutoJax": 1}  # per operator and dtype; JAX compiles every operation of every sample
+USUAL = 3
+ENTRIES = (3000, 10_000)  # of all arguments together: the second bound where nothing keeps the first
 
 
 def _operators():
@@ -41,7 +42,11 @@ def _operators():
     for op in op_db:
         variant = f"{op.name}({op.variant_test_name})" if op.variant_test_name else op.name
         name = variant if variant in OPERATORS else op.name
-        if name in OPERATORS and op.variant_test_name != "partial_views" and torch.float64 in op.supported_backward_dtypes("cpu"):
+        if (
+            name in OPERATORS
+            and op.variant_test_name != "partial_views"
+            and torch.float64 in op.supported_backward_dtypes("cpu")
+        ):
             found.setdefault(variant, (op, OPERATORS[name]))
     return found
 
@@ -105,17 +110,20 @@ def _outputs(value):
     return [value]
 
 
-def samples(op, dtype):
+def samples(op, dtype, number=USUAL):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(zlib.crc32(op.name.encode()))
-        chosen = []
-        for sample in itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=True), 40):
+        found = []
+        for sample in itertools.islice(op.sample_inputs("cpu", dtype, requires_grad=True), 150):
             leaves = _leaves([sample.input, sample.args, sample.kwargs], [])
-            random = sample.kwargs.get("dropout_p")
-            if leaves and 0 < sum(t.numel() for t in leaves) <= ENTRIES and not random:
-                chosen.append(sample)
-        return chosen[:: max(1, -(-len(chosen) // SAMPLES))][:SAMPLES]
+            if leaves and not sample.kwargs.get("dropout_p"):
+                found.append((sum(t.numel() for t in leaves), sample))
+    for most in ENTRIES:
+        chosen = [sample for size, sample in found if 0 < size <= most]
+        if chosen:
+            return chosen[:: max(1, -(-len(chosen) // number))][:number]
+    return []
 
 
 def check(op, counterpart, sample, adtype, rng, tied):
@@ -162,8 +170,10 @@ def check(op, counterpart, sample, adtype, rng, tied):
     for i, (got, want) in enumerate(zip(mine, x_bars, strict=True)):
         got = np.zeros(np.shape(want)) if got is None else got
         if partial:
-            got, want = np.where(np.isfinite(want), got, 0.0), np.where(np.isfinite(want), want, 0.0)
+            want = x_bars[i] = np.where(np.isfinite(want), want, got)
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7, err_msg=f"cotangent of argument {i}")
+    if not all([np.isfinite(b).all() for b in x_bars]):
+        return True
     x_dots = tuple([_random(t, rng) for t in leaves])
     _, y_dots = ad.pushforward(f, adtype, xs, x_dots)
     pushed = sum(np.sum((np.conj(b) * d)[b != 0]).real for b, d in zip(y_bars, y_dots, strict=True) if d is not None)
@@ -191,7 +201,7 @@ def test_operator_samples(variant, backend):
         with np.errstate(all="ignore"):
             for dtype in (torch.float64, torch.complex128):
                 if dtype in op.supported_backward_dtypes("cpu") and not (dtype.is_complex and op.name in REAL):
-                    for sample in samples(op, dtype):
+                    for sample in samples(op, dtype, SAMPLES.get(backend, USUAL)):
                         compared += check(op, counterpart, sample, BACKENDS[backend], rng, variant in TIES)
         assert compared, "no sample could be compared"
     except Exception as error:
