@@ -65,3 +65,19 @@ def numeric_jacobian(f, x, step=1e-5):
 def pytest_configure(config):
     # JAX asks the system for accelerators once; nothing here needs them.
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """How many operators each backend passed, when the sweep over PyTorch's operators was run."""
+    counts: dict[str, dict[str, int]] = {}
+    for outcome in ("passed", "failed", "xfailed", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            _, found, case = report.nodeid.partition("::test_operator_samples[")
+            if found:
+                backend = case.removesuffix("]").rpartition("-")[2]
+                counts.setdefault(backend, dict.fromkeys(("passed", "failed", "xfailed", "skipped"), 0))[outcome] += 1
+    if counts:
+        terminalreporter.section("PyTorch's operators")
+    for backend, count in sorted(counts.items()):
+        rest = ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n and outcome != "passed")
+        terminalreporter.line(f"{backend}: {count['passed']} of {sum(count.values())}" + (f" ({rest})" if rest else ""))
