@@ -224,6 +224,22 @@ def absolute(x: Any) -> Any:
 TABLE[np.fabs] = absolute
 
 
+def _between_infinities(function: Callable) -> Callable:
+    """logaddexp, whose arguments have equal weights also where both are the same infinity."""
+
+    def call(a: Any, b: Any) -> Any:
+        a, b = jnp.broadcast_arrays(a, b)
+        stuck = jnp.isinf(a) & (a == b)
+        y = function(jnp.where(stuck, 0.0, a), jnp.where(stuck, 0.0, b))
+        return jnp.where(stuck, (jnp.where(stuck, a, 0.0) + jnp.where(stuck, b, 0.0)) / 2, y)
+
+    return _promoting(call)
+
+
+TABLE[np.logaddexp] = _between_infinities(jnp.logaddexp)
+TABLE[np.logaddexp2] = _between_infinities(jnp.logaddexp2)
+
+
 @translation(np.sign)
 def _sign(x: Any) -> Any:
     x = jnp.asarray(x)

@@ -269,6 +269,23 @@ def _extremum(pick: Callable) -> Callable:
     return call
 
 
+def _between_infinities(function: Callable) -> Callable:
+    """logaddexp, whose arguments have equal weights also where both are the same infinity."""
+
+    def call(a: Tensor, b: Tensor) -> Tensor:
+        stuck = torch.isinf(a) & (a == b)
+        y = function(torch.where(stuck, 0.0, a), torch.where(stuck, 0.0, b))
+        return torch.where(stuck, (torch.where(stuck, a, 0.0) + torch.where(stuck, b, 0.0)) / 2, y)
+
+    return call
+
+
+def _copysign(x: Tensor, sign: Tensor) -> Tensor:
+    """The slope is ±1 everywhere: the sign bit of 0 counts too."""
+    turned = torch.where(torch.signbit(x) == torch.signbit(sign), 1.0, -1.0).to(x.dtype)
+    return x * turned
+
+
 def _heaviside(x: Tensor, at_zero: Tensor) -> Tensor:
     return torch.where(x == 0, at_zero, (torch.sign(x) + 1) / 2)
 
@@ -387,9 +404,9 @@ BINARY: dict[Any, Callable] = {
     np.fmin: _binary(_extremum(torch.minimum)),
     np.hypot: _binary(_hypot, floating=True),
     np.arctan2: _binary(_arctan2, floating=True),
-    np.logaddexp: _binary(torch.logaddexp, floating=True),
-    np.logaddexp2: _binary(torch.logaddexp2, floating=True),
-    np.copysign: _binary(torch.copysign, floating=True),
+    np.logaddexp: _binary(_between_infinities(torch.logaddexp), floating=True),
+    np.logaddexp2: _binary(_between_infinities(torch.logaddexp2), floating=True),
+    np.copysign: _binary(_copysign, floating=True),
     np.heaviside: _binary(_heaviside, floating=True),
     np.ldexp: _ldexp,
     np.equal: _comparison(torch.eq),

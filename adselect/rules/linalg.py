@@ -362,9 +362,19 @@ def _det_jvp(d: Any, y: Any, a: Any) -> Any:
 define(np.linalg.det, (_det_vjp,), (_det_jvp,))
 
 
+def _inverse_transposed(a: Any) -> Any:
+    """The derivative of log |det|: infinite where a is singular and the cofactor is not 0."""
+    try:
+        return np.swapaxes(np.linalg.inv(a), -1, -2)
+    except np.linalg.LinAlgError:
+        parts, det = cofactors(a), np.linalg.det(a)[..., None, None]
+        with np.errstate(all="ignore"):
+            return np.where(np.equal(parts, 0), 0.0, parts / np.where(np.equal(det, 0), 0.0, det))
+
+
 def _slogdet_vjp(g: Any, y: Any, a: Any) -> Any:
     g_sign, g_log = g
-    inverse = _h(np.linalg.inv(a))
+    inverse = _c(_inverse_transposed(a))
     x_bar = np.reshape(np.real(g_log), (*np.shape(g_log), 1, 1)) * inverse
     if np.iscomplexobj(a):
         turn = np.imag(np.conj(y[0]) * g_sign)  # the sign turns on the unit circle
@@ -373,7 +383,8 @@ def _slogdet_vjp(g: Any, y: Any, a: Any) -> Any:
 
 
 def _slogdet_jvp(d: Any, y: Any, a: Any) -> Any:
-    rate = np.sum(np.swapaxes(np.linalg.inv(a), -1, -2) * d, axis=(-2, -1))
+    with np.errstate(invalid="ignore"):
+        rate = np.sum(np.where(np.equal(d, 0), 0.0, _inverse_transposed(a) * d), axis=(-2, -1))
     sign_dot = y[0] * (1j * np.imag(rate)) if np.iscomplexobj(a) else np.zeros(np.shape(rate))
     return sign_dot, np.real(rate)
 

@@ -140,7 +140,8 @@ class Elementwise(Rule):
                     x_bar = np.real(x_bar)
             else:
                 x_bar = form(g, y, *args, **kwargs)
-            return self.reduce(without_zero_times_infinity(x_bar, g), np.shape(y), args[i])
+            x_bar = without_infinity_times_zero(form, without_zero_times_infinity(x_bar, g), g, y, args)
+            return self.reduce(x_bar, np.shape(y), args[i])
 
     @staticmethod
     def reduce(x_bar: Any, y_shape: tuple, x: Any) -> Any:
@@ -149,6 +150,8 @@ class Elementwise(Rule):
 
     def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         y_dot = self.jvps[i](x_dot, y, *args, **kwargs)
+        if type(y_dot) in (np.ndarray, np.float64) and not np.isfinite(np.add.reduce(y_dot, None)):
+            y_dot = without_infinity_times_zero(self.jvps[i], y_dot, x_dot, y, args)
         if self.singular and not (isinstance(y, Array) and y._by_reference):
             y_dot = without_zero_times_infinity(y_dot, x_dot)
         return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
@@ -173,7 +176,8 @@ class Uniform(Rule):
 
     def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
-        return without_zero_times_infinity(self.vjps[i](g, y, *args), g)
+        form = self.vjps[i]
+        return without_infinity_times_zero(form, without_zero_times_infinity(form(g, y, *args), g), g, y, args)
 
 
 class AtIndex:
@@ -203,6 +207,20 @@ def somewhere(mask: Any) -> bool:
         return bool(np.any(mask))
     except (UnsupportedError, TracedValueError):
         return True
+
+
+def without_infinity_times_zero(form: Callable, product: Any, factor: Any, y: Any, args: Sequence) -> Any:
+    """product with 0 where the factor is infinite and the derivative it is multiplied by is 0.
+
+    The other half of a rule that holds in both modes: what is 0 on one side of a product stays 0.
+    """
+    if isinstance(product, Array) or isinstance(factor, Array) or not np.any(np.isinf(factor) & np.isnan(product)):
+        return product
+    with np.errstate(all="ignore"):
+        derivative = form(1.0, y, *args)
+    if isinstance(derivative, Array):
+        return product
+    return np.where(np.isinf(factor) & np.isnan(product) & np.equal(derivative, 0), 0.0, product)
 
 
 class Linear(Rule):

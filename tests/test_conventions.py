@@ -1,0 +1,92 @@
+"""Every row of the conventions on every backend, forwards and backwards, and the document that shows them."""
+
+import pathlib
+
+import numpy as np
+import pytest
+from conventions import GROUPS, LIMITS, REFUSED, document, expected
+
+import adselect as ad
+
+ROWS = [row for rows in GROUPS.values() for row in rows]
+DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "conventions.md"
+
+
+def limited(backend, name, problems):
+    """Fail on problems, unless they are in the table; fail on entries that have become wrong."""
+    reason = LIMITS.get((backend.name, name))
+    if reason is None:
+        assert not problems, "\n".join(problems)
+    elif not problems:
+        pytest.fail(f"({backend.name!r}, {name!r}) is in LIMITS and does not fail: remove the entry")
+    else:
+        pytest.xfail(reason)
+
+
+def differs(got, want):
+    if want is None:
+        return got is not None
+    return got is None or not np.allclose(got, want, rtol=1e-7, atol=1e-9, equal_nan=True)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_gradients(exact_backend, row):
+    problems = []
+    with np.errstate(all="ignore"):
+        grads = ad.gradient(row.f, exact_backend.adtype, *row.args)
+        for i, (got, want) in enumerate(zip(grads, expected(row), strict=True)):
+            if differs(got, want):
+                problems.append(f"argument {i}: {got}, not {want}")
+    limited(exact_backend, f"gradient: {row.name}", problems)
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.second is not None], ids=lambda r: r.name)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_second_derivatives(exact_backend, row):
+    with np.errstate(all="ignore"):
+        if np.ndim(row.args[0]):
+            second = ad.hessian(row.f, exact_backend.adtype, *row.args)
+        else:
+            second = ad.second_derivative(row.f, exact_backend.adtype, *row.args)
+    limited(exact_backend, f"second: {row.name}", [f"{second}"] if differs(second, row.second) else [])
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda r: r.name)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_tangents(exact_backend, row):
+    """Forward mode gives the same numbers: one pushforward per entry of a real argument."""
+    problems = []
+    for i, (x, want) in enumerate(zip(row.args, expected(row), strict=True)):
+        if want is None or np.iscomplexobj(x) or not isinstance(x, (float, np.ndarray)):
+            continue
+        for j in np.ndindex(np.shape(x)):
+            tangents = [np.zeros_like(a) if isinstance(a, np.ndarray) else 0.0 for a in row.args]
+            if j:
+                tangents[i][j] = 1.0
+            else:
+                tangents[i] = 1.0
+            with np.errstate(all="ignore"):
+                _, y_dot = ad.pushforward(row.f, exact_backend.adtype, row.args, tuple(tangents))
+            if differs(y_dot, np.asarray(want)[j]):
+                problems.append(f"argument {i}{list(j)}: {y_dot}, not {np.asarray(want)[j]}")
+    limited(exact_backend, f"tangent: {row.name}", problems)
+
+
+@pytest.mark.parametrize(("name", "f", "args", "why"), REFUSED, ids=lambda v: v if isinstance(v, str) else "")
+def test_refusals(exact_backend, name, f, args, why):
+    """An error, or at least no number."""
+    try:
+        (grad,) = ad.gradient(f, exact_backend.adtype, *args)
+    except ad.UnsupportedError:
+        return
+    assert not np.isfinite(grad).all()
+
+
+def test_the_document_shows_the_table():
+    assert document() in DOCUMENT.read_text(encoding="utf-8"), "paste the output of python tests/conventions.py into it"
+
+
+def test_limits_name_rows():
+    names = {f"{test}: {row.name}" for row in ROWS for test in ("gradient", "second", "tangent")}
+    assert {name for _, name in LIMITS} <= names
