@@ -17,7 +17,7 @@ import numpy as np
 
 from .errors import MissingRuleError, TracedValueError, UnsupportedError, user_line
 
-__all__ = ["Array", "absorb", "dispatch", "is_traced", "namespace"]
+__all__ = ["Array", "absorb", "dispatch", "is_traced"]
 
 # ufunc.reduce and friends are the named function with the same derivative.
 REDUCTIONS: dict[Any, Callable] = {
@@ -133,8 +133,26 @@ class Array(metaclass=_ArrayType):
     else:
         __array__ = property(_conversion)
 
-    def __array_namespace__(self, api_version: str | None = None) -> Any:
-        return namespace
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The array-API standard's functions for this array; ValueError for a version that NumPy does not have."""
+        from .namespace import Namespace
+
+        np.empty(0).__array_namespace__(api_version=api_version)
+        return Namespace(self)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The memory behind the array, for other libraries: refused while a derivative is being computed."""
+        if self._closed:
+            return np.asarray(plain(self)).__dlpack__(**options)
+        raise TracedValueError(
+            f"__dlpack__ of a traced array of shape {self.shape} was called at {user_line()} (from_dlpack); the other "
+            "library's array would be cut off from the derivative. Compute with the array as it is, or choose the "
+            "backend of that library."
+        )
+
+    def __dlpack_device__(self) -> tuple:
+        """Where the memory is."""
+        return np.empty(0).__dlpack_device__()
 
     # -- Python's conversions ------------------------------------------------------------------------------------
 
@@ -250,6 +268,8 @@ class Array(metaclass=_ArrayType):
 
     @property
     def mT(self) -> Any:
+        if self.ndim < 2:
+            raise ValueError("matrix transpose with ndim < 2 is undefined")
         return self.swapaxes(-1, -2)
 
     @property
@@ -883,10 +903,21 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     if function in _WRITERS:
         return _WRITERS[function](*args, **kwargs)
     out = kwargs.pop("out", None) if "out" in kwargs else None
+    if kwargs.get("dtype") is not None and function in _COMPUTED_IN and isinstance(args[0], Array):
+        args, kwargs = (args[0].astype(kwargs["dtype"]), *args[1:]), {k: v for k, v in kwargs.items() if k != "dtype"}
     result = dispatch(function, args, kwargs)
     if out is not None:
         return _write_out(out, result, function.__name__)
     return result
+
+
+# Functions whose dtype= is the one they compute in.
+_COMPUTED_IN = frozenset(
+    {
+        *(np.sum, np.prod, np.mean, np.var, np.std, np.cumsum, np.cumprod, np.cumulative_sum, np.cumulative_prod),
+        *(np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.trace, np.linalg.trace),
+    }
+)
 
 
 # Functions that reach us only by their like= argument: array constructors.
@@ -901,10 +932,12 @@ CREATORS = frozenset(
 
 def created(like: Array, function: Any, args: tuple, kwargs: dict) -> Any:
     """``function(*args, like=like, **kwargs)``: a traced array, so that traced values can be written into it."""
+    from .namespace import Namespace
+
     if function is np.full and is_traced(args[1:]):
-        value = namespace.full(*args, **{k: v for k, v in kwargs.items() if k == "dtype"})
+        value = Namespace(like).full(*args, **{k: v for k, v in kwargs.items() if k == "dtype"})
     elif is_traced(args[:1]):
-        value = namespace.asarray(args[0], dtype=kwargs.get("dtype"), copy=function is np.array or None)
+        value = Namespace(like).asarray(args[0], dtype=kwargs.get("dtype"), copy=function is np.array or None)
     else:
         value = function(*args, **kwargs)
     return value if isinstance(value, Array) or like._closed else like._constant(value)
@@ -1094,44 +1127,3 @@ def _listed(operand: Any) -> Any:
 
 
 _install()
-
-
-class _Namespace:
-    """NumPy as an array-API namespace whose constructors keep traced values traced.
-
-    >>> import numpy as np
-    >>> namespace.sin is np.sin
-    True
-    """
-
-    __name__ = "adselect.array.namespace"
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
-
-    def __dir__(self) -> list[str]:
-        return dir(np)
-
-    def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
-        """``numpy.asarray`` that returns traced values, and lists of them, as traced arrays."""
-        obj = absorb(obj)
-        if isinstance(obj, Array):
-            if dtype is not None and np.dtype(dtype) != obj.dtype:
-                return obj.astype(dtype)
-            return obj.copy() if copy else obj
-        return np.asarray(obj, dtype=dtype, copy=copy)
-
-    array = asarray
-    asanyarray = asarray
-
-    def astype(self, x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
-        return x.astype(dtype)
-
-    def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
-        if isinstance(fill_value, Array):
-            filled = np.broadcast_to(fill_value, shape)
-            return filled.astype(dtype) if dtype is not None else filled.copy()
-        return np.full(shape, fill_value, dtype=dtype)
-
-
-namespace = _Namespace()
