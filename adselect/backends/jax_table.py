@@ -464,9 +464,9 @@ for _n, _function in ((1, np.atleast_1d), (2, np.atleast_2d), (3, np.atleast_3d)
     TABLE[_function] = _at_least(_n)
 
 
-_EigResult = type(np.linalg.eig(np.eye(1)))
+_EigResult: Any = type(np.linalg.eig(np.eye(1)))
 # JAX differentiates eigenvectors on demand only: of multiplicity 1 and unit length they are what NumPy returns.
-_EIGENVECTORS = {
+_EIGENVECTORS: dict[str, Any] = {
     name: value
     for name, value in {"compute_left_eigenvectors": False, "enable_eigvec_derivs": True}.items()
     if name in inspect.signature(lax.linalg.eig).parameters
