@@ -516,7 +516,13 @@ def covers_all(index: Any) -> bool:
 def plain_index(index: Any) -> Any:
     """The index with traced integers and booleans replaced by their values (an index carries no derivative)."""
     kind = type(index)
-    if kind is int or (kind is slice and not any(isinstance(s, Array) for s in (index.start, index.stop, index.step))):
+    if kind is int:
+        return index
+    if kind is slice:
+        parts = (index.start, index.stop, index.step)
+        for part in parts:
+            if part is not None and isinstance(part, Array):
+                return slice(*[plain_index(s) for s in parts])
         return index
     if kind is tuple:
         return tuple([plain_index(i) for i in index])
@@ -527,8 +533,6 @@ def plain_index(index: Any) -> Any:
                 "booleans"
             )
         return index._as_index()
-    if kind is slice:
-        return slice(*[plain_index(s) for s in (index.start, index.stop, index.step)])
     if kind is list and any(isinstance(i, (Array, list)) for i in index):
         return [plain_index(i) for i in index]
     return index

@@ -219,13 +219,15 @@ class JaxBackend(Backend):
         def leaf_mask() -> int:
             """Which leaves some output depends on."""
             if not used:
-                seeds = [jnp.zeros(shape, dtype) for shape, dtype in avals]
-                masks = flat.masks(lambda: _transposed(dependencies(program(seeds)), len(seeds)))
                 total = 0
-                for mask in masks:
+                for mask in flat.masks(detected):
                     total |= mask
                 used.append(total)
             return used[0]
+
+        def detected() -> list[int]:
+            seeds = [jnp.zeros(shape, dtype) for shape, dtype in avals]
+            return _transposed(dependencies(program(seeds)), len(seeds))
 
         def back(y_bars: list) -> list:
             nested = any(isinstance(s, Array) for s in y_bars)
@@ -395,13 +397,15 @@ def _seed(seed: Any, shape: tuple, dtype: Any) -> Any:
         return jnp.zeros(shape, dtype)
     if seed is None:
         return jnp.zeros(shape, dtype)
-    seed = seed.value if isinstance(seed, JaxArray) else seed
-    seed = jnp.asarray(seed.copy() if isinstance(seed, np.ndarray) else seed)
+    if isinstance(seed, JaxArray):
+        seed = seed.value
+    elif not isinstance(seed, jax.Array):
+        seed = np.array(seed)  # a copy; NumPy converts it at a tenth of what JAX takes
     if seed.shape != tuple(shape):
         raise ADSelectValueError(f"a seed of shape {seed.shape} does not fit a value of shape {tuple(shape)}")
     if seed.dtype.kind == "c" and dtype.kind != "c":
         seed = seed.real
-    return seed.astype(dtype)
+    return jnp.asarray(seed.astype(dtype))
 
 
 def _with_float0(seeds: list, avals: list) -> list:

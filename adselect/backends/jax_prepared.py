@@ -31,6 +31,8 @@ __all__ = ["CompiledOperator", "compile_operator"]
 
 PROGRAMS = 32  # compiled at a time for one prepared operator, one for each set of fixed values
 _CONFIG = jax.config
+_AN_ARRAY = np.zeros(1)
+_FORESEEN = (np.ndarray, np.floating, np.complexfloating, np.integer, float, complex, int)
 _COMPILED = frozenset(
     {
         *("gradient", "withgradient", "jacobian", "withjacobian", "derivative", "second_derivative", "pushforward"),
@@ -75,8 +77,12 @@ class CompiledOperator:
         self.args = args
         self.has_fixed = _key_of(skeleton) != ((), [])
         self.programs: dict[tuple, _Program] = {}
-        # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
-        self.reference = flatten((operator(f, adtype, *args, **options),))[0]
+        self.python = all([type(leaf) in (float, int, complex) for leaf in leaves])
+        self.reference = None
+        if not self._foreseeable(leaves):
+            # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
+            self.reference = flatten((operator(f, adtype, *args, **options),))[0]
+        self.gradients = self._gradients(leaves, skeleton)
         self(leaves, args)
 
     def __call__(self, leaves: list, args: tuple) -> Any:
@@ -101,6 +107,38 @@ class CompiledOperator:
         return result if self.out is None else self._written(result)
 
     only: _Program | None = None
+
+    # Every single operation of an eager run is compiled by itself, which takes several times as long as compiling the
+    # whole: what the results are to be is told without one where that is possible.
+
+    def _foreseeable(self, leaves: list) -> bool:
+        """Whether the kinds of all results follow from those of the leaves."""
+        if self.name in ("gradient", "withgradient"):
+            return all([isinstance(leaf, _FORESEEN) and not isinstance(leaf, Fraction) for leaf in leaves])
+        return self.python or all([isinstance(leaf, (np.ndarray, np.generic)) and np.ndim(leaf) for leaf in leaves])
+
+    def _gradients(self, leaves: list, skeleton: Skeleton) -> dict[str, Any]:
+        """Places in the result that are like a leaf of the arguments, by their paths."""
+        if self.name not in ("gradient", "withgradient"):
+            return {}
+        result = skeleton.result(leaves)
+        if self.name == "withgradient":
+            from ..operators.gradient import WithGradient
+
+            result = WithGradient(None, result)
+        found, places = flatten((result,))
+        return dict(zip(places.paths, found, strict=True))
+
+    def likeness(self, i: int, count: int, path: str, value: Any) -> Any:
+        """Something of the kind that result i of count is in the eager call; None where that is not known."""
+        if self.reference is not None:
+            return self.reference[i] if len(self.reference) == count else None
+        like = self.gradients.get(path)
+        if like is not None:
+            return float(like) if type(like) is int else like
+        if value.ndim:
+            return _AN_ARRAY
+        return 0.0 if self.python and value.dtype in (np.float64, np.complex128) else np.float64(0.0)
 
     def _program(self, key: tuple, args: tuple) -> _Program:
         program = _Program(self, args)
@@ -167,11 +205,11 @@ class _Program:
         finally:
             close(traces)
         leaves, skeleton = flatten((result,))
-        references = owner.reference if len(owner.reference) == len(leaves) else [None] * len(leaves)
         natives, kinds, constants = [], [], []
-        for leaf, reference in zip(leaves, references, strict=True):
+        for i, (leaf, path) in enumerate(zip(leaves, skeleton.paths, strict=True)):
             value = leaf.value if isinstance(leaf, JaxArray) else leaf
             if isinstance(value, jax.Array):
+                reference = owner.likeness(i, len(leaves), path, value)
                 natives.append(value)
                 constants.append(None)
                 kinds.append(_kind_of(reference, leaf, value, any(owner.native)))

@@ -50,6 +50,8 @@ _CONSTRUCTORS = {
     *(np.array, np.asarray, np.asanyarray),
 }
 _INEXACT = _REAL | {torch.complex64, torch.complex128}
+_VDOT = frozenset({torch.float64, torch.float32})
+_SAME = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
 
 
 # -- the face ----------------------------------------------------------------------------------------------------------
@@ -348,6 +350,20 @@ def _install_operators() -> None:
             elif kind is np.float64 and value.dtype is torch.float64:
                 other = float(other)
                 return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+            elif kind is np.ndarray and value.is_cpu and _SAME.get(other.dtype) is value.dtype:
+                other = torch.from_numpy(other.copy())  # f may write into its array before the pass backward
+                return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+            return slow(self, other)
+
+        return call
+
+    def product(slow: Callable) -> Callable:
+        def call(self: TorchArray, other: Any) -> Any:
+            if type(other) is TorchArray:
+                a, b = self.value, other.value
+                if a.dtype is b.dtype and a.dtype in _INEXACT and 0 < a.ndim < 3 and 0 < b.ndim < 3:
+                    if a.shape[-1] == b.shape[0]:
+                        return TorchArray(torch.matmul(a, b), self.deps | other.deps)
             return slow(self, other)
 
         return call
@@ -382,6 +398,7 @@ def _install_operators() -> None:
     for name in ("eq", "ne", "lt", "le", "gt", "ge"):
         full = f"__{name}__"
         setattr(TorchArray, full, comparison(getattr(torch, name), getattr(Array, full)))
+    TorchArray.__matmul__ = product(Array.__matmul__)  # type: ignore[attr-defined]
     slow_negative = Array.__neg__  # type: ignore[attr-defined]
     TorchArray.__neg__ = negative  # type: ignore[attr-defined]
 
@@ -493,12 +510,14 @@ def _belongs_outside(tensors: list, inputs: list) -> bool:
 def _recording() -> Any:
     """A context with grad mode on, whatever mode the caller is in."""
     if not torch.is_inference_mode_enabled():
-        return torch.enable_grad()
+        return _AS_IT_IS if torch.is_grad_enabled() else torch.enable_grad()
     stack = contextlib.ExitStack()
     stack.enter_context(torch.inference_mode(False))
     stack.enter_context(torch.enable_grad())
     return stack
 
+
+_AS_IT_IS = contextlib.nullcontext()
 
 # All functions that torch's decorator makes share this code.
 _ONCE = torch.autograd.function.once_differentiable(lambda ctx: None).__code__
@@ -604,10 +623,17 @@ def _strong_zeros(nodes: Any) -> Any:
 
 def _any_nan(tensors: Any) -> bool:
     try:
-        totals = [x.detach().sum().item() for x in tensors if x is not None]
+        for x in tensors:
+            if x is None:
+                continue
+            # NaN is the sum of squares where a NaN is among the numbers, and only then.
+            x = x.detach().reshape(-1)
+            total = torch.vdot(x, x).item() if x.dtype in _VDOT and x.is_cpu else x.sum().item()
+            if total != total:
+                return True
     except RuntimeError:  # under torch.func.vmap values cannot be looked at
         return False
-    return any(t != t for t in totals)
+    return False
 
 
 # -- two ways to record ------------------------------------------------------------------------------------------------
@@ -789,6 +815,8 @@ class _Call:
 
     def _value(self, leaf: Any, i: int) -> Tensor | None:
         """The tensor behind a leaf, in a floating dtype, where it is to live."""
+        if type(leaf) is np.ndarray and leaf.dtype in _SAME and self.backend.adtype.device is None:
+            return torch.from_numpy(leaf.copy())
         if isinstance(leaf, Array):
             if not isinstance(leaf, TorchArray):
                 raise UnsupportedError(
@@ -1018,7 +1046,7 @@ def _fitted(value: Any, like: Tensor) -> Tensor:
     """A seed as a tensor of the shape, dtype and device of the value it belongs to."""
     value = value.value if isinstance(value, TorchArray) else value
     if type(value) is float and not like.ndim:
-        return torch.tensor(value, dtype=like.dtype, device=like.device)
+        return torch.full((), value, dtype=like.dtype, device=like.device)
     tensor = value if isinstance(value, Tensor) else from_numpy(value)
     tensor = tensor if tensor.device == like.device else tensor.to(like.device)
     if tensor.is_complex() and not like.is_complex():
