@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import operator
+import sys
 import threading
 from collections.abc import Callable
 from fractions import Fraction
@@ -329,6 +330,8 @@ def _plain(value: Any) -> Any:
 
 def _to_numpy(value: Tensor) -> Any:
     """A NumPy array of its own memory, or a NumPy scalar: what a caller writes into must not be a recorded value."""
+    if value._is_zerotensor():  # torch's stand-in for zeros, which few operations accept
+        value = torch.zeros(value.shape, dtype=value.dtype, device=value.device)
     array = value.numpy(force=True)
     return array.copy() if array.ndim else array[()]
 
@@ -418,7 +421,7 @@ _LOCAL = threading.local()
 def _open_block(n: int) -> tuple[int, int]:
     """n bits that no derivative in progress uses: the first one, and the one after the last."""
     with _LOCK:
-        start = max([end for _, end in _BLOCKS], default=0)
+        start = max([end for _, end in _BLOCKS]) if _BLOCKS else 0
         block = (start, start + n)
         _BLOCKS.append(block)
     return block
@@ -621,6 +624,54 @@ def _strong_zeros(nodes: Any) -> Any:
             handle.remove()
 
 
+def gradient_of(y: Tensor, variables: list, again: bool) -> list | None:
+    """The gradient of a real number as NumPy, None for a variable that y does not depend on.
+
+    For variables that began as plain numbers and NumPy arrays. None altogether where this short way ends: y is no real
+    number, or a NaN came out, for which the graph is gone over again with strong zeros. The graph is kept for
+    ``again``.
+    """
+    if y.ndim or not y.requires_grad or y.dtype not in _REAL:
+        return None
+    x_bars = torch.autograd.grad(y, variables, allow_unused=True, retain_graph=again)
+    kept = [x_bar is not None and x_bar.numel() >= _WORTH_KEEPING for x_bar in x_bars]
+    if any(kept):
+        kept = [k and x_bars[i].is_contiguous() and _holders(x_bars, i) == _ONE_HOLDER for i, k in enumerate(kept)]
+    grads: list = []
+    reached = None
+    for i, x_bar in enumerate(x_bars):
+        if x_bar is None:
+            reached = _places_reached(y, variables) if reached is None else reached
+            grads.append(_to_numpy(torch.zeros_like(variables[i])) if i in reached else None)
+            continue
+        grad = _to_numpy(x_bar) if x_bar._is_zerotensor() else x_bar.detach().numpy()
+        # NaN is the sum of squares where a NaN is among the numbers, and only then.
+        total = np.vdot(grad, grad)
+        if total != total:
+            return None
+        grads.append(grad[()] if not grad.ndim else grad if kept[i] else grad.copy())
+    return grads
+
+
+def _holders(tensors: Any, i: int) -> tuple:
+    """How often tensor i and its memory are referred to; equal to ``_ONE_HOLDER`` where only ``tensors`` does."""
+    storage = tensors[i].untyped_storage()
+    return sys.getrefcount(tensors[i]), _count_of_uses(storage._cdata)
+
+
+# What torch has no name for in another release is no reason to fail: then every result is copied.
+_count_of_uses = getattr(torch._C, "_storage_Use_Count", None) or (lambda address: None)
+_ONE_HOLDER = _holders((torch.zeros(2),), 0) if _count_of_uses(torch.zeros(2).untyped_storage()._cdata) else None
+_WORTH_KEEPING = 4096  # entries from which looking for other holders takes less than a copy
+
+
+def own_variable(leaf: Any) -> Tensor:
+    """A plain number or array as a tensor of its own memory at which a graph begins."""
+    if type(leaf) is np.ndarray:
+        return torch.from_numpy(leaf.copy()).requires_grad_()
+    return torch.full((), leaf, dtype=torch.float64, requires_grad=True)
+
+
 def _any_nan(tensors: Any) -> bool:
     try:
         for x in tensors:
@@ -642,11 +693,8 @@ def _any_nan(tensors: Any) -> bool:
 class _Graph:
     """f recorded in torch's ordinary autograd graph, from ``inputs`` to ``outputs``."""
 
-    def __init__(self, values: list, connected: list, native: bool):
-        # A leaf of an outer graph goes on in it, any other one starts a graph of its own.
-        self.inputs = [
-            v.view_as(v) if outer else v.requires_grad_() for v, outer in zip(values, connected, strict=True)
-        ]
+    def __init__(self, inputs: list, native: bool = False):
+        self.inputs = inputs
         self.outputs: list[Tensor] = []
         self.native = native
         self._reached: dict[int, set] = {}
@@ -701,7 +749,7 @@ class _Graph:
 class _Transform:
     """f recorded with ``torch.func.vjp``, the only way inside a torch.func transform."""
 
-    def __init__(self, values: list, connected: list, native: bool):
+    def __init__(self, values: list):
         self.inputs = values
         self.outputs: list[Tensor] = []
         self._reached: list[set] = []
@@ -775,31 +823,41 @@ class _Call:
     def __init__(self, backend: TorchBackend, call: Callable, leaves: list):
         self.backend, self.leaves = backend, leaves
         self.face = backend.adtype.face == "numpy"
-        self.native = [isinstance(leaf, Tensor) for leaf in leaves]
-        self.arrays = [isinstance(leaf, Array) for leaf in leaves]
         self.captured = False  # f met a tensor of a graph that is not ours
-        self.integers: list = [None] * len(leaves)
+        n = len(leaves)
+        self.integers: list = [None] * n
         in_transform, watched = _in_transform(), torch.is_grad_enabled()
-        values, connected = [], []
-        self.places: list = []
-        block = _open_block(len(leaves))
-        self.start = block[0]
+        connected: list = []
+        self.ordinary = self.face and watched and not in_transform and backend.is_ordinary(leaves)
+        block = _open_block(n)
+        self.start = start = block[0]
         try:
-            with _recording():
-                for i, leaf in enumerate(leaves):
-                    value = self._value(leaf, i)
-                    self.places.append(None if value is None else len(values))
-                    if value is not None:
-                        outer = in_transform or (watched and self._outside(leaf))
-                        foreign = isinstance(leaf, (Array, Tensor))
-                        values.append(value.detach().clone() if foreign and not outer else value)
-                        connected.append(outer)
-                recorder = _Transform if in_transform and values else _Graph
-                self.record: Any = recorder(values, connected, any(self.native) or not self.face)
-                others = self.record.run(lambda variables: self._run(call, variables))
+            if self.ordinary:
+                self.native = self.arrays = [False] * n
+                self.places = list(range(n))
+                variables = [own_variable(leaf) for leaf in leaves]
+                self.record: Any = _Graph(variables)
+                lifted = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
+                self.record.outputs, others = self._called(call, lifted)
+            else:
+                self.native = [isinstance(leaf, Tensor) for leaf in leaves]
+                self.arrays = [isinstance(leaf, Array) for leaf in leaves]
+                self.places = []
+                with _recording():
+                    values, connected = self._entering(in_transform, watched)
+                    if in_transform and values:
+                        self.record = _Transform(values)
+                    else:  # a leaf of an outer graph goes on in it, any other one starts a graph of its own
+                        values = [
+                            v.view_as(v) if outer else v.requires_grad_()
+                            for v, outer in zip(values, connected, strict=True)
+                        ]
+                        self.record = _Graph(values, any(self.native) or not self.face)
+                    others = self.record.run(lambda variables: self._run(call, variables))
         finally:
             _close_block(block)
-        self._settle(others)
+        if others or not self.ordinary:
+            self._settle(others)
         self.outer = 0
         for y in self.outputs:
             self.outer |= self._outer(y)
@@ -813,10 +871,21 @@ class _Call:
 
     # -- in ------------------------------------------------------------------------------------------------------
 
+    def _entering(self, in_transform: bool, watched: bool) -> tuple[list, list]:
+        """The tensors behind the leaves, and which of them go on in a graph outside of this call."""
+        values, connected = [], []
+        for i, leaf in enumerate(self.leaves):
+            value = self._value(leaf, i)
+            self.places.append(None if value is None else len(values))
+            if value is not None:
+                outer = in_transform or (watched and self._outside(leaf))
+                foreign = isinstance(leaf, (Array, Tensor))
+                values.append(value.detach().clone() if foreign and not outer else value)
+                connected.append(outer)
+        return values, connected
+
     def _value(self, leaf: Any, i: int) -> Tensor | None:
         """The tensor behind a leaf, in a floating dtype, where it is to live."""
-        if type(leaf) is np.ndarray and leaf.dtype in _SAME and self.backend.adtype.device is None:
-            return torch.from_numpy(leaf.copy())
         if isinstance(leaf, Array):
             if not isinstance(leaf, TorchArray):
                 raise UnsupportedError(
@@ -860,16 +929,23 @@ class _Call:
     def _run(self, call: Callable, variables: list) -> tuple[list, list]:
         """Call f; gives the tensors to differentiate, and all others that came out."""
         lifted = [self._lift(variables, i) for i in range(len(self.leaves))]
+        with _Guard() if any(isinstance(x, Tensor) for x in lifted) else _AS_IT_IS:
+            return self._called(call, lifted)
+
+    def _called(self, call: Callable, lifted: list) -> tuple[list, list]:
         calls = _LOCAL.__dict__.setdefault("calls", [])
         calls.append(self)
         try:
-            with _Guard() if any(isinstance(x, Tensor) for x in lifted) else contextlib.nullcontext():
-                outputs, aux = call(lifted)
+            outputs, aux = call(lifted)
         finally:
             calls.pop()
+        self.slots: list = [0]
+        if len(outputs) == 1 and not aux and type(outputs[0]) is TorchArray and outputs[0].value.dtype in _INEXACT:
+            self.outputs, self.aux = outputs, aux
+            return [outputs[0].value], []
         self.outputs, self.aux = [absorb(y) for y in outputs], [absorb(y) for y in aux]
         tensors, others = [], []
-        self.slots: list = []
+        self.slots = []
         for y in self.outputs:
             value = _tensor_of(y)
             live = value is not None and value.dtype in _INEXACT
@@ -938,6 +1014,10 @@ class _Call:
 
     def back(self, y_bars: list) -> list:
         """One cotangent per leaf; see Backend.pullback."""
+        if self.ordinary and not self.keep and self.slots == [0] and type(y_bars[0]) is float and y_bars[0] == 1.0:
+            grads = gradient_of(self.record.outputs[0], self.record.inputs, True)
+            if grads is not None:
+                return grads
         seeds, deps, record = self._entered(y_bars, self.slots, self.record.outputs)
         x_bars = self.record.pull(seeds, record)
         found: list = []
@@ -1081,6 +1161,14 @@ class TorchBackend(Backend):
         recorded = _Call(self, call, leaves)
         outputs, aux = recorded.results()
         return outputs, recorded.pushforwards(directions), aux
+
+    def is_ordinary(self, leaves: list) -> bool:
+        """Whether leaves are floats and arrays of floats, to be computed with in main memory."""
+        return (
+            self.adtype.device is None
+            and all([type(x) is float or (type(x) is np.ndarray and x.dtype in _SAME) for x in leaves])
+            and not torch.is_inference_mode_enabled()
+        )
 
     def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
         """A shorter way for many calls, or None where there is none."""

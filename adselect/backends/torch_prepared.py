@@ -21,8 +21,8 @@ from .torch_ import (
     _close_block,
     _in_transform,
     _open_block,
-    _places_reached,
     calls_in_progress,
+    gradient_of,
 )
 
 __all__ = ["CompiledGradient", "LeanGradient", "prepare_gradient"]
@@ -84,8 +84,8 @@ class LeanGradient:
         self.call, self.settle = call_user, settle_captured
         self.with_value = operator.__name__ == "withgradient"
         leaves, self.skeleton = flatten(args)
-        self.converters = [_converter(leaf) for leaf in leaves]
-        self.python = all(type(leaf) is float for leaf in leaves)
+        self.floats = [i for i, leaf in enumerate(leaves) if type(leaf) is float]
+        self.python = len(self.floats) == len(leaves)
         self.result = type(operator(f, backend.adtype, *args, **options))
 
     def plainly(self, args: tuple) -> Any:
@@ -111,19 +111,16 @@ class LeanGradient:
             stack.pop()
             _close_block(block)
         value = y.value if type(y) is TorchArray else None
-        if value is None or noticed.captured or value.ndim or not value.requires_grad or not value.is_floating_point():
+        if value is None or noticed.captured or value.ndim or not value.requires_grad or value.is_complex():
             self.settle(self.f)
             return self.plainly(args)
-        x_bars = torch.autograd.grad(value, variables, allow_unused=True)
+        grads = gradient_of(value, variables, False)
         self.settle(self.f)
-        grads = [None if g is None else convert(g) for g, convert in zip(x_bars, self.converters, strict=True)]
-        if _has_nan(grads):  # the plain way goes over the graph again with strong zeros
+        if grads is None:  # a NaN: the plain way goes over the graph again with strong zeros
             return self.plainly(args)
-        if any([g is None for g in x_bars]):
-            reached = _places_reached(value, variables)
-            for i, g in enumerate(grads):
-                if g is None and i in reached:
-                    grads[i] = self.converters[i](torch.zeros_like(variables[i]))
+        for i in self.floats:
+            if grads[i] is not None:
+                grads[i] = grads[i].item()
         result = skeleton.result(grads)
         if not self.with_value:
             return result
