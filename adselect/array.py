@@ -1117,7 +1117,11 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
     from numbers import Number
 
     if isinstance(other, Number):
-        if isinstance(other, (Fraction, Decimal)) and all([o is other or o.dtype.kind in "fc" for o in operands]):
+        traced = inner = operands[0] if operands[1] is other else operands[1]
+        while isinstance(inner, Array):
+            inner = inner.value
+        exact = isinstance(inner, (Fraction, Decimal))  # traced exact numbers stay exact
+        if isinstance(other, (Fraction, Decimal)) and not exact and traced.dtype.kind in "fc":
             operands = tuple([float(o) if o is other else o for o in operands])  # NumPy would make an object array
         return dispatch(function, operands, {})
     return NotImplemented

@@ -14,6 +14,7 @@ by looking whether a leaf's node can be reached. autograd's complex convention i
 
 from __future__ import annotations
 
+import math
 import operator
 import sys
 import threading
@@ -136,18 +137,18 @@ class Recording:
 
     def pull(self, nodes: list, y_bars: list) -> list:
         """Cotangents of the values (in autograd's convention), None for those that no node depends on."""
-        seeded = [(n, np.float64(0.0)) for n in self.selecting]
+        seeded = [(n, np.float64(0.0)) for n in self.selecting] if self.selecting else []
         seeded += [(n, g) for n, g in zip(nodes, y_bars, strict=True) if n is not None and g is not None]
         results: list = [None] * len(self.roots)
         if not seeded:
             return results
         places = {root: i for i, root in enumerate(self.roots)}
-        end = _End(tuple(n for n, _ in seeded))
+        end = seeded[0][0] if len(seeded) == 1 else _End(tuple([n for n, _ in seeded]))
         gathered: dict[Any, Any] = {}
         for n, g in seeded:
             gathered[n] = add_outgrads(gathered.get(n), g)
         for node in toposort(end):
-            if node is end:
+            if type(node) is _End:
                 continue
             g = gathered.pop(node)[0]
             if node in places:
@@ -181,13 +182,18 @@ MODE = _Mode()
 def pull_strongly_if_needed(recording: Recording, nodes: list, y_bars: list) -> list:
     """The reverse pass, run again with strong zeros where it came out non-finite."""
     x_bars = recording.pull(nodes, y_bars)
-    if MODE.strong or all(x is None or bool(np.all(np.isfinite(getval(x)))) for x in x_bars):
+    if MODE.strong or all([x is None or _is_finite(getval(x)) for x in x_bars]):
         return x_bars
     MODE.strong = True
     try:
         return recording.pull(nodes, y_bars)
     finally:
         MODE.strong = False
+
+
+def _is_finite(x: Any) -> bool:
+    """Whether all numbers are finite; the sum of their squares, which takes less, is then finite or overflowed."""
+    return math.isfinite(np.vdot(x, x).real) or bool(np.isfinite(x).all())
 
 
 # -- primitives --------------------------------------------------------------------------------------------------------
@@ -549,6 +555,7 @@ _install()
 # -- the backend -------------------------------------------------------------------------------------------------------
 
 
+_FLOAT64 = np.dtype(np.float64)
 _NUMERIC = (int, float, complex, Fraction, np.number, np.ndarray)
 
 
@@ -558,6 +565,10 @@ class _Leaf:
     __slots__ = ("dtype", "integer", "is_array", "native", "value")
 
     def __init__(self, leaf: Any):
+        if type(leaf) is np.ndarray and leaf.dtype == np.float64:
+            self.is_array = self.native = False
+            self.integer, self.value, self.dtype = None, self._plain(leaf), _FLOAT64
+            return
         self.is_array, self.native = isinstance(leaf, Array), isbox(leaf)
         self.integer: Any = None
         if self.is_array and not isinstance(leaf, AutogradArray):
@@ -591,6 +602,8 @@ class _Leaf:
         """What the caller gets for this leaf: its dtype and shape, our complex convention."""
         if x_bar is None:
             return None
+        if type(x_bar) is np.ndarray and x_bar.dtype == self.dtype and self.dtype.kind == "f" and x_bar.ndim:
+            return x_bar.copy()  # shared with nobody
         x_bar = settle(_conj(x_bar))
         if np.result_type(getval(x_bar)) != self.dtype:
             if self.dtype.kind != "c" and _is_complex(x_bar):
@@ -723,6 +736,8 @@ def _seed(y_bar: Any, y: Any) -> Any:
     """A cotangent in the shape, dtype and convention that autograd expects for y."""
     if y_bar is None:
         return None
+    if type(y_bar) is float and type(getval(y)) is np.float64:
+        return np.float64(y_bar)
     y_bar = _bare(y_bar)
     if isinstance(y_bar, Array):
         raise UnsupportedError(_foreign(y_bar))

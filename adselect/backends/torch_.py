@@ -834,7 +834,7 @@ class _Call:
         try:
             if self.ordinary:
                 self.native = self.arrays = [False] * n
-                self.places = list(range(n))
+                self.places: list = list(range(n))
                 variables = [own_variable(leaf) for leaf in leaves]
                 self.record: Any = _Graph(variables)
                 lifted = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
