@@ -12,16 +12,18 @@ with the residuals. JAX's complex convention is the conjugate of ours.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.extend.core import take_current_trace
 from jax.tree_util import Partial
 
 from ..adtypes import AutoJax
@@ -83,13 +85,32 @@ class _Call:
         natives = self.natives
         if self.constant:
             natives = [jax.lax.stop_gradient(v) for v in natives]
-            return [jax.lax.stop_gradient(y) for y in (self._on_host if primitive.host else self._body)(*natives)]
+            return [jax.lax.stop_gradient(y) for y in self.value(*natives)]
         if self.treatment == "missing":
             return list(_undifferentiated(self)(*natives))
         definition = primitive.rrule or primitive.frule
-        on_host = definition.host or (primitive.host and not primitive.pointwise)
-        function = _host_function(self) if on_host else _traced_function(self)
+        if definition.host:
+            function = _host_function(self)
+        elif not self.is_pushed and (_form.pulls or (primitive.host and not primitive.pointwise)):
+            function = _pulled_function(self)  # for a black box in the pullback, which JAX could not transpose
+        else:
+            function = _traced_function(self)
         return list(function(*natives))
+
+    @property
+    def is_pushed(self) -> bool:
+        """Whether the innermost derivative of this call is forward mode, which a custom_vjp refuses."""
+        if _form.pushes:
+            return True
+        around = [trace for v in self.natives for trace in _derivatives(v)]
+        with take_current_trace() as trace:
+            while trace is not None and not any(trace is t for t in around):
+                trace = getattr(trace, "parent_trace", None)
+        return type(trace).__name__ == "JVPTrace"
+
+    def value(self, *natives: Any) -> list:
+        """The results of the plain function."""
+        return (self._on_host if self.invocation.primitive.host else self._body)(*natives)
 
     def faces(self, natives: Any) -> list:
         """The leaves with these native arrays in place of the variables, behind the NumPy face."""
@@ -238,8 +259,38 @@ def _pulled(call: _Call, back: Callable, outputs: list, y_bars: Any) -> list:
 # -- traceable rules ---------------------------------------------------------------------------------------------------
 
 
+class _Form(threading.local):
+    """Which form calls take while the pullback of a rule is traced, whatever JAX's tracers look like there."""
+
+    pulls = False  # as custom_vjp: the pullback is being transposed, and nothing but reverse mode is asked of it
+    pushes = False  # as custom_jvp: the pullback is noted down, to be run by forward mode later
+
+
+_form = _Form()
+
+
+@contextlib.contextmanager
+def _within(pulls: bool = False, pushes: bool = False) -> Iterator[None]:
+    before = _form.pulls, _form.pushes
+    _form.pulls, _form.pushes = pulls, pushes
+    try:
+        yield
+    finally:
+        _form.pulls, _form.pushes = before
+
+
+def _derivatives(value: Any) -> list:
+    """The traces around a value that differentiate, the innermost first, as far as JAX shows them."""
+    found = []
+    while isinstance(value, Tracer):
+        if type(value._trace).__name__ in ("JVPTrace", "LinearizeTrace"):
+            found.append(value._trace)
+        value = getattr(value, "primal", getattr(value, "val", None))
+    return found
+
+
 def _traced_function(call: _Call) -> Callable:
-    function = jax.custom_jvp(call._on_host if call.invocation.primitive.host else call._body)
+    function = jax.custom_jvp(call.value)
 
     @function.defjvp
     def push(primals: Any, tangents: Any) -> tuple[list, list]:
@@ -257,7 +308,8 @@ def _traced_function(call: _Call) -> Callable:
         # The pullback is linear: its own vjp, anywhere, is its transpose, which is the pushforward. Not at 0, where a
         # rule may keep 0 · ∞ from becoming NaN.
         ones = [jnp.ones(y.shape, y.dtype) for y in natives if is_inexact(y)]
-        _, transposed = jax.vjp(lambda *y_bars: _pulled(call, back, natives, y_bars), *ones)
+        with _within(pulls=True):
+            _, transposed = jax.vjp(lambda *y_bars: _pulled(call, back, natives, y_bars), *ones)
         moved = iter(transposed([tangents[k] for k in call.active]))
         return natives, [next(moved) if is_inexact(y) else _float0(y) for y in natives]
 
@@ -311,10 +363,11 @@ _waiting = _Waiting()
 def _host_function(call: _Call) -> Callable:
     primitive = call.invocation.primitive
     definition = primitive.rrule or primitive.frule
-    function = jax.custom_vjp(call._on_host if primitive.host else call._body)
-    if not definition.host:
-        function.defvjp(functools.partial(_forward_traced, call), _backward_traced(call))
-        return function
+    if max([len(_derivatives(v)) for v in call.natives], default=0) > 1:
+        raise call.invocation.first_order_only(definition)
+    if call.is_pushed:
+        return _pushed_on_host(call)
+    function = jax.custom_vjp(call.value)
 
     def run_rule(arrays: Any) -> tuple[list, Callable]:
         return call.invocation.pull(call.numpy_values(arrays), _ADTYPE)
@@ -370,6 +423,46 @@ def _host_function(call: _Call) -> Callable:
     return function
 
 
+def _pushed_on_host(call: _Call) -> Callable:
+    """A host primitive in forward mode: by its frule, or from one pullback per entry of the result."""
+    function = jax.custom_jvp(call.value)
+    n = len(call.natives)
+
+    def run_rule(arrays: Any) -> tuple[list, list]:
+        values = call.numpy_values(arrays[:n])
+        x_dots: list = [None] * len(values)
+        for k, x_dot in zip(call.active, arrays[n:], strict=True):
+            x_dots[call.places[k]] = np.array(x_dot)[()]
+        outputs, rows = call.invocation.push(values, [x_dots], _ADTYPE)
+        return outputs, [_or_zeros(d, y) for d, y in zip(rows[0], outputs, strict=True) if is_inexact(y)]
+
+    @function.defjvp
+    def push(primals: Any, tangents: Any) -> tuple[list, list]:
+        given = [*primals, *[tangents[k] for k in call.active]]
+        if any(_derivatives(v) for v in given):
+            raise call.invocation.first_order_only()
+        if not any(isinstance(v, Tracer) for v in given):
+            outputs, y_dots = run_rule(given)
+            natives = call.converted(call.remembered(outputs))
+        else:
+            shapes = call.result_shapes(primals)
+            dots = [s for s in shapes if jnp.issubdtype(s.dtype, jnp.inexact)]
+
+            def host(*arrays: Any) -> tuple[list, list]:
+                outputs, found = run_rule(arrays)
+                return _shaped(outputs, shapes, call), [np.asarray(d, s.dtype) for d, s in zip(found, dots, strict=True)]
+
+            natives, y_dots = jax.pure_callback(host, (shapes, dots), *given, vmap_method="sequential")
+        moved = iter(y_dots)
+        return natives, [_native(next(moved), y) if is_inexact(y) else _float0(y) for y in natives]
+
+    return function
+
+
+def _or_zeros(tangent: Any, y: Any) -> Any:
+    return np.zeros(np.shape(y), np.result_type(y)) if tangent is None else np.asarray(tangent)
+
+
 def _pull_held(pull: Callable, back: Callable, n: int, *arrays: Any) -> list:
     return pull(back, arrays[:n], arrays[n:])
 
@@ -394,13 +487,23 @@ class _Held:
 jax.tree_util.register_pytree_node(_Held, lambda held: ((), held.closure), lambda closure, _: _Held(closure))
 
 
+def _pulled_function(call: _Call) -> Callable:
+    """A traceable rule in reverse mode only: its pullback is run as it is, not transposed."""
+    function = jax.custom_vjp(call.value)
+    function.defvjp(functools.partial(_forward_traced, call), _backward_traced(call))
+    return function
+
+
 def _forward_traced(call: _Call, *natives: Any) -> tuple[list, Any]:
-    """Rules of a host primitive that are traceable themselves: the pullback's program is taken along as residuals."""
+    """The value, and the pullback's program as residuals."""
     outputs, back = call.invocation.pull(call.faces(natives), _ADTYPE)
     converted = call.converted(outputs)
     call.remembered(converted)
     zeros = [jnp.zeros(y.shape, y.dtype) for y in converted if is_inexact(y)]
-    program = jax.make_jaxpr(lambda *y_bars: _pulled(call, back, converted, y_bars))(*zeros)
+    # Around a forward derivative the program will be run by jax.jvp.
+    forward = any(type(trace).__name__ == "JVPTrace" for v in natives for trace in _derivatives(v))
+    with _within(pushes=forward):
+        program = jax.make_jaxpr(lambda *y_bars: _pulled(call, back, converted, y_bars))(*zeros)
     return converted, (Partial(functools.partial(_evaluate, program.jaxpr), *program.consts), natives)
 
 

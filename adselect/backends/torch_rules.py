@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ..adtypes import AutoTorch
 from ..array import Array
@@ -230,6 +231,7 @@ class _Function(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.call = inputs[0]
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs[1:])
         ctx.save_for_forward(*inputs[1:])
         _mark_integers(ctx, output)
@@ -241,7 +243,12 @@ class _Function(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, _: Any, *tangents: Any) -> tuple:
-        call, natives = ctx.call, ctx.saved_tensors
+        call = ctx.call
+        if all(t is None for t in tangents):
+            return (None,) * len(call.invocation.results.paths)
+        # Saved tensors still have their tangents: rules that call one another would go round in circles.
+        with forward_ad._set_fwd_grad_enabled(True):
+            natives = [forward_ad.unpack_dual(v).primal for v in ctx.saved_tensors]
         _refuse_forward_over_forward(call, natives)
         with _block() as deps:
             if call.invocation.primitive.frule is None:
@@ -327,7 +334,15 @@ class _HostFunction(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
         ctx.call = inputs[0]
         ctx.save_for_backward(*inputs[1:])
+        ctx.save_for_forward(*inputs[1:])
         _mark_integers(ctx, output)
+
+    @staticmethod
+    def jvp(ctx: Any, _: Any, *tangents: Any) -> tuple:
+        with forward_ad._set_fwd_grad_enabled(True):
+            natives = [forward_ad.unpack_dual(v).primal for v in ctx.saved_tensors]
+        given = [torch.zeros_like(v) if t is None else t for v, t in zip(natives, tangents, strict=True)]
+        return _HostPushforward.apply(ctx.call, len(natives), *natives, *given)
 
     @staticmethod
     def backward(ctx: Any, *y_bars: Any) -> tuple:
@@ -372,12 +387,11 @@ class _HostPullback(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *x_dots: Any) -> Any:
-        p = ctx.call.invocation.primitive
-        raise UnsupportedError(
-            f"a second derivative of the host primitive {p.__name__} was asked for at {user_line()}, but its rule "
-            f"{p.rrule or p.frule} runs on real arrays and has a first derivative only. Register it with host=False, "
-            "written in functions that have derivatives themselves (other primitives included)."
-        )
+        raise ctx.call.invocation.first_order_only()
+
+    @staticmethod
+    def jvp(ctx: Any, *x_dots: Any) -> Any:
+        raise ctx.call.invocation.first_order_only()
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, call: _Call, back: Any, n: int, *tensors: Any) -> tuple:
@@ -385,3 +399,36 @@ class _HostPullback(torch.autograd.Function):
         rows = _rows(info, in_dims[3:], tensors)
         results = [_HostPullback.apply(call, back if not batched_natives else None, n, *row) for row in rows]
         return tuple([torch.stack(column) for column in zip(*results, strict=True)]), (0,) * n
+
+
+class _HostPushforward(torch.autograd.Function):
+    """The tangents of a host primitive: by its frule, or from one pullback per entry of the result."""
+
+    @staticmethod
+    def forward(call: _Call, n: int, *tensors: Any) -> tuple:
+        leaves = call.host_leaves(tensors[:n])
+        x_dots: list = [None] * len(leaves)
+        for i, t in zip(call.places, tensors[n:], strict=True):
+            x_dots[i] = t.detach().cpu().numpy().copy()[()] if is_inexact(t) else None
+        outputs, rows = call.invocation.push(leaves, [x_dots], _ADTYPE)
+        ys = call.tensors(outputs)
+        return tuple(
+            [torch.zeros_like(y) if d is None else call.fitted(d, y) for d, y in zip(rows[0], ys, strict=True)]
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.call = inputs[0]
+
+    @staticmethod
+    def backward(ctx: Any, *y_bars: Any) -> Any:
+        raise ctx.call.invocation.first_order_only()
+
+    @staticmethod
+    def jvp(ctx: Any, *x_dots: Any) -> Any:
+        raise ctx.call.invocation.first_order_only()
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, call: _Call, n: int, *tensors: Any) -> tuple:
+        results = [_HostPushforward.apply(call, n, *row) for row in _rows(info, in_dims[2:], tensors)]
+        return tuple([torch.stack(column) for column in zip(*results, strict=True)]), (0,) * len(results[0])

@@ -110,6 +110,15 @@ class Invocation:
             f"say that it has no derivative with adselect.non_differentiable({p.__name__})."
         )
 
+    def first_order_only(self, definition: Any = None) -> UnsupportedError:
+        """The error for a second derivative of a black box whose rule runs on real arrays."""
+        p = self.primitive
+        return UnsupportedError(
+            f"a second derivative of the host primitive {p.__name__} was asked for at {user_line()}, but its rule "
+            f"{definition or p.rrule or p.frule} runs on real arrays and has a first derivative only. Register it with "
+            "host=False, written in functions that have derivatives themselves (other primitives included)."
+        )
+
     def _config(self, definition: Any, adtype: ADType) -> RuleConfig:
         config = RuleConfig(adtype)
         missing = definition.needs - config.capabilities
@@ -335,11 +344,7 @@ def is_number(value: Any) -> bool:
 def host_value(value: Any, invocation: Invocation, definition: Any) -> Any:
     """A leaf as the real NumPy value that a host rule is promised."""
     if isinstance(value, Array):
-        raise UnsupportedError(
-            f"a second derivative of the host primitive {invocation.__name__} was asked for at {user_line()}, but its "
-            f"rule {definition} runs on real arrays and has a first derivative only. Register it with host=False, "
-            "written in functions that have derivatives themselves (other primitives included)."
-        )
+        raise invocation.first_order_only(definition)
     return value if isinstance(value, (np.ndarray, np.generic, int)) else np.asarray(value)[()]
 
 
