@@ -35,6 +35,7 @@ from ..adtypes import AutoAutograd
 from ..array import Array, absorb
 from ..errors import ADSelectTypeError, ADSelectValueError, MissingRuleError, UnsupportedError, user_line
 from ..rules.enforcement import ENFORCED, stand_in
+from ..rules.invocation import FirstOrderError
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
 from .base import Backend, Call, FrameworkArray
 
@@ -644,7 +645,14 @@ class AutogradBackend(Backend):
         return [_leave(y, nested) for y in outputs], [_leave(a, nested) for a in aux], back
 
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
-        """The pullback is linear in its cotangent; its own pullback is the pushforward (f is evaluated once)."""
+        """Through the transposed pullback, f evaluated once; row by row where f holds a rule of first order only."""
+        try:
+            return self._pushforwards(call, leaves, directions)
+        except FirstOrderError:
+            return super().pushforwards(call, leaves, directions)
+
+    def _pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
+        """The pullback is linear in its cotangent; its own pullback is the pushforward."""
         _, recording, outputs, nodes, aux, nested = self._record(call, leaves)
         dependent = [k for k, node in enumerate(nodes) if node is not None]
         stays_face = nested or any(isinstance(d, Array) for tangents in directions for d in tangents)

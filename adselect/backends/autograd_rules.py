@@ -19,7 +19,7 @@ from ..adtypes import AutoAutograd
 from ..array import Array
 from ..errors import UnsupportedError
 from ..rules.invocation import Invocation, is_inexact
-from .autograd_ import AutogradArray, _bare, _conj, _face, _foreign
+from .autograd_ import MODE, AutogradArray, _bare, _conj, _face, _foreign
 
 __all__ = ["apply", "apply_native"]
 
@@ -119,7 +119,10 @@ def _make_vjp(argnums: tuple, y: Any, args: tuple, kwargs: dict) -> Callable:
         seeds: list = [None] * len(outputs)
         for n, k in enumerate(live):
             seeds[k] = _face(_conj(g if len(live) == 1 else g[n]))
-        bars = back(seeds)
+        if MODE.strong and not any(isbox(v) or isinstance(v, Array) for v in (*natives, *[_bare(s) for s in seeds])):
+            bars = call.invocation.pull_strongly(call.faces(natives), seeds)
+        else:
+            bars = back(seeds)
         return tuple([_fitted(bars[call.places[i - 1]], natives[i - 1]) for i in argnums])
 
     return vjp

@@ -251,8 +251,8 @@ class JaxBackend(Backend):
         """``(outputs, [output_tangents per direction], aux)``; several directions go through one vmap."""
         try:
             return self._pushforwards(call, leaves, directions)
-        except TypeError as error:
-            if "custom_vjp" not in str(error):
+        except (TypeError, NotImplementedError) as error:
+            if not any(name in str(error) for name in ("custom_vjp", "custom_lin")):
                 raise
             # A function with a reverse rule only, such as a host primitive: the Jacobian's rows by pullbacks.
             return super().pushforwards(call, leaves, directions)

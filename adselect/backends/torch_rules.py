@@ -168,6 +168,15 @@ class _Call:
         found = back(seeds)
         return [self.fitted(found[i], v) for i, v in zip(self.places, self.natives, strict=True)]
 
+    def strong_bars(self, back: Any, natives: Any, y_bars: Any, deps: int) -> list:
+        """The same for plain values; with strong zeros where a cotangent came out as NaN."""
+        found = self.bars(back, y_bars, deps)
+        if not any(b is not None and bool(torch.isnan(b).any()) for b in found):
+            return found
+        seeds = [None if g is None else g.detach().cpu().numpy()[()] for g in y_bars]
+        again = self.invocation.pull_strongly(self.host_leaves(natives), seeds)
+        return [self.fitted(again[i], v) for i, v in zip(self.places, self.natives, strict=True)]
+
     def fitted(self, bar: Any, like: Tensor) -> Tensor | None:
         """A tangent as a tensor of the dtype and device of the value it belongs to."""
         if bar is None or not is_inexact(like):
@@ -203,7 +212,7 @@ class _Rule(torch.autograd.Function):
         with _block() as deps:
             if torch.is_grad_enabled():
                 return None, *_recomputed(ctx.call, ctx.saved_tensors, y_bars, deps)
-            return None, *ctx.call.bars(ctx.back, y_bars, deps)
+            return None, *ctx.call.strong_bars(ctx.back, ctx.saved_tensors, y_bars, deps)
 
 
 def _recomputed(call: _Call, natives: Any, y_bars: Any, deps: int) -> list:
@@ -378,7 +387,7 @@ class _HostPullback(torch.autograd.Function):
         natives, y_bars = tensors[:n], tensors[n:]
         if back is None:
             back = call.value(natives, 0)[1]
-        bars = call.bars(back, y_bars, 0)
+        bars = call.strong_bars(back, natives, y_bars, 0)
         return tuple([torch.zeros_like(v) if b is None else b.contiguous() for b, v in zip(bars, natives, strict=True)])
 
     @staticmethod

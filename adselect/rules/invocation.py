@@ -21,7 +21,11 @@ from ..tangents import NoTangent, Tangent, ZeroTangent, add
 from .config import RuleConfig
 from .thunks import unthunk
 
-__all__ = ["Invocation", "is_inexact"]
+__all__ = ["FirstOrderError", "Invocation", "is_inexact"]
+
+
+class FirstOrderError(UnsupportedError):
+    """More than one derivative was asked of a rule that runs on real arrays."""
 
 
 class Invocation:
@@ -110,10 +114,10 @@ class Invocation:
             f"say that it has no derivative with adselect.non_differentiable({p.__name__})."
         )
 
-    def first_order_only(self, definition: Any = None) -> UnsupportedError:
+    def first_order_only(self, definition: Any = None) -> FirstOrderError:
         """The error for a second derivative of a black box whose rule runs on real arrays."""
         p = self.primitive
-        return UnsupportedError(
+        return FirstOrderError(
             f"a second derivative of the host primitive {p.__name__} was asked for at {user_line()}, but its rule "
             f"{definition or p.rrule or p.frule} runs on real arrays and has a first derivative only. Register it with "
             "host=False, written in functions that have derivatives themselves (other primitives included)."
@@ -173,6 +177,42 @@ class Invocation:
             return self._argument_tangents(bars, definition, shapes)
 
         return outputs, back
+
+    def pull_strongly(self, values: list, y_bars: list) -> list:
+        """The cotangents, where a cotangent of 0 contributes 0, also through an infinite derivative.
+
+        For plain values, when the pullback came out non-finite: the rule is run again. Its pullback is linear, so it is
+        the transpose of its transpose, which the tape works out with strong zeros. A rule on real arrays cannot be
+        traced: it is only known that no cotangent at all means no derivative.
+        """
+        with np.errstate(all="ignore"):
+            outputs, back = self.pull(values, AutoTape())
+            if not any(g is not None and np.any(g) for g in y_bars):
+                return [None if b is None else np.where(np.isfinite(b), b, 0.0)[()] for b in back(y_bars)]
+            definition = self.primitive.rrule
+            if definition is None or definition.host:
+                return back(y_bars)
+            live = [k for k, g in enumerate(y_bars) if g is not None]
+            reached: list = []
+
+            def cotangent_map(lifted: list) -> tuple[list, list]:
+                seeds: list = [None] * len(outputs)
+                for k, g in zip(live, lifted, strict=True):
+                    seeds[k] = g
+                bars = back(seeds)
+                reached[:] = [i for i, b in enumerate(bars) if b is not None]
+                return [bars[i] for i in reached], []
+
+            ones = [zeros_of(outputs[k]) + 1 for k in live]
+            _, _, pushforward = transpose(cotangent_map, ones)
+            tangents = [zeros_of(values[i]) + 1 for i in reached]
+            _, _, strong = transpose(
+                lambda lifted: ([0.0 if d is None else d for d in pushforward(lifted)], []), tangents
+            )
+            found: list = [None] * len(values)
+            for i, x_bar in zip(reached, strong([y_bars[k] for k in live]), strict=True):
+                found[i] = zeros_of(values[i]) if x_bar is None else x_bar
+            return found
 
     def _argument_tangents(self, bars: Any, definition: Any, shapes: list) -> list:
         """Cotangents of the argument leaves from a pullback's tuple."""
@@ -272,14 +312,18 @@ class Invocation:
             y_bars: list = [None] * len(outputs)
             for k, y_bar in zip(live, lifted, strict=True):
                 y_bars[k] = y_bar
-            return [0.0 if b is None else b for b in back(y_bars)], []
+            bars = back(y_bars)
+            reached.update([i for i, b in enumerate(bars) if b is not None])
+            return [0.0 if b is None else b for b in bars], []
 
+        reached: set = set()  # arguments with a tangent, be it zero
         _, _, transposed = transpose(cotangent_map, [zeros_of(outputs[k]) for k in live])
         dots = []
         for x_dots in directions:
             row: list = [None] * len(outputs)
+            moved = any(x_dot is not None and i in reached for i, x_dot in enumerate(x_dots))
             for k, y_dot in zip(live, transposed(x_dots), strict=True):
-                row[k] = y_dot
+                row[k] = zeros_of(outputs[k]) if y_dot is None and moved else y_dot
             dots.append(row)
         return outputs, dots
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import operator
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ from ..tangents import NoTangent, ZeroTangent
 from . import load_for
 from .config import RuleConfig, needs_of
 from .invocation import Invocation, zeros_of
-from .registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, unbroadcast
+from .registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, unbroadcast, without_zero_times_infinity
 from .thunks import unthunk
 
 __all__ = [
@@ -281,6 +282,8 @@ def scalar_rule(f: Any, partials: Callable, setup: Callable | None = None) -> No
     (0.5, -0.25)
     """
     p = _target(f, "scalar_rule")
+    # The engines see to zero tangents of infinite derivatives where they can trace the rule, and here they cannot.
+    product = _strong_product if p.host else operator.mul
 
     def evaluate(args: tuple, kwargs: dict) -> tuple[Any, tuple]:
         y = p(*args, **kwargs)
@@ -303,7 +306,7 @@ def scalar_rule(f: Any, partials: Callable, setup: Callable | None = None) -> No
         def scalar_pullback(y_bar: Any) -> tuple:
             y_bars = y_bar if isinstance(y, (tuple, list)) else (y_bar,)
             columns = zip(*rows, strict=True)
-            return (NoTangent(), *[_scaled_back(y_bars, col, x) for col, x in zip(columns, args, strict=True)])
+            return (NoTangent(), *[_scaled_back(y_bars, col, x, product) for col, x in zip(columns, args, strict=True)])
 
         return y, scalar_pullback
 
@@ -314,7 +317,7 @@ def scalar_rule(f: Any, partials: Callable, setup: Callable | None = None) -> No
         for row, out in zip(rows, outputs, strict=True):
             total: Any = ZeroTangent()
             for partial, x_dot in zip(row, tangents[1:], strict=True):
-                total = total + unthunk(partial) * unthunk(x_dot)
+                total = total + product(unthunk(partial), unthunk(x_dot))
             if not isinstance(total, (NoTangent, ZeroTangent)) and np.shape(total) != np.shape(out):
                 total = np.broadcast_to(total, np.shape(out))
             dots.append(total)
@@ -332,14 +335,22 @@ def scalar_rule(f: Any, partials: Callable, setup: Callable | None = None) -> No
     )
 
 
-def _scaled_back(y_bars: Any, column: tuple, x: Any) -> Any:
+def _strong_product(partial: Any, tangent: Any) -> Any:
+    """partial times tangent, with 0 where the tangent is 0 and the partial derivative infinite."""
+    if isinstance(partial, (NoTangent, ZeroTangent)) or isinstance(tangent, (NoTangent, ZeroTangent)):
+        return partial * tangent
+    with np.errstate(invalid="ignore"):
+        return without_zero_times_infinity(partial * tangent, tangent)
+
+
+def _scaled_back(y_bars: Any, column: tuple, x: Any, product: Callable) -> Any:
     """Σ ȳ_k · conj(∂y_k/∂x), summed down to x's shape."""
     if not isinstance(x, (int, float, complex, np.ndarray, np.generic, Array)):
         return NoTangent()
     total: Any = ZeroTangent()
     for y_bar, partial in zip(y_bars, column, strict=True):
         partial = unthunk(partial)
-        total = total + y_bar * (partial if isinstance(partial, (NoTangent, ZeroTangent)) else np.conj(partial))
+        total = total + product(partial if isinstance(partial, (NoTangent, ZeroTangent)) else np.conj(partial), y_bar)
     if isinstance(total, (NoTangent, ZeroTangent)):
         return total
     if np.shape(total) != np.shape(x):

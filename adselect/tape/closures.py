@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import AutoForward, AutoTape
-from ..array import absorb
+from ..array import Array, absorb
 from ..rules.invocation import Invocation, is_inexact
 from ..rules.registry import Rule
 from .forward import DualArray
@@ -20,17 +20,30 @@ __all__ = ["ClosureRule", "apply"]
 class ClosureRule(Rule):
     """The derivative of one call: the closure that its rule returned, asked once for all arguments."""
 
-    __slots__ = ("_back", "_last", "_latest", "_several")
+    __slots__ = ("_back", "_invocation", "_last", "_latest", "_several")
 
-    def __init__(self, function: Any, back: Callable[[list], list], several: bool, last: int):
-        super().__init__(function, (), ())
-        self._back, self._several, self._last = back, several, last
+    def __init__(self, invocation: Invocation, back: Callable[[list], list], several: bool, last: int):
+        super().__init__(invocation.primitive.function, (), ())
+        self._invocation, self._back, self._several, self._last = invocation, back, several, last
         self._latest: Any = None
 
     def pull(self, i: int, g: Any, y: Any, args: Any, kwargs: dict) -> Any:
+        return self._pulled(self._back, i, g)
+
+    def pull_strong(self, i: int, g: Any, y: Any, args: Any, kwargs: dict) -> Any:
+        """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
+
+        def back(y_bars: list) -> list:
+            if any(isinstance(v, Array) for v in (*y_bars, *args)):
+                return self._back(y_bars)  # traced by an outer derivative, which has its own look
+            return self._invocation.pull_strongly(list(args), y_bars)
+
+        return self._pulled(back, i, g)
+
+    def _pulled(self, back: Callable[[list], list], i: int, g: Any) -> Any:
         latest = self._latest
         if latest is None or latest[0] is not g:
-            latest = (g, self._back(list(g) if self._several else [g]))
+            latest = (g, back(list(g) if self._several else [g]))
         # Forgotten after the last argument: a caller may change the array g before the next pass.
         self._latest = None if i == self._last else latest
         return latest[1][i]
@@ -71,7 +84,7 @@ def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
     parents = tuple([-1 if o is None else o.place for o in own])
     last = max(i for i, p in enumerate(parents) if p >= 0)
     several = len(outputs) > 1
-    rule = ClosureRule(invocation.primitive.function, back, several, last)
+    rule = ClosureRule(invocation, back, several, last)
     recorded = trace.record(rule, parents, tuple(outputs) if several else outputs[0], tuple(values), {})
     return invocation.result(list(recorded) if several else [recorded])
 

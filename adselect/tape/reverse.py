@@ -204,7 +204,8 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
             continue
         for i, p in enumerate(parents):
             if p >= 0:
-                x_bar = rule.pull(i, g, y, args, kwargs)
+                pull = getattr(rule, "pull_strong", rule.pull) if strong else rule.pull
+                x_bar = pull(i, g, y, args, kwargs)
                 if type(x_bar) is AtIndex:
                     _accumulate_index(bars, owned, p, args[i], x_bar.index, x_bar.value)
                 elif x_bar is not None:

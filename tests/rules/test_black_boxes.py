@@ -1,0 +1,369 @@
+"""Black boxes people have, an ODE solver with its adjoint and a root finder, and what each framework asks of them."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+from scipy.optimize import brentq
+
+import adselect as ad
+from adselect import NoTangent, UnsupportedError
+
+warnings.filterwarnings("ignore", message="A NumPy version")
+TRACING = [ad.AutoTape(), ad.AutoForward(), ad.AutoJax(), ad.AutoTorch(), ad.AutoAutograd()]
+every = pytest.mark.parametrize("adtype", TRACING, ids=lambda a: type(a).__name__)
+
+quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, about torch.jit
+
+
+@pytest.fixture(autouse=True)
+def _needs(request):
+    adtype = getattr(getattr(request.node, "callspec", None), "params", {}).get("adtype")
+    if adtype is not None and adtype.requires:
+        pytest.importorskip(adtype.requires)
+
+
+# -- an initial value problem and its adjoint --------------------------------------------------------------------------
+
+SPAN, TIGHT = (0.0, 1.5), {"rtol": 1e-11, "atol": 1e-12, "method": "DOP853"}
+
+
+def speed(t, u, p):
+    """Prey and predators."""
+    return np.array([p[0] * u[0] - p[1] * u[0] * u[1], -p[2] * u[1] + p[3] * u[0] * u[1]])
+
+
+def make_flow():
+    """u(T) of u' = speed(t, u, p), with the adjoint equation as its rule."""
+    solves = []
+
+    @ad.primitive(host=True, result=lambda u0, p: u0)
+    def flow(u0, p):
+        solves.append("forward")
+        return solve_ivp(speed, SPAN, u0, args=(p,), **TIGHT).y[:, -1]
+
+    @ad.define_rrule(flow)
+    def flow_rrule(u0, p):
+        solves.append("forward")
+        solution = solve_ivp(speed, SPAN, u0, args=(p,), dense_output=True, **TIGHT)
+
+        def adjoint_speed(t, state):
+            u, adjoint = solution.sol(t), state[:2]
+            du = np.array([[p[0] - p[1] * u[1], -p[1] * u[0]], [p[3] * u[1], -p[2] + p[3] * u[0]]])
+            dp = np.array([[u[0], -u[0] * u[1], 0, 0], [0, 0, -u[1], u[0] * u[1]]])
+            return -np.concatenate([adjoint @ du, adjoint @ dp])
+
+        def pullback(u_bar):
+            solves.append("backward")
+            start = np.concatenate([u_bar, np.zeros(4)])
+            end = solve_ivp(adjoint_speed, SPAN[::-1], start, **TIGHT).y[:, -1]
+            return NoTangent(), end[:2], end[2:]
+
+        return solution.y[:, -1], pullback
+
+    return flow, solves
+
+
+U0, P = np.array([1.0, 0.6]), np.array([1.1, 0.4, 0.8, 0.3])
+
+
+def differences(f, x, h=1e-4):
+    units = np.eye(len(x)) * h
+    return np.array([(8 * (f(x + e) - f(x - e)) - (f(x + 2 * e) - f(x - 2 * e))) / (12 * h) for e in units])
+
+
+@every
+def test_an_ode_solver_with_its_adjoint(adtype):
+    flow, solves = make_flow()
+    f = lambda u0, p: np.sum(flow(u0, p) ** 2)
+    gu, gp = ad.gradient(f, adtype, U0, P)
+    np.testing.assert_allclose(gu, differences(lambda u: f(u, P), U0), rtol=1e-7)
+    solves.clear()
+    ad.gradient(f, adtype, U0, P)
+    # One solve each way; forward mode by a reverse rule takes one adjoint for each entry of the result.
+    assert solves == ["forward"] + ["backward"] * (2 if isinstance(adtype, ad.AutoForward) else 1)
+    np.testing.assert_allclose(gp, differences(lambda p: f(U0, p), P), rtol=1e-7)
+    y, y_dot = ad.pushforward(lambda p: flow(U0, p), adtype, (P,), (np.ones(4),))
+    np.testing.assert_allclose(y, flow(U0, P), rtol=1e-9)
+    np.testing.assert_allclose(y_dot, differences(lambda p: flow(U0, p), P).sum(0), rtol=1e-7)
+    prepared = ad.prepare(ad.gradient, f, adtype, U0, P)
+    np.testing.assert_allclose(prepared(2 * U0, P)[0], ad.gradient(f, 2 * U0, P)[0], rtol=1e-8)
+
+
+def test_a_parameter_is_fitted_through_the_solver_from_jax():
+    jax = pytest.importorskip("jax")
+    import jax.numpy as jnp
+
+    flow, solves = make_flow()
+    goal = flow(U0, P)
+    with jax.enable_x64(True):
+        loss = lambda q: jnp.sum((flow(jnp.asarray(U0), jnp.asarray(P).at[0].set(q)) - goal) ** 2)
+        step = jax.jit(lambda q: q - 0.01 * jax.grad(loss)(q))
+        q = jnp.asarray(0.8)
+        solves.clear()
+        for _ in range(25):
+            q = step(q)
+        assert solves.count("forward") == solves.count("backward") == 25
+        np.testing.assert_allclose(q, P[0], rtol=1e-4)
+        rows = jax.vmap(jax.grad(loss))(jnp.array([0.9, 1.0]))
+        np.testing.assert_allclose(rows, [jax.grad(loss)(0.9), jax.grad(loss)(1.0)], rtol=1e-9)
+
+
+@quiet
+def test_parameters_are_fitted_through_the_solver_from_torch():
+    torch = pytest.importorskip("torch")
+    flow, _ = make_flow()
+    goal = torch.tensor(flow(U0, P))
+    q = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    rest = torch.tensor(P[1:])
+    optimiser = torch.optim.SGD([q], lr=0.01)
+    for _ in range(25):
+        optimiser.zero_grad()
+        torch.sum((flow(torch.tensor(U0), torch.cat([q[None], rest])) - goal) ** 2).backward()
+        optimiser.step()
+    np.testing.assert_allclose(q.item(), P[0], rtol=1e-4)
+    assert torch.autograd.gradcheck(lambda p: flow(torch.tensor(U0), p), torch.tensor(P, requires_grad=True))
+
+
+# -- a root, by the implicit function theorem --------------------------------------------------------------------------
+
+
+def make_kepler(rules):
+    """E with E - e sin(E) = M, by bisection; its derivatives follow from the equation, to any order."""
+    kepler = ad.primitive(
+        lambda m, e: brentq(lambda x: x - e * np.sin(x) - m, -9.0, 9.0, xtol=1e-15), host=True, result=lambda m, e: m
+    )
+
+    if "rrule" in rules:
+
+        @ad.define_rrule(kepler, host=False)
+        def kepler_rrule(m, e):
+            x = kepler(m, e)
+
+            def pullback(x_bar):
+                residual_bar = x_bar / (1 - e * np.cos(x))
+                return NoTangent(), residual_bar, np.sin(x) * residual_bar
+
+            return x, pullback
+
+    if "frule" in rules:
+
+        @ad.define_frule(kepler, host=False)
+        def kepler_frule(tangents, m, e):
+            _, m_dot, e_dot = tangents
+            x = kepler(m, e)
+            return x, (m_dot + np.sin(x) * e_dot) / (1 - e * np.cos(x))
+
+    return kepler
+
+
+M, ECC = 0.7, 0.3
+
+
+def kepler_derivatives():
+    x = brentq(lambda x: x - ECC * np.sin(x) - M, -9.0, 9.0, xtol=1e-15)
+    s, c, d = np.sin(x), np.cos(x), 1 - ECC * np.cos(x)
+    mm, me = -ECC * s / d**3, (c - ECC) / d**3
+    ee = s * (2 * c - ECC * c**2 - ECC) / d**3
+    return x, np.array([1 / d, s / d]), np.array([[mm, me], [me, ee]])
+
+
+BOTH = ("rrule", "frule")
+kinds = pytest.mark.parametrize("rules", [("rrule",), ("frule",), BOTH], ids="+".join)
+
+
+@every
+@kinds
+def test_a_root_by_the_implicit_function_rule(adtype, rules):
+    kepler = make_kepler(rules)
+    _, slope, curvature = kepler_derivatives()
+    f = lambda z: kepler(z[0], z[1])
+    z = np.array([M, ECC])
+    np.testing.assert_allclose(ad.gradient(f, adtype, z)[0], slope, rtol=1e-10)
+    np.testing.assert_allclose(ad.pushforward(f, adtype, (z,), (np.ones(2),))[1], slope.sum(), rtol=1e-10)
+    for operator in (ad.hessian, ad.hessian_reverse):
+        np.testing.assert_allclose(operator(f, adtype, z), curvature, rtol=1e-9)
+    by_e = lambda e: kepler(M, e)
+    np.testing.assert_allclose(ad.second_derivative(by_e, adtype, ECC), curvature[1, 1], rtol=1e-9)
+
+
+@kinds
+def test_a_root_in_jax_to_second_order(rules):
+    jax = pytest.importorskip("jax")
+    import jax.numpy as jnp
+
+    kepler = make_kepler(rules)
+    _, slope, curvature = kepler_derivatives()
+    with jax.enable_x64(True):
+        f, z = lambda z: kepler(z[0], z[1]), jnp.array([M, ECC])
+        np.testing.assert_allclose(jax.grad(f)(z), slope, rtol=1e-10)
+        np.testing.assert_allclose(jax.jacfwd(f)(z), slope, rtol=1e-10)
+        for second in (
+            jax.hessian(f),
+            jax.jit(jax.hessian(f)),
+            jax.jacrev(jax.jacrev(f)),
+            jax.jit(jax.jacrev(jax.jacrev(f))),
+            jax.jacfwd(jax.jacfwd(f)),
+            jax.jacrev(jax.jacfwd(f)),
+        ):
+            np.testing.assert_allclose(second(z), curvature, rtol=1e-9)
+        many = jax.vmap(jax.hessian(f))(jnp.stack([z, z]))
+        np.testing.assert_allclose(many, [curvature, curvature], rtol=1e-9)
+
+
+@quiet
+@kinds
+def test_a_root_in_torch_to_second_order(rules):
+    torch = pytest.importorskip("torch")
+    kepler = make_kepler(rules)
+    _, slope, curvature = kepler_derivatives()
+    f, z = lambda z: kepler(z[0], z[1]), torch.tensor([M, ECC], dtype=torch.float64)
+    func = torch.func
+    np.testing.assert_allclose(func.grad(f)(z), slope, rtol=1e-10)
+    np.testing.assert_allclose(func.jacfwd(f)(z), slope, rtol=1e-10)
+    for second in (func.hessian(f), func.jacrev(func.jacrev(f)), func.jacrev(func.jacfwd(f))):
+        np.testing.assert_allclose(second(z), curvature, rtol=1e-9)
+    np.testing.assert_allclose(torch.autograd.functional.hessian(f, z), curvature, rtol=1e-9)
+    z = z.requires_grad_()
+    assert torch.autograd.gradcheck(f, z)
+    assert torch.autograd.gradgradcheck(f, z)
+
+
+@kinds
+def test_a_root_in_autograd_to_second_order(rules):
+    autograd = pytest.importorskip("autograd")
+    kepler = make_kepler(rules)
+    _, slope, curvature = kepler_derivatives()
+    f, z = lambda z: kepler(z[0], z[1]), np.array([M, ECC])
+    np.testing.assert_allclose(autograd.grad(f)(z), slope, rtol=1e-10)
+    np.testing.assert_allclose(autograd.hessian(f)(z), curvature, rtol=1e-9)
+
+
+# -- rules on real arrays: forward mode, and no second derivative ------------------------------------------------------
+
+
+def make_square(rules, result=True):
+    square = ad.primitive(lambda x: np.asarray(x) ** 2, host=True, result=(lambda x: x) if result else None)
+    if "rrule" in rules:
+        ad.define_rrule(square)(lambda x: (np.asarray(x) ** 2, lambda g: (NoTangent(), 2 * x * g)))
+    if "frule" in rules:
+        ad.define_frule(square)(lambda tangents, x: (np.asarray(x) ** 2, 2 * x * tangents[1]))
+    return square
+
+
+X = np.array([1.0, 3.0])
+
+
+@kinds
+def test_forward_mode_through_a_host_rule_in_jax(rules):
+    jax = pytest.importorskip("jax")
+    import jax.numpy as jnp
+
+    square = make_square(rules)
+    with jax.enable_x64(True):
+        x = jnp.array(X)
+        y, y_dot = jax.jvp(square, (x,), (jnp.ones(2),))
+        np.testing.assert_allclose((y, y_dot), (X**2, 2 * X))
+        y, y_dot = jax.jit(lambda x: jax.jvp(square, (x,), (x,)))(x)
+        np.testing.assert_allclose((y, y_dot), (X**2, 2 * X**2))
+        np.testing.assert_allclose(jax.jacfwd(square)(x), np.diag(2 * X))
+        np.testing.assert_allclose(jax.jit(jax.jacrev(square))(x), np.diag(2 * X))
+        scanned = jax.lax.scan(lambda c, t: (c + jnp.sum(jax.jvp(square, (t,), (t,))[1]), t), 0.0, x)[0]
+        np.testing.assert_allclose(scanned, 2 * np.sum(X**2))
+        f = lambda x: jnp.sum(square(x))
+        for second in (jax.hessian(f), jax.jacrev(jax.jacrev(f)), jax.jacfwd(jax.jacfwd(f)), jax.jit(jax.hessian(f))):
+            with pytest.raises(UnsupportedError, match=r"second derivative.*host=False"):
+                second(x)
+
+
+@quiet
+@kinds
+def test_forward_mode_through_a_host_rule_in_torch(rules):
+    torch = pytest.importorskip("torch")
+    square = make_square(rules)
+    x = torch.tensor(X)
+    func = torch.func
+    y, y_dot = func.jvp(square, (x,), (torch.ones_like(x),))
+    np.testing.assert_allclose(y, X**2)
+    np.testing.assert_allclose(y_dot, 2 * X)
+    np.testing.assert_allclose(func.jacfwd(square)(x), np.diag(2 * X))
+    np.testing.assert_allclose(func.jacrev(square)(x), np.diag(2 * X))
+    f = lambda x: torch.sum(square(x))
+    for second in (func.hessian(f), func.jacrev(func.jacrev(f)), func.jacrev(func.jacfwd(f))):
+        with pytest.raises(UnsupportedError, match=r"second derivative.*host=False"):
+            second(x)
+
+
+# -- zeros -------------------------------------------------------------------------------------------------------------
+
+ROOTS = {
+    "rrule": lambda p: ad.define_rrule(p)(lambda x: (p(x), lambda g: (NoTangent(), g * 0.5 / p(x)))),
+    "scalar_rule": lambda p: ad.scalar_rule(p, lambda y, x: (0.5 / y,)),
+    "frule": lambda p: ad.define_frule(p)(lambda tangents, x: (p(x), tangents[1] * 0.5 / p(x))),
+}
+
+
+@every
+@pytest.mark.parametrize("kind", ROOTS)
+def test_a_zero_cotangent_counts_nothing_through_an_infinite_derivative(adtype, kind):
+    root = ad.primitive(np.sqrt)
+    ROOTS[kind](root)
+    with np.errstate(all="ignore"):
+        assert ad.gradient(lambda x: np.where(x > 0, root(x), 0.0), adtype, 0.0) == (0.0,)
+        (g,) = ad.gradient(lambda x: np.sum(np.where(x > 0, root(x), 0.0)), adtype, np.array([0.0, 4.0]))
+        np.testing.assert_allclose(g, [0.0, 0.25])
+        assert ad.gradient(root, adtype, 0.0) == (np.inf,)
+
+
+@every
+def test_a_zero_cotangent_of_a_black_box(adtype):
+    root, elementwise = ad.primitive(np.sqrt, host=True), ad.primitive(np.sqrt, host=True)
+    ad.define_rrule(root)(lambda x: (np.sqrt(x), lambda g: (NoTangent(), g * 0.5 / np.sqrt(x))))
+    ROOTS["scalar_rule"](elementwise)
+    with np.errstate(all="ignore"):
+        assert ad.gradient(lambda x: np.where(x > 0, root(x), 0.0), adtype, 0.0) == (0.0,)
+        x = np.array([0.0, 4.0])
+        (g,) = ad.gradient(lambda x: np.sum(np.where(x > 0, root(x), 0.0)), adtype, np.zeros(2))
+        np.testing.assert_allclose(g, [0.0, 0.0])
+        (g,) = ad.gradient(lambda x: np.sum(np.where(x > 0, elementwise(x), 0.0)), adtype, x)
+        np.testing.assert_allclose(g, [0.0, 0.25])
+
+
+# -- rules that call one another ---------------------------------------------------------------------------------------
+
+
+@every
+@pytest.mark.parametrize("host", [False, True], ids=["traceable", "host"])
+def test_rules_that_call_one_another(adtype, host):
+    options = {"host": True, "result": lambda x: x} if host else {}
+    sine, cosine = ad.primitive(lambda x: np.sin(x), **options), ad.primitive(lambda x: np.cos(x), **options)
+    ad.define_rrule(sine, host=False)(lambda x: (sine(x), lambda g: (NoTangent(), g * cosine(x))))
+    ad.define_rrule(cosine, host=False)(lambda x: (cosine(x), lambda g: (NoTangent(), -g * sine(x))))
+    f = lambda x: np.sum(sine(x) ** 2)
+    np.testing.assert_allclose(ad.gradient(f, adtype, X)[0], np.sin(2 * X))
+    for operator in (ad.hessian, ad.hessian_reverse):
+        np.testing.assert_allclose(operator(f, adtype, X), np.diag(2 * np.cos(2 * X)), atol=1e-12)
+
+
+@every
+def test_a_linear_function_whose_pullback_is_itself(adtype):
+    mirrored = ad.primitive(lambda x: 2.0 * x[::-1])
+    ad.define_rrule(mirrored)(lambda x: (mirrored(x), lambda g: (NoTangent(), mirrored(g))))
+    f = lambda x: np.sum(mirrored(x) ** 2)
+    np.testing.assert_allclose(ad.gradient(f, adtype, X)[0], 8 * X)
+    np.testing.assert_allclose(ad.hessian(f, adtype, X), 8 * np.eye(2))
+    np.testing.assert_allclose(ad.jacobian(mirrored, adtype, X)[0], [[0, 2], [2, 0]])
+
+
+def test_a_linear_function_whose_pullback_is_itself_in_jax():
+    jax = pytest.importorskip("jax")
+    import jax.numpy as jnp
+
+    mirrored = ad.primitive(lambda x: 2.0 * x[::-1])
+    ad.define_rrule(mirrored)(lambda x: (mirrored(x), lambda g: (NoTangent(), mirrored(g))))
+    f, x = lambda x: jnp.sum(mirrored(x) ** 2), jnp.array(X, jnp.float32)
+    for first in (jax.grad(f), jax.jit(jax.grad(f)), jax.jacfwd(f), jax.grad(jax.jit(f)), jax.grad(jax.checkpoint(f))):
+        np.testing.assert_allclose(first(x), 8 * X)
+    for second in (jax.hessian(f), jax.jacrev(jax.jacrev(f)), jax.jacfwd(jax.jacfwd(f)), jax.hessian(jax.jit(f))):
+        np.testing.assert_allclose(second(x), 8 * np.eye(2))
