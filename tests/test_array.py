@@ -756,6 +756,34 @@ def test_printing():
 # -- object arrays ---------------------------------------------------------------------------------------------------
 
 
+SELECTIONS = {
+    "min of arguments": (lambda *x: min(*x), (3.0, 1.0, 2.0), (0.0, 1.0, 0.0)),
+    "max of arguments": (lambda *x: max(*x), (3.0, 1.0, 2.0), (1.0, 0.0, 0.0)),
+    "min of a list": (lambda x: min(x), ([3.0, 1.0, 2.0],), ([0.0, 1.0, 0.0],)),
+    "sorted": (lambda x, y: sorted([x, y])[0], (3.0, 1.0), (0.0, 1.0)),
+    "a branch": (lambda x, y: 2 * x if x > y else y, (3.0, 1.0), (2.0, 0.0)),
+    "a branch on one": (lambda x, y: 2 * x if y > 0 else x, (3.0, 1.0), (2.0, None)),
+    "nothing compared": (lambda x, y: 2 * x, (3.0, 1.0), (2.0, None)),
+    "a derivative within": (None, (3.0, 1.0), (1.0, None)),
+}
+
+
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_scalars_compared_with_one_another_have_slope_zero(exact_backend, name):
+    f, args, expected = SELECTIONS[name]
+    adtype = exact_backend.adtype
+    if name == "a derivative within":
+
+        def f(x, y):
+            return ad.gradient(lambda z: max(z, x) * z, adtype, y)[0]
+
+    assert ad.gradient(f, adtype, *args) == expected
+    if exact_backend.name != "jax":  # a compiled call cannot branch
+        assert ad.prepare(ad.gradient, f, adtype, *args)(*args) == expected
+    one = [1.0, *[0.0] * (len(args) - 1)] if name != "min of a list" else ([1.0, 0.0, 0.0],)
+    assert ad.pushforward(f, adtype, args, tuple(one))[1] == (expected[0] if name != "min of a list" else 0.0)
+
+
 @pytest.mark.parametrize("number", [Fraction(1, 2), Decimal("0.5")])
 def test_an_array_and_an_exact_number(exact_backend, number):
     # In NumPy itself this makes an array of objects; a traced array stays one of floats.

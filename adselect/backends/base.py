@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import threading
 from collections.abc import Callable, Set
 from typing import Any
 
@@ -23,7 +24,7 @@ from ..rules.indexing import scatter_parts, set_item
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..structure import to_numpy
 
-__all__ = ["Backend", "FrameworkArray", "backend_of", "installed", "register_backend"]
+__all__ = ["Backend", "FrameworkArray", "Selections", "backend_of", "installed", "register_backend"]
 
 # A flat function: lifted leaves -> (outputs to differentiate, auxiliary outputs), both lists of leaves.
 Call = Callable[[list], tuple[list, list]]
@@ -239,6 +240,35 @@ def _load(adtype: ADType) -> Backend:
 
 
 # -- the NumPy face over a framework's array ---------------------------------------------------------------------------
+
+
+class Selections(threading.local):
+    """The dependency mask of the scalars compared with one another in the call under way on this thread.
+
+    They decide a selection (Python's min and max), on which the result depends with slope zero.
+    """
+
+    deps = 0
+    start = 0  # the first bit of the innermost call
+
+    def note(self, a: FrameworkArray, b: FrameworkArray) -> None:
+        """Two scalars are compared; not noted where they belong to different derivatives, or to who knows which."""
+        deps = a.deps | b.deps
+        if deps > 0 and bool(a.deps >> self.start) == bool(b.deps >> self.start):
+            self.deps |= deps >> self.start << self.start or deps
+
+    def enter(self, start: int) -> tuple[int, int]:
+        """A call begins whose leaves have the bits from start on; the state to leave it with."""
+        before = self.deps, self.start
+        self.deps, self.start = 0, start
+        return before
+
+    def leave(self, before: tuple[int, int]) -> int:
+        """The call is over: which of its leaves, from bit 0 on, were compared with one another."""
+        selecting, start = self.deps, self.start
+        self.deps, self.start = before[0] | selecting & ((1 << start) - 1), before[1]
+        return selecting >> start
+
 
 UNKNOWN = -1  # a dependency mask that includes every leaf: a value whose history we did not see
 

@@ -24,7 +24,7 @@ from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call
-from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
+from .jax_array import NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
 from .jax_zeros import dependencies, evaluate_strongly
 
 __all__ = ["FlatCall", "JaxArray", "JaxBackend", "precise"]
@@ -84,6 +84,7 @@ class FlatCall:
         self.face_used = face == "numpy" and any(k != "native" for k in self.kinds)
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
+        self.selecting = 0  # the leaves compared with one another
         self.traces: set = set()
         self.outputs: list[_Output] = []
         self.aux: list[_Output] = []
@@ -105,10 +106,12 @@ class FlatCall:
         ]
         self.traces = opened(values, offset)
         _nesting.bits = offset + len(values)
+        before = SELECTIONS.enter(offset)
         try:
             outputs, aux = self.call(lifted)
         finally:
             _nesting.bits = offset
+            self.selecting = SELECTIONS.leave(before)
         self.outputs, outputs = _described(outputs)
         self.aux, aux = _described(aux)
         return outputs, aux
@@ -127,10 +130,10 @@ class FlatCall:
         outputs = [o for o in self.outputs if o.kind != "plain"]
         everything = (1 << len(self.kinds)) - 1
         if all(o.deps >= 0 for o in outputs):
-            return [o.deps >> self.offset & everything for o in outputs]
+            return [o.deps >> self.offset & everything | self.selecting for o in outputs]
         detected = detect()
         return [
-            (o.deps >> self.offset & everything) if o.deps >= 0 else mask
+            (o.deps >> self.offset & everything if o.deps >= 0 else mask) | self.selecting
             for o, mask in zip(outputs, detected, strict=True)
         ]
 
@@ -219,7 +222,7 @@ class JaxBackend(Backend):
         def leaf_mask() -> int:
             """Which leaves some output depends on."""
             if not used:
-                total = 0
+                total = flat.selecting
                 for mask in flat.masks(detected):
                     total |= mask
                 used.append(total)

@@ -25,12 +25,13 @@ from ..errors import UnsupportedError, user_line
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE
 from . import jax_reductions  # noqa: F401  (its rows join the table)
-from .base import UNKNOWN, FrameworkArray
+from .base import UNKNOWN, FrameworkArray, Selections
 from .jax_table import REAL_ONLY, TABLE, concrete, special_function
 
-__all__ = ["NO_VALUE", "JaxArray", "close", "opened", "to_numpy", "under_jit"]
+__all__ = ["NO_VALUE", "SELECTIONS", "JaxArray", "close", "opened", "to_numpy", "under_jit"]
 
 _CONFIG = jax.config
+SELECTIONS = Selections()
 
 # What JAX raises when it is asked for a value that is not there yet.
 NO_VALUE = (
@@ -396,6 +397,14 @@ def _install() -> None:
 
         return call
 
+    def comparison(compare: Callable) -> Callable:
+        def call(self: JaxArray, other: Any) -> Any:
+            if type(other) is JaxArray and not self.value.shape and not other.value.shape:
+                SELECTIONS.note(self, other)
+            return compare(self, other)
+
+        return call
+
     power = TABLE[np.power]
     for name, operate in {
         "add": operator.add,
@@ -413,7 +422,7 @@ def _install() -> None:
             setattr(JaxArray, full, binary(full, operate, reflected, keeps, True))
     for name in ("lt", "le", "gt", "ge", "eq", "ne"):
         full = f"__{name}__"
-        setattr(JaxArray, full, binary(full, getattr(operator, name), False, False, False))
+        setattr(JaxArray, full, comparison(binary(full, getattr(operator, name), False, False, False)))
 
     def negative(self: JaxArray) -> Any:
         result = self._apply(np.negative, (self,), {})

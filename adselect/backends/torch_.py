@@ -33,11 +33,12 @@ from ..array import Array, absorb, function_call, is_traced, ufunc_call
 from ..errors import TracedValueError, UnsupportedError, user_line
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
-from .base import Backend, FrameworkArray
+from .base import Backend, FrameworkArray, Selections
 from .torch_table import BINARY, REAL_ONLY, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
 
-__all__ = ["TorchArray", "TorchBackend"]
+__all__ = ["SELECTIONS", "TorchArray", "TorchBackend"]
 
+SELECTIONS = Selections()
 _NUMBERS = frozenset({float, int})
 _REAL = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64})
 # Reductions with a short path, and the options they may then have: those that are never arrays.
@@ -374,8 +375,11 @@ def _install_operators() -> None:
     def comparison(operate: Callable, slow: Callable) -> Callable:
         def call(self: TorchArray, other: Any) -> Any:
             kind = type(other)
-            if kind is TorchArray and self.value.dtype is other.value.dtype:
-                return TorchArray(operate(self.value, other.value), 0)
+            if kind is TorchArray:
+                if not self.value.ndim and not other.value.ndim:
+                    SELECTIONS.note(self, other)
+                if self.value.dtype is other.value.dtype:
+                    return TorchArray(operate(self.value, other.value), 0)
             if kind is float and self.value.dtype in _REAL:
                 return TorchArray(operate(self.value, other), 0)
             return slow(self, other)
@@ -624,12 +628,12 @@ def _strong_zeros(nodes: Any) -> Any:
             handle.remove()
 
 
-def gradient_of(y: Tensor, variables: list, again: bool) -> list | None:
+def gradient_of(y: Tensor, variables: list, again: bool, selecting: set) -> list | None:
     """The gradient of a real number as NumPy, None for a variable that y does not depend on.
 
     For variables that began as plain numbers and NumPy arrays. None altogether where this short way ends: y is no real
     number, or a NaN came out, for which the graph is gone over again with strong zeros. The graph is kept for
-    ``again``.
+    ``again``; the variables at the places ``selecting`` were compared with one another, and have slope zero at least.
     """
     if y.ndim or not y.requires_grad or y.dtype not in _REAL:
         return None
@@ -641,7 +645,7 @@ def gradient_of(y: Tensor, variables: list, again: bool) -> list | None:
     reached = None
     for i, x_bar in enumerate(x_bars):
         if x_bar is None:
-            reached = _places_reached(y, variables) if reached is None else reached
+            reached = _places_reached(y, variables) | selecting if reached is None else reached
             grads.append(_to_numpy(torch.zeros_like(variables[i])) if i in reached else None)
             continue
         grad = _to_numpy(x_bar) if x_bar._is_zerotensor() else x_bar.detach().numpy()
@@ -831,6 +835,7 @@ class _Call:
         self.ordinary = self.face and watched and not in_transform and backend.is_ordinary(leaves)
         block = _open_block(n)
         self.start = start = block[0]
+        before = SELECTIONS.enter(start)
         try:
             if self.ordinary:
                 self.native = self.arrays = [False] * n
@@ -856,8 +861,11 @@ class _Call:
                     others = self.record.run(lambda variables: self._run(call, variables))
         finally:
             _close_block(block)
+            selecting = SELECTIONS.leave(before)
         if others or not self.ordinary:
             self._settle(others)
+        # The recorded inputs that were compared with one another.
+        self.selecting = {place for i, place in enumerate(self.places) if selecting >> i & 1} if selecting else set()
         self.outer = 0
         for y in self.outputs:
             self.outer |= self._outer(y)
@@ -1015,7 +1023,7 @@ class _Call:
     def back(self, y_bars: list) -> list:
         """One cotangent per leaf; see Backend.pullback."""
         if self.ordinary and not self.keep and self.slots == [0] and type(y_bars[0]) is float and y_bars[0] == 1.0:
-            grads = gradient_of(self.record.outputs[0], self.record.inputs, True)
+            grads = gradient_of(self.record.outputs[0], self.record.inputs, True, self.selecting)
             if grads is not None:
                 return grads
         seeds, deps, record = self._entered(y_bars, self.slots, self.record.outputs)
@@ -1050,7 +1058,7 @@ class _Call:
         found: list = []
         for y, slot in zip(self.outputs, self.slots, strict=True):
             y_dot = None if slot is None else y_dots[slot]
-            if y_dot is None and slot is not None and given & self.record.reached(slot):
+            if y_dot is None and slot is not None and given & (self.record.reached(slot) | self.selecting):
                 y_dot = torch.zeros_like(self.record.outputs[slot])
             native = isinstance(y, Tensor) and not self._numpy_results()
             found.append(self._linear(y_dot, deps, native, record))
@@ -1099,7 +1107,9 @@ class _Call:
         return entered, deps, watched
 
     def _dependent(self, place: int) -> bool:
-        return any(place in self.record.reached(slot) for slot in range(len(self.record.outputs)))
+        return place in self.selecting or any(
+            place in self.record.reached(slot) for slot in range(len(self.record.outputs))
+        )
 
 
 def _tensor_of(y: Any) -> Tensor | None:

@@ -17,6 +17,7 @@ from ..array import absorb
 from ..errors import ADSelectError, UnsupportedError, user_line
 from ..structure import flatten
 from .torch_ import (
+    SELECTIONS,
     TorchArray,
     _close_block,
     _in_transform,
@@ -103,18 +104,20 @@ class LeanGradient:
         noticed = _Captured()
         stack = calls_in_progress(True)
         stack.append(noticed)
+        start = block[0]
+        before = SELECTIONS.enter(start)
         try:
-            start = block[0]
             lifted: list = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
             y = absorb(self.call(self.f, skeleton.rebuild(lifted), self.kwargs, self.backend))
         finally:
             stack.pop()
             _close_block(block)
+            selecting = SELECTIONS.leave(before)
         value = y.value if type(y) is TorchArray else None
         if value is None or noticed.captured or value.ndim or not value.requires_grad or value.is_complex():
             self.settle(self.f)
             return self.plainly(args)
-        grads = gradient_of(value, variables, False)
+        grads = gradient_of(value, variables, False, {i for i in range(len(leaves)) if selecting >> i & 1})
         self.settle(self.f)
         if grads is None:  # a NaN: the plain way goes over the graph again with strong zeros
             return self.plainly(args)
