@@ -111,6 +111,11 @@ class Array(metaclass=_ArrayType):
         return self._refuse_conversion
 
     def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
+        if dtype is not None and np.dtype(dtype) == object:  # asked for one object per entry, as np.vectorize does
+            entries = np.empty(self.shape, object)
+            for index in np.ndindex(self.shape):
+                entries[index] = self[index]
+            return entries
         raise TracedValueError(
             f"np.asarray or np.array was called on a traced array of shape {self.shape} at {user_line()}; the result "
             "would be cut off from the derivative. A traced array is already an array: drop the call, or write "

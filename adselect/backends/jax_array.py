@@ -261,7 +261,7 @@ class JaxArray(FrameworkArray):
 
     def _add_at(self, index: Any, value: Any) -> Any:
         mask = [self.deps]
-        added = self.value.at[index].add(self._unwrap(value, mask))
+        added = self.value.at[_array_index(index)].add(self._unwrap(value, mask))
         return JaxArray(added, mask[0])
 
     @classmethod

@@ -48,7 +48,7 @@ ELEMENTWISE = """
 PROMOTING = """
     add subtract multiply divide floor_divide remainder fmod divmod maximum minimum logaddexp logaddexp2 copysign
     heaviside logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift equal
-    not_equal less less_equal greater greater_equal ldexp gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron
+    not_equal less less_equal greater greater_equal gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron
     cross convolve correlate interp isclose allclose array_equal array_equiv append polyval polyadd polysub polymul
     polyder polyint isin average compress extract
     linalg.solve linalg.outer linalg.cross linalg.matmul linalg.vecdot
@@ -222,6 +222,13 @@ def absolute(x: Any) -> Any:
 
 
 TABLE[np.fabs] = absolute
+
+
+@translation(np.ldexp)
+def _ldexp(x: Any, exponent: Any) -> Any:
+    x = jnp.asarray(x)
+    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
+    return x * jnp.exp2(jnp.asarray(exponent).astype(x.dtype))
 
 
 def _between_infinities(function: Callable) -> Callable:
