@@ -27,9 +27,9 @@ Samples = dict[str, list]
 
 
 def _ufuncs() -> Samples:
-    inside = """absolute arccos arcsin arctan arctanh arcsinh cbrt conjugate cos cosh deg2rad degrees exp exp2 expm1 fabs
-    log log10 log1p log2 negative positive rad2deg radians reciprocal sin sinh sqrt square tan tanh sign floor ceil rint
-    trunc"""
+    inside = """absolute arccos arcsin arctan arctanh arcsinh cbrt conjugate cos cosh deg2rad degrees exp exp2
+    expm1 fabs log log10 log1p log2 negative positive rad2deg radians reciprocal sin sinh sqrt square tan tanh sign floor ceil
+    rint trunc"""
     two = """add subtract multiply divide power float_power arctan2 hypot logaddexp logaddexp2 maximum minimum fmax fmin
     remainder fmod copysign floor_divide heaviside"""
     found = {n: [(getattr(np, n), (X,))] for n in inside.split()}
@@ -71,7 +71,7 @@ def _written(function):
 
 
 def _reductions() -> Samples:
-    one = "sum prod mean std var max min ptp median average".split()
+    one = ["sum", "prod", "mean", "std", "var", "max", "min", "ptp", "median", "average"]
     found = {
         n: [
             (getattr(np, n), (X,)),
@@ -80,15 +80,15 @@ def _reductions() -> Samples:
         ]
         for n in one
     }
-    for n in "sum prod mean max min".split():
+    for n in ["sum", "prod", "mean", "max", "min"]:
         options = {"where": MASK} | ({"initial": 0.1} if n in ("max", "min") else {})
         found[n].append((lambda x, f=getattr(np, n), o=options: f(x, axis=1, **o), (X,)))
     for n in ("std", "var"):
         found[n].append((lambda x, f=getattr(np, n): f(x, axis=(0, 1), ddof=1), (X,)))
     found["average"].append((lambda x, w: np.average(x, axis=0, weights=w), (X, Y)))
-    for n in "nansum nanprod nanmean nanstd nanvar nanmax nanmin nanmedian".split():
+    for n in ["nansum", "nanprod", "nanmean", "nanstd", "nanvar", "nanmax", "nanmin", "nanmedian"]:
         found[n] = [(lambda x, f=getattr(np, n): f(np.where(MASK, x, np.nan), axis=1), (X,))]
-    for n in "cumsum cumprod nancumsum nancumprod cumulative_sum cumulative_prod".split():
+    for n in ["cumsum", "cumprod", "nancumsum", "nancumprod", "cumulative_sum", "cumulative_prod"]:
         found[n] = [(lambda x, f=getattr(np, n): f(x, axis=1), (X,))]
     for n, q in (("quantile", 0.3), ("percentile", 30), ("nanquantile", 0.3), ("nanpercentile", 30)):
         found[n] = [
@@ -183,7 +183,18 @@ def _arrays() -> Samples:
         "rot90": one(lambda x: np.rot90(x, 3)),
         "pad": [
             (lambda x, m=m: np.pad(x, ((1, 2), (2, 1)), mode=m), (X,))
-            for m in "constant edge reflect symmetric wrap linear_ramp maximum minimum mean median".split()
+            for m in [
+                "constant",
+                "edge",
+                "reflect",
+                "symmetric",
+                "wrap",
+                "linear_ramp",
+                "maximum",
+                "minimum",
+                "mean",
+                "median",
+            ]
         ],
         "trim_zeros": one(lambda x: np.trim_zeros(np.concatenate([np.zeros(2), x])), V),
         "copy": one(np.copy),
@@ -282,14 +293,14 @@ def _linear_algebra() -> Samples:
 
 def _fourier() -> Samples:
     found: Samples = {}
-    for n in "fft ifft rfft irfft hfft ihfft".split():
+    for n in ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]:
         f, x = getattr(np.fft, n), Z if n in ("irfft", "hfft") else X
         found[f"fft.{n}"] = [
             (lambda x, f=f: f(x), (x,)),
             (lambda x, f=f: f(x, n=6, axis=0, norm="ortho"), (x,)),
             (lambda x, f=f: f(x, n=3, norm="forward"), (x,)),
         ]
-    for n in "fft2 ifft2 rfft2 irfft2 fftn ifftn rfftn irfftn".split():
+    for n in ["fft2", "ifft2", "rfft2", "irfft2", "fftn", "ifftn", "rfftn", "irfftn"]:
         f, x = getattr(np.fft, n), Z if n.startswith("irfft") else X
         found[f"fft.{n}"] = [(lambda x, f=f: f(x), (x,)), (lambda x, f=f: f(x, s=(5, 3), axes=(1, 0)), (x,))]
     for n in ("fftshift", "ifftshift"):

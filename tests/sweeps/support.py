@@ -14,7 +14,7 @@ import numpy as np
 import adselect as ad
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from samples import samples  # noqa: E402
+from samples import samples
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "reference" / "numpy-support.md"
 BACKENDS = {
@@ -51,7 +51,7 @@ def directions(args):
 
 def along(function, args, ds, h):
     """The derivative of function along ds by central differences of fourth order."""
-    at = lambda t: function(*[a + t * d for a, d in zip(args, ds, strict=True)])  # noqa: E731
+    at = lambda t: function(*[a + t * d for a, d in zip(args, ds, strict=True)])
     return (8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * h)
 
 
@@ -83,7 +83,7 @@ def outcome(adtype, f, args) -> tuple[str, str, str]:
             return agree(ad.pushforward(scalar, adtype, args, ds)[1], want, 1e-6)
 
         def second():
-            slope = lambda *xs: dot(ad.gradient(scalar, ad.AutoTape(), *xs, missing="zeros"), ds)  # noqa: E731
+            slope = lambda *xs: dot(ad.gradient(scalar, ad.AutoTape(), *xs, missing="zeros"), ds)
             curvature = along(slope, args, ds, 1e-3)
 
             def line(t):
@@ -111,10 +111,10 @@ def document(rows: dict[str, list[str]]) -> str:
     lines = [
         "# Support table",
         "",
-        "What the tests found, function by function: each is run with several options on every backend, in reverse mode, in",
-        "forward mode and to second order, against finite differences. `yes` stands for all three; otherwise the three are",
-        "listed, with the error one gets. Functions of integers, booleans and shapes pass through as in NumPy and are not",
-        "listed. Everything else raises `MissingRuleError`.",
+        "What the tests found, function by function: each is run with several options on every backend, in reverse mode,",
+        "in forward mode and to second order, against finite differences. `yes` stands for all three; otherwise the",
+        "three are listed, with the error one gets. Functions of integers, booleans and shapes pass through as in NumPy",
+        "and are not listed. Everything else raises `MissingRuleError`.",
         "",
         f"| function | {' | '.join(BACKENDS)} |",
         "| --- |" + " --- |" * len(BACKENDS),

@@ -28,6 +28,7 @@ def test_the_table_is_whole():
 
 def test_a_wrong_derivative_shows():
     """A function whose rule is half of what it should be."""
+
     @ad.primitive
     def halved(x):
         return np.sin(x)
