@@ -171,7 +171,7 @@ class _Call:
     def strong_bars(self, back: Any, natives: Any, y_bars: Any, deps: int) -> list:
         """The same for plain values; with strong zeros where a cotangent came out as NaN."""
         found = self.bars(back, y_bars, deps)
-        if not any(b is not None and bool(torch.isnan(b).any()) for b in found):
+        if not _any_nan(found):
             return found
         seeds = [None if g is None else g.detach().cpu().numpy()[()] for g in y_bars]
         again = self.invocation.pull_strongly(self.host_leaves(natives), seeds)
@@ -186,6 +186,13 @@ class _Call:
         if bar.is_complex() and not like.is_complex():
             bar = bar.real
         return bar.to(device=like.device, dtype=like.dtype).expand(like.shape)
+
+
+def _any_nan(tensors: list) -> bool:
+    try:
+        return any(t is not None and bool(torch.isnan(t).any()) for t in tensors)
+    except RuntimeError:  # several cotangents at a time (is_grads_batched): there is no value to look at
+        return False
 
 
 def _mark_integers(ctx: Any, outputs: Any) -> None:

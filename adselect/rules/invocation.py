@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..adtypes import ADType, AutoTape
+from ..adtypes import ADType, AutoForward, AutoTape
 from ..array import Array, absorb
 from ..errors import MissingRuleError, RuleError, UnsupportedError, user_line
 from ..structure import Skeleton, flatten
@@ -254,7 +254,8 @@ class Invocation:
             x_dots: list = [None] * len(values)
             for i, x_dot in zip(active, lifted, strict=True):
                 x_dots[i] = x_dot
-            ys, dots = self.push(values, [x_dots], adtype)
+            # The tape traces the tangents, whoever asked: what the rule asks of its configuration goes by its engine.
+            ys, dots = self.push(values, [x_dots], AutoForward())
             return [0.0 if d is None else d for d in dots[0]], ys
 
         _, outputs, transposed = transpose(tangent_map, [zeros_of(values[i]) for i in active])
