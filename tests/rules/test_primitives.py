@@ -615,6 +615,52 @@ def test_registration_errors():
         ad.gradient(partial, 1.0, 2.0)
 
 
+def test_registration_errors_say_where_the_first_rule_is():
+    cube, _ = counted_cube()
+    for again in (
+        lambda: ad.define_rrule(cube)(lambda x: None),
+        lambda: ad.scalar_rule(cube, lambda y, x: (1.0,)),
+        lambda: ad.non_differentiable(cube),
+    ):
+        with pytest.raises(RuleError, match=r"cube_rrule \(.*test_primitives\.py:\d+\)"):
+            again()
+
+
+@every
+def test_wrong_forward_tangents_are_refused(adtype):
+    for wrong, match in (
+        (lambda t, x: (x * 1.0, np.ones(3)), "shape"),
+        (lambda t, x: (x * 1.0, "text"), "no number"),
+        (lambda t, x: x * 1.0, "pair"),
+        (lambda t, x: (x * 1.0, 1j * t[1]), "complex"),
+    ):
+        p = ad.primitive(lambda x: x * 1.0)
+        ad.define_frule(p)(wrong)
+        with pytest.raises(RuleError, match=rf"(?s)(?=.*{match}).*test_primitives\.py:\d+"):
+            ad.gradient(lambda x: np.sum(p(x)), adtype, X)  # noqa: B023
+
+
+def test_rules_registered_while_others_differentiate():
+    """Registration on one thread, derivatives on others: each sees the body or the rule, nothing between."""
+    seen, stop = [], threading.Event()
+    p = ad.primitive(lambda x: 1.0 * x)
+
+    def differentiate():
+        while not stop.is_set():
+            seen.append(ad.gradient(p, 2.0)[0])
+
+    threads = [threading.Thread(target=differentiate) for _ in range(3)]
+    for t in threads:
+        t.start()
+    ad.define_rrule(p)(lambda x: (p(x), lambda g: (NoTangent(), 7 * g)))
+    registered = [ad.gradient(p, 2.0)[0] for _ in range(20)]
+    stop.set()
+    for t in threads:
+        t.join()
+    assert set(registered) == {7.0}
+    assert set(seen) <= {1.0, 7.0}
+
+
 def test_of_many_threads_one_registers():
     p = ad.primitive(lambda x: x * 1.0)
     won = []

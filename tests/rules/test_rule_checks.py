@@ -196,3 +196,14 @@ def test_the_checkers_can_fail():
     ad.define_rrule(p)(lambda x, w: (p(x, w), lambda g: (NoTangent(), 1.1 * g * np.cos(x) * w, g * np.sin(x))))
     with jax.enable_x64(True), pytest.raises(AssertionError):
         check_grads(p, (jax.numpy.array(X), jax.numpy.array(W)), order=1)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, about what it cannot compile
+@pytest.mark.parametrize("kind", [both, black_box_first_order], ids=lambda k: k.__name__)
+def test_under_torch_compile(kind):
+    torch = pytest.importorskip("torch")
+    f, x, w = kind(), torch.tensor(X, requires_grad=True), torch.tensor(W)
+    loss = lambda x: torch.sum(f(x, w) ** 2)
+    expected = torch.autograd.grad(loss(x), x)[0]
+    compiled = torch.compile(loss, backend="eager")
+    np.testing.assert_allclose(torch.autograd.grad(compiled(x), x)[0], expected)
