@@ -377,10 +377,20 @@ def _joined(value: Any, arrays: Any) -> Any:
 
 _NOT_FINITE = object()
 
-# From a native array to what the eager call gives at the same place. A jax array's memory may be that of an argument,
-# and cannot be written: NumPy arrays are copies.
+# What is finite where all entries are (or overflows), and at small cost.
+_SIZES = {
+    "array*": "vdot({0}, {0}).real",
+    "large*": "vdot({0}, {0}).real",
+    "numpy*": "vdot({0}, {0}).real",
+    "vector*": "{0}.dot({0}).real",
+}
+
+# From a native array to what the eager call gives at the same place. NumPy shows a jax array as one that cannot be
+# written; what a user gets can: small ones are copies, large ones take over memory that nobody else refers to.
 _CONVERSIONS = {
     "array": "asarray({0}).copy()",
+    "vector": "asarray({0}).copy()",
+    "large": "asarray(TakenOver(asarray({0})))",
     "scalar": "asarray({0})[()]",
     "number": "{0}.item()",
     "fraction": "Fraction({0}.item())",
@@ -389,13 +399,31 @@ _CONVERSIONS = {
 }
 
 
+_WORTH_TAKING = 8192  # entries from which taking over takes less than copying
+
+
+class _TakenOver:
+    """An output of a compiled program as an array that can be written.
+
+    XLA puts every output into memory of its own, also one that equals an argument, a constant or another output, and
+    the jax array is dropped as soon as it is here.
+    """
+
+    __slots__ = ("__array_interface__", "array")
+
+    def __init__(self, array: np.ndarray):
+        interface = array.__array_interface__
+        interface["data"] = (interface["data"][0], False)  # not read-only
+        self.array, self.__array_interface__ = array, interface
+
+
 def _kind_of(reference: Any, leaf: Any, value: Any, keeps_native: bool) -> str:
     """What a result is to become: a key of the table above, with a star where it can be anything but finite."""
     if isinstance(reference, jax.Array) or (reference is None and keeps_native and not isinstance(leaf, JaxArray)):
         return "native"
     star = "*" if value.dtype.kind in "fc" else ""
     if isinstance(reference, np.ndarray):
-        return "array" + star
+        return ("large" if value.size >= _WORTH_TAKING else "vector" if value.ndim == 1 else "array") + star
     if isinstance(reference, np.generic):
         return "scalar" + star
     if isinstance(reference, Fraction):
@@ -412,6 +440,7 @@ def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -
     names: dict[str, Any] = {
         "asarray": np.asarray,
         "vdot": np.vdot,
+        "TakenOver": _TakenOver,
         "isfinite": math.isfinite,
         "infinite": lambda value: not np.isfinite(value).all(),
         "Fraction": Fraction,
@@ -429,7 +458,7 @@ def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -
             continue
         lines.append(f"r{i} = {_CONVERSIONS[kind.rstrip('*')].format(f'n{i}')}")
         if checked and kind.endswith("*"):
-            size = f"vdot(r{i}, r{i}).real" if kind in ("array*", "numpy*") else f"abs(r{i})"
+            size = _SIZES.get(kind, "abs({0})").format(f"r{i}")
             lines.append(f"if not isfinite({size}) and infinite(r{i}): return NOT_FINITE")
     lines.append(f"return {_expression(skeleton.nodes[0] if skeleton.nodes else None, len(kinds), names)}")
     source = "def finish(natives):\n    " + "\n    ".join(lines)

@@ -68,10 +68,11 @@ def bare(args: tuple) -> tuple:
 class _Signature:
     """Structure, shapes and dtypes that were prepared for."""
 
-    __slots__ = ("checks", "description", "leaves", "skeleton")
+    __slots__ = ("checks", "description", "leaves", "simple", "skeleton")
 
     def __init__(self, args: tuple):
         self.leaves, self.skeleton = flatten(args)
+        self.simple = self.skeleton.simple
         self.checks = [_check_of(leaf) for leaf in self.leaves]
         self.description = _describe(args)
 
@@ -79,7 +80,7 @@ class _Signature:
         """Whether leaves have the kinds, shapes and dtypes prepared for."""
         if len(leaves) != len(self.checks):
             return False
-        for leaf, (kind, shape, dtype) in zip(leaves, self.checks, strict=True):
+        for leaf, (kind, shape, dtype) in zip(leaves, self.checks):  # noqa: B905 - looked at above; strict= takes time
             if type(leaf) is not kind:
                 return False
             if kind is np.ndarray:
@@ -87,7 +88,7 @@ class _Signature:
                     return False
             elif shape is not None and (tuple(leaf.shape) != shape or str(leaf.dtype) != dtype):
                 return False
-        return self.skeleton.simple or _describe(args) == self.description
+        return self.simple or _describe(args) == self.description
 
     def mismatch(self, leaves: list, args: tuple) -> str:
         """What differs, in words."""
@@ -177,7 +178,7 @@ class Prepared:
                 self._prepare(args)
         signature = self._signature
         # Arguments that are leaves themselves need no flattening.
-        leaves = list(plain_args) if signature.skeleton.simple else flatten(plain_args)[0]
+        leaves = list(plain_args) if signature.simple else flatten(plain_args)[0]
         if not signature.fits(leaves, plain_args):
             leaves = flatten(plain_args)[0]
             # Inside another derivative the eager way is always right.

@@ -1,6 +1,8 @@
 """Prepared operators on the framework backends: the same results as the plain call, for less."""
 
 import multiprocessing
+import os
+import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -71,7 +73,7 @@ def assert_same(one, other):
     elif one is not None and not isinstance(one, str):
         np.testing.assert_allclose(one, other, rtol=1e-6 if one.dtype == np.float32 else 1e-12) if isinstance(
             one, np.generic
-        ) else np.testing.assert_allclose(float(one), float(other), rtol=1e-12, atol=1e-12)
+        ) else np.testing.assert_allclose(complex(one), complex(other), rtol=1e-12, atol=1e-12)
 
 
 ROWS = [
@@ -425,3 +427,123 @@ def test_evaluations_spread_over_processes():
         assert_same(ad.pullback(vector, choice, X)[1](Z), ad.pullback(vector, plain, X)[1](Z))
         with pytest.raises(UnsupportedError, match="top level"):
             ad.gradient(lambda x: np.sum(x), choice, X)
+
+
+# -- what a call may cost: counted, since times depend on the machine --------------------------------------------------
+
+
+def test_preparing_for_jax_calls_f_once(jax_type):
+    calls = []
+
+    def f(w, b):
+        calls.append(w)
+        return np.sum(np.sin(w) * b)
+
+    prepared = prepare(ad.withgradient, f, jax_type, X, 2.0)
+    assert len(calls) == 1
+    prepared(Z, 3.0)
+    assert len(calls) == 1
+
+
+KINDS = {
+    "float": 1.5,
+    "int": 2,
+    "float64": np.float64(1.5),
+    "float32": np.float32(1.5),
+    "no axes": np.array(1.5),
+    "vector": np.array([1.0, 2.0]),
+    "float32 vector": np.array([1.0, 2.0], np.float32),
+    "int vector": np.array([1, 2]),
+    "complex": 1.0 + 2.0j,
+}
+
+
+@pytest.mark.parametrize(("first", "second"), list(zip(KINDS, [*list(KINDS)[4:], *list(KINDS)[:4]], strict=True)))
+def test_results_are_of_the_kinds_of_the_plain_call(jax_type, first, second):
+    def f(a, b):
+        return np.real(np.sum(a * np.conj(a)) + np.sum(b["b"][0] ** 2)), np.sum(a), a * 2.0
+
+    args = KINDS[first], {"b": [KINDS[second], "name"]}
+    assert_same(prepare(ad.withgradient, f, jax_type, *args)(*args), ad.withgradient(f, jax_type, *args))
+
+
+def shared_memory(a, b):
+    """A gradient that equals an argument, one that is a constant, and two that are equal."""
+    return np.sum(a * b) + np.sum(a) + np.sum(b)
+
+
+def passed_on(a, b):
+    return np.sum(a + b)
+
+
+def sliced(a, b):
+    return np.sum(np.sin(np.concatenate([a, b])[3:]))
+
+
+@pytest.mark.parametrize("f", [shared_memory, passed_on, sliced, lambda a, b: np.sum(a * b), lambda a, b: np.sum(a)])
+@pytest.mark.parametrize("size", [5, 20_000])
+def test_results_can_be_written_and_belong_to_nobody_else(adtype, size, f):
+    if isinstance(adtype, AutoFiniteDifferences):
+        adtype = AutoFiniteDifferences(step=1e-3)
+        size = 5
+    args = np.linspace(1.0, 2.0, size), np.linspace(3.0, 5.0, size)
+    before = [x.copy() for x in args]
+    prepared = prepare(ad.gradient, f, adtype, *args)
+    for call in (prepared, lambda *xs: ad.gradient(f, adtype, *xs)):
+        first = [g for g in call(*args) if g is not None]
+        expected = [g.copy() for g in first]
+        for i, g in enumerate(first):
+            g[...] = i
+        for i, g in enumerate(first):
+            assert np.all(g == i)
+        for x, old in zip(args, before, strict=True):
+            np.testing.assert_array_equal(x, old)
+        for g, old in zip([g for g in call(*args) if g is not None], expected, strict=True):
+            np.testing.assert_array_equal(g, old)
+
+
+def frames_of_ours(call):
+    """How many functions of adselect a call enters."""
+    count = 0
+
+    def watch(frame, event, _):
+        nonlocal count
+        count += event == "call" and f"{os.sep}adselect{os.sep}" in frame.f_code.co_filename
+
+    call()  # what is remembered from now on
+    sys.setprofile(watch)
+    try:
+        call()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(("make", "most"), [(AutoTorch, 55), (AutoAutograd, 75), (AutoJax, 100)])
+def test_a_plain_call_goes_a_short_way(make, most):
+    pytest.importorskip(make.requires)
+    adtype = make()
+    assert frames_of_ours(lambda: ad.gradient(lambda x: x[0], adtype, X)) <= most
+
+
+OPERATIONS = {
+    "x * x": lambda x: x * x,
+    "2.0 * x": lambda x: 2.0 * x,
+    "x - y": lambda x: x - Z,
+    "x @ x": lambda x: x @ x,
+    "np.sin": np.sin,
+    "np.sum": np.sum,
+    "x[1:]": lambda x: x[1:],
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_costs_few_calls_on_torch(torch_type, name):
+    counted = []
+
+    def f(x):
+        counted.append(frames_of_ours(lambda: OPERATIONS[name](x)))
+        return x[0]
+
+    ad.gradient(f, torch_type, X)
+    assert counted[0] <= 10
