@@ -25,6 +25,11 @@ BACKENDS = {
     "AutoAutograd": ad.AutoAutograd(),
 }
 WRONG = "WRONG"
+INTRODUCTION = """\
+What the tests found, function by function: each is run with several options on every backend, in reverse mode,
+in forward mode and to second order, against finite differences. `yes` stands for all three; otherwise the
+three are listed, with the error one gets. Functions of integers, booleans and shapes pass through as in NumPy
+and are not listed. Everything else raises `MissingRuleError`."""
 
 
 def loss(f, args):
@@ -111,10 +116,7 @@ def document(rows: dict[str, list[str]]) -> str:
     lines = [
         "# Support table",
         "",
-        "What the tests found, function by function: each is run with several options on every backend, in reverse mode,",
-        "in forward mode and to second order, against finite differences. `yes` stands for all three; otherwise the",
-        "three are listed, with the error one gets. Functions of integers, booleans and shapes pass through as in NumPy",
-        "and are not listed. Everything else raises `MissingRuleError`.",
+        *INTRODUCTION.splitlines(),
         "",
         f"| function | {' | '.join(BACKENDS)} |",
         "| --- |" + " --- |" * len(BACKENDS),
