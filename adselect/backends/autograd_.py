@@ -41,12 +41,13 @@ from .base import Backend, Call, FrameworkArray
 
 __all__ = ["AutogradArray", "AutogradBackend"]
 
-# NumPy functions whose derivative is autograd's own, kinks included.
+# NumPy functions whose derivative is autograd's own, kinks included. Not arcsin and its like, which are wrong there for
+# complex numbers.
 OWN = {
     *(np.add, np.subtract, np.multiply, np.divide, np.negative, np.square, np.reciprocal, np.sqrt, np.matmul),
     *(np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p, np.maximum, np.minimum),
-    *(np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan, np.deg2rad, np.rad2deg, np.radians, np.degrees),
-    *(np.sinh, np.cosh, np.tanh, np.arcsinh, np.arccosh, np.arctanh, np.real, np.imag, np.conjugate),
+    *(np.sin, np.cos, np.tan, np.arctan, np.deg2rad, np.rad2deg, np.radians, np.degrees),
+    *(np.sinh, np.cosh, np.tanh, np.arctanh, np.real, np.imag, np.conjugate),
 }
 _PLAIN = frozenset({float, int, complex, np.float64, np.float32, np.complex128})
 # Results without a derivative that are arrays to write into: they stay behind the face.

@@ -299,10 +299,25 @@ def _float_power(x: Any, y: Any) -> Any:
     return _power(jnp.asarray(x).astype(wide), jnp.asarray(y).astype(wide))
 
 
-@translation(np.arccosh)
-def _arccosh(x: Any) -> Any:
-    # JAX differentiates the complex function across its branch cut.
-    return jnp.log(x + jnp.sqrt(x + 1) * jnp.sqrt(x - 1)) if is_complex(x) else jnp.arccosh(x)
+def _inverse(function: Callable, slope: Callable) -> Callable:
+    """An inverse function whose complex derivative is read off the result, which knows its side of a branch cut."""
+
+    @jax.custom_jvp
+    def of_complex(z: Any) -> Any:
+        return function(z)
+
+    @of_complex.defjvp
+    def of_complex_jvp(primals: tuple, tangents: tuple) -> tuple:
+        y = of_complex(*primals)
+        return y, tangents[0] * slope(y)
+
+    return lambda x: of_complex(jnp.asarray(x)) if is_complex(x) else function(x)
+
+
+TABLE[np.arcsin] = _promoting(_inverse(jnp.arcsin, lambda y: 1 / jnp.cos(y)))
+TABLE[np.arccos] = _promoting(_inverse(jnp.arccos, lambda y: -1 / jnp.sin(y)))
+TABLE[np.arcsinh] = _promoting(_inverse(jnp.arcsinh, lambda y: 1 / jnp.cosh(y)))
+TABLE[np.arccosh] = _promoting(_inverse(jnp.arccosh, lambda y: 1 / jnp.sinh(y)))
 
 
 @translation(np.nextafter)
@@ -331,7 +346,10 @@ def _fmin(x: Any, y: Any) -> Any:
 def _hypot(x: Any, y: Any) -> Any:
     x, y = _like_numpy((x, y))
     origin = (x == 0) & (y == 0)
-    return safe(lambda x: jnp.hypot(x, y), origin, x)
+    # jnp.hypot scales by the larger argument and differentiates that too: at a tie its second derivative is another's.
+    scale = lax.stop_gradient(jnp.maximum(jnp.abs(x), jnp.abs(y)))
+    scale = jnp.where(jnp.isfinite(scale) & ~origin, scale, 1.0).astype(scale.dtype)
+    return safe(lambda x: scale * jnp.sqrt((x / scale) ** 2 + (y / scale) ** 2), origin, x)
 
 
 @translation(np.arctan2)

@@ -106,14 +106,27 @@ elementwise(np.log1p, lambda g, y, x: g / (1.0 + x), singular=True)
 elementwise(np.sin, lambda g, y, x: g * np.cos(x))
 elementwise(np.cos, lambda g, y, x: -g * np.sin(x))
 elementwise(np.tan, lambda g, y, x: g * (1 + y * y))
-elementwise(np.arcsin, lambda g, y, x: g / np.sqrt((1.0 - x) * (1.0 + x)), singular=True)
-elementwise(np.arccos, lambda g, y, x: -g / np.sqrt((1.0 - x) * (1.0 + x)), singular=True)
+# On a branch cut the root of a complex argument may be the wrong one of two; the result knows on which side it is.
+elementwise(
+    np.arcsin,
+    lambda g, y, x: g / np.cos(y) if _complex(x) else g / np.sqrt((1.0 - x) * (1.0 + x)),
+    singular=True,
+)
+elementwise(
+    np.arccos,
+    lambda g, y, x: -g / np.sin(y) if _complex(x) else -g / np.sqrt((1.0 - x) * (1.0 + x)),
+    singular=True,
+)
 elementwise(np.arctan, lambda g, y, x: g / (1.0 + x * x))
 elementwise(np.sinh, lambda g, y, x: g * np.cosh(x))
 elementwise(np.cosh, lambda g, y, x: g * np.sinh(x))
 elementwise(np.tanh, lambda g, y, x: g * (1 - y * y))
-elementwise(np.arcsinh, lambda g, y, x: g / np.sqrt(x * x + 1.0))
-elementwise(np.arccosh, lambda g, y, x: g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)), singular=True)
+elementwise(np.arcsinh, lambda g, y, x: g / np.cosh(y) if _complex(x) else g / np.sqrt(x * x + 1.0))
+elementwise(
+    np.arccosh,
+    lambda g, y, x: g / np.sinh(y) if _complex(x) else g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),
+    singular=True,
+)
 elementwise(np.arctanh, lambda g, y, x: g / ((1.0 - x) * (1.0 + x)), singular=True)
 elementwise(np.deg2rad, lambda g, y, x: g * RADIAN)
 elementwise(np.radians, lambda g, y, x: g * RADIAN)

@@ -267,7 +267,9 @@ def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
         n = np.shape(stacked)[0]
         selector = selector % n if mode == "wrap" else np.clip(selector, 0, n - 1)
     shape = np.broadcast_shapes(selector.shape, np.shape(stacked)[1:])
-    stacked = np.broadcast_to(stacked, (np.shape(stacked)[0], *shape))
+    n, *rest = np.shape(stacked)
+    stacked = np.reshape(stacked, (n, *[1] * (len(shape) - len(rest)), *rest))
+    stacked = np.broadcast_to(stacked, (n, *shape))
     return np.take_along_axis(stacked, np.broadcast_to(selector, shape)[None], 0)[0]
 
 

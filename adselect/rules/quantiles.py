@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, plain_index
 from .reductions import _merged
 from .registry import composite, define, dispatched, elementwise, no_derivative
 
@@ -90,7 +90,7 @@ def _quantile_of_rows(a: Any, q: Any, method: str, weights: Any) -> Any:
         picked = []
         for row, w in zip(rows, rows_of_weights, strict=True):
             order = np.argsort(row)
-            picked.append(ranked(row, int(weighted_rank(w[order], q, method))))
+            picked.append(ranked(row, int(weighted_rank(w[plain_index(order)], q, method))))
         result = np.reshape(np.stack(picked), np.shape(a)[:-1])
     undefined = np.isnan(a).any(axis=-1)
     return np.where(undefined, np.nan, result) if np.any(undefined) else result
