@@ -808,16 +808,20 @@ def _quantile(
 ) -> Tensor:
     if weights is not None or method not in _BETWEEN:
         raise MissingRuleError(f"np.quantile(method={method!r}, weights=…) has no torch translation ({user_line()})")
-    a, q = _inexact(a), _places(q)
+    a, watched = _inexact(a), q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
+    q = _places(q)
     flat, shape = _last(a, axis)
-    ordered = torch.sort(flat.detach(), dim=-1).values
+    steps, ordered = flat.shape[-1] - 1, torch.sort(flat.detach(), dim=-1).values
     found = []
-    for place in np.ravel(q) * (flat.shape[-1] - 1):
+    for i, place in enumerate(np.ravel(q) * steps):
         low, high = math.floor(place), math.ceil(place)
         share = _BETWEEN[method](place - low)
         y = _order_statistic(flat, ordered, low if share < 1 else high)
         if 0 < share < 1:
             y = y + (_order_statistic(flat, ordered, high) - y) * share
+        if watched is not None:  # by how much a larger q takes the rank, and the value with it, upwards
+            gap = _order_statistic(flat, ordered, min(low + 1, steps)) - _order_statistic(flat, ordered, low)
+            y = y + gap * ((watched[i] - watched[i].detach()) * (steps if method == "linear" else 0))
         found.append(y.reshape(shape) if _truth(keepdims) else y)
     return torch.stack(found).reshape(q.shape + found[0].shape)
 
@@ -833,7 +837,7 @@ _BETWEEN: dict[str, Callable] = {
 
 @implements(np.percentile)
 def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Tensor:
-    return _quantile(a, _places(q) / 100, *args, **kwargs)
+    return _quantile(a, q / 100 if isinstance(q, Tensor) and q.dtype in _INEXACT else _places(q) / 100, *args, **kwargs)
 
 
 def _without_nan(reduce: Any, neutral: float) -> Callable:

@@ -565,3 +565,18 @@ def test_extrema_over_an_empty_axis_are_the_initial_value():
     np.testing.assert_array_equal(y, [2.0, 2.0, 2.0])
     assert back(np.ones(3))[1] == 3.0
     assert ad.gradient(lambda x, a: np.min(x, initial=a), TORCH, x, 2.0)[1] == 1.0
+
+
+@pytest.mark.parametrize("method", ["linear", "lower", "higher", "midpoint"])
+@pytest.mark.parametrize("shape", [(), (2,), (2, 2)])
+def test_quantiles_have_a_slope_in_q(method, shape):
+    x = np.random.default_rng(2).normal(size=(5, 3))
+    q = np.broadcast_to(np.array([0.35, 0.8]), (2, 2)).copy() if len(shape) == 2 else np.array([0.35, 0.8])
+    q = q[0] if shape == () else q
+
+    def f(x, q):
+        percent = np.percentile(x, 100 * q, axis=0, method=method)
+        return np.sum(np.quantile(x, q, axis=0, keepdims=True, method=method) ** 2) + np.sum(percent)
+
+    for got, expected in zip(ad.gradient(f, TORCH, x, q), ad.gradient(f, ad.AutoTape(), x, q), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-12)
