@@ -138,7 +138,7 @@ class Array(metaclass=_ArrayType):
     else:
         __array__ = property(_conversion)
 
-    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+    def __array_namespace__(self, *, api_version: Any = None) -> Any:
         """The array-API standard's functions for this array; ValueError for a version that NumPy does not have."""
         from .namespace import Namespace
 

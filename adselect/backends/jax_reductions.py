@@ -85,7 +85,7 @@ def _quantile(
     ignore_nan: bool = False,
 ) -> Any:
     if method not in _QUANTILES or weights is not None:
-        target = jnp.nanquantile if ignore_nan else jnp.quantile
+        target: Any = jnp.nanquantile if ignore_nan else jnp.quantile
         return target(a, jnp.asarray(q), axis=axis, method=method, keepdims=keepdims, weights=weights)
     a, kept = _to_last(a, axis)
     q = jnp.asarray(q, None if hasattr(q, "dtype") else a.dtype)
