@@ -33,5 +33,8 @@ def test_a_wrong_derivative_shows():
     def halved(x):
         return np.sin(x)
 
-    ad.define_rrule(halved, lambda x: (halved(x), lambda y_bar: (ad.NoTangent(), 0.5 * y_bar * np.cos(x))))
+    @ad.define_rrule(halved)
+    def halved_rrule(x):
+        return halved(x), lambda y_bar: (ad.NoTangent(), 0.5 * y_bar * np.cos(x))
+
     assert row("halved", [(halved, (np.array([0.3, 0.8]),))], {"AutoTape": ad.AutoTape()})[0].startswith(WRONG)
