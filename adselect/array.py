@@ -718,6 +718,7 @@ def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
     if not isinstance(target, Array):
         _refuse_write(f"np.{ufunc.__name__}.at")
     indices = plain_index(indices)
+    indices = np.asarray(indices) if isinstance(indices, list) else indices
     positions = np.arange(target.size).reshape(target.shape)[indices]
     amounts = [np.broadcast_to(absorb(a), positions.shape) for a in rest]
     if ufunc in (np.add, np.subtract):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, is_traced, occurrences
+from ..array import Array, is_traced, occurrences, plain_index
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..rules import load_for
 from ..rules.enforcement import check_own_rules
@@ -273,6 +273,10 @@ class Selections(threading.local):
 UNKNOWN = -1  # a dependency mask that includes every leaf: a value whose history we did not see
 
 
+class UntranslatedError(Exception):
+    """Raised by a framework's implementation of a function for an option it lacks; the library's rule takes over."""
+
+
 class FrameworkArray(Array):
     """The NumPy face over a framework's own array; ``deps`` is the bit mask of the leaves it depends on.
 
@@ -311,31 +315,50 @@ class FrameworkArray(Array):
         if target is None and function in (scatter_parts, set_item):
             return cls._write_primitive(function, args, kwargs)
         if target is None:
-            if function not in COMPOSITES:
-                load_for(function)
-            implementation = COMPOSITES.get(function)
-            if implementation is not None:
-                return implementation(*args, **kwargs)
-            apply_on = getattr(function, "apply_on", None)
-            if apply_on is not None:  # a primitive of the user's
-                return apply_on(self, args)
-            on_host = hosted(function)
-            if on_host is not None:
-                return on_host(*args, **kwargs)
-            if function in RULES and getattr(function, "__module__", "").startswith("adselect."):
-                # One of the rules' own functions, met in a rule: what it does with NumPy.
-                return getattr(function, "__wrapped__", function)(*args, **kwargs)
-            raise MissingRuleError(
-                f"np.{getattr(function, '__name__', function)} has no {cls.framework} translation ({user_line()}). "
-                "Write it with functions that have one, or define it as an adselect primitive with a rule."
-            )
+            return self._by_rules(function, args, kwargs)
+        given, mask = (args, kwargs), [0]
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
-        mask = [0]
         args = tuple([cls._unwrap(a, mask) for a in args])
         if kwargs:
             kwargs = {k: cls._unwrap_option(v, mask) for k, v in kwargs.items()}
-        return cls._wrap(target(*args, **kwargs), 0 if function in NO_DERIVATIVE else mask[0])
+        return self._carry_out(function, target, args, kwargs, mask[0], given)
+
+    def _carry_out(
+        self, function: Any, target: Callable, values: Any, options: dict, deps: int, given: tuple[tuple, dict]
+    ) -> Any:
+        """``target(*values, **options)`` behind the face; by the library's rule where the framework lacks an option."""
+        try:
+            return self._wrap(target(*values, **options), 0 if function in NO_DERIVATIVE else deps)
+        except UntranslatedError as untranslated:
+            return self._by_rules(function, *given, str(untranslated))
+        except TypeError as error:
+            if "unexpected keyword argument" not in str(error):
+                raise
+            return self._by_rules(function, *given, str(error).rpartition(" ")[2])
+
+    def _by_rules(self, function: Any, args: tuple, kwargs: dict, option: str = "") -> Any:
+        """What the framework has no translation of: by the library's rule, on functions that the framework has."""
+        if function not in COMPOSITES:
+            load_for(function)
+        implementation = COMPOSITES.get(function)
+        if implementation is not None:
+            return implementation(*args, **kwargs)
+        apply_on = getattr(function, "apply_on", None)
+        if apply_on is not None:  # a primitive of the user's
+            return apply_on(self, args)
+        on_host = hosted(function)
+        if on_host is not None:
+            return on_host(*args, **kwargs)
+        if function in RULES and getattr(function, "__module__", "").startswith("adselect."):
+            # One of the rules' own functions, met in a rule: what it does with NumPy.
+            return getattr(function, "__wrapped__", function)(*args, **kwargs)
+        name = getattr(function, "__name__", str(function))
+        raise MissingRuleError(
+            f"np.{name}{f' with {option}' if option else ''} has no {self.framework} translation ({user_line()}). "
+            f"Write it with functions that have one, or wrap it: f = adselect.primitive(np.{name}) and give f a rule "
+            "with adselect.define_rrule(f)."
+        )
 
     @classmethod
     def _write_primitive(cls, function: Any, args: tuple, kwargs: dict) -> Any:
@@ -360,7 +383,7 @@ class FrameworkArray(Array):
 
         One write per occurrence of the most repeated index; a framework with a scatter-add of its own overrides this.
         """
-        positions = np.arange(self.size).reshape(self.shape)[index]
+        positions = np.arange(self.size).reshape(self.shape)[plain_index(index)]
         amounts = np.reshape(np.broadcast_to(value, positions.shape), -1)
         positions = positions.ravel()
         occurrence = occurrences(positions)

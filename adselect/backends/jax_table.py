@@ -55,14 +55,14 @@ PROMOTING = """
 """
 SAME = """
     argmax argmin nanargmax nanargmin nancumsum nancumprod cumsum cumprod cumulative_sum cumulative_prod
-    count_nonzero ptp cov corrcoef round around real imag nan_to_num sinc unwrap
+    count_nonzero ptp corrcoef round around real imag nan_to_num sinc unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
-    tile repeat pad flip fliplr flipud roll rot90 triu tril diag diagflat diagonal trace diff ediff1d
-    trapezoid insert delete resize trim_zeros ix_
+    tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff ediff1d
+    trapezoid resize trim_zeros ix_
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
     shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf
-    linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh linalg.eigvals
+    linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh
     linalg.svd linalg.svdvals linalg.qr linalg.pinv linalg.matrix_power linalg.matrix_rank linalg.lstsq
     linalg.trace linalg.diagonal linalg.matrix_transpose linalg.tensorinv linalg.tensorsolve linalg.multi_dot
     fft.fft fft.ifft fft.rfft fft.irfft fft.fftn fft.ifftn fft.rfftn
@@ -280,7 +280,7 @@ def _power(x: Any, y: Any) -> Any:
     if y.dtype.kind not in "fc":
         return jnp.power(x, y)
     # 0**0 is 1 with slope 0 in both arguments.
-    return jnp.power(jnp.where((x == 0) & (y == 0), jnp.ones((), x.dtype), x), y)
+    return jnp.power(jnp.where((x == 0) & (y == 0), 1, x), y)  # a bare 1: a number does not widen the other
 
 
 def power_of_number(x: Any, y: Any) -> Any:
@@ -350,6 +350,11 @@ def _hypot(x: Any, y: Any) -> Any:
     scale = lax.stop_gradient(jnp.maximum(jnp.abs(x), jnp.abs(y)))
     scale = jnp.where(jnp.isfinite(scale) & ~origin, scale, 1.0).astype(scale.dtype)
     return safe(lambda x: scale * jnp.sqrt((x / scale) ** 2 + (y / scale) ** 2), origin, x)
+
+
+@translation(np.ldexp)
+def _ldexp(x: Any, exponent: Any) -> Any:
+    return jnp.ldexp(jnp.asarray(x), jnp.asarray(exponent))
 
 
 @translation(np.arctan2)
@@ -506,6 +511,54 @@ def _eig(a: Any) -> Any:
     if a.dtype.kind != "c" and known is not None and not known.any():
         values, vectors = values.real, vectors.real
     return _EigResult(values, vectors)
+
+
+@translation(np.linalg.eigvals)
+def _eigvals(a: Any) -> Any:
+    return _eig(a)[0]  # JAX's own function has a first derivative only
+
+
+@translation(np.cov)
+def _cov(
+    m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None, **rest: Any
+) -> Any:
+    rest = {k: _listed(v) for k, v in rest.items()}
+    return jnp.cov(m, y, rowvar, bias, ddof, _listed(fweights), **rest)
+
+
+@translation(np.pad)
+def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
+    if isinstance(pad_width, dict):
+        widths = [(0, 0)] * array.ndim
+        for axis, width in pad_width.items():
+            widths[axis] = width if np.ndim(width) else (width, width)
+        pad_width = widths
+    return jnp.pad(array, pad_width, mode, **options)
+
+
+@translation(np.delete)
+def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
+    return jnp.delete(arr, np.asarray(obj) if type(obj) is list else obj, axis)
+
+
+@translation(np.insert)
+def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
+    return jnp.insert(arr, np.asarray(obj) if type(obj) is list else obj, _listed(values), axis)
+
+
+@translation(np.tril)
+def _tril(m: Any, k: Any = 0) -> Any:
+    return jnp.tril(_square(m), k)
+
+
+@translation(np.triu)
+def _triu(m: Any, k: Any = 0) -> Any:
+    return jnp.triu(_square(m), k)
+
+
+def _square(m: Any) -> Any:
+    """A vector as the rows of a square matrix, as NumPy has it."""
+    return jnp.broadcast_to(m, (m.shape[0],) * 2) if m.ndim == 1 else m
 
 
 @translation(np.take)

@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
-from ..array import Array, absorb, function_call, is_traced, ufunc_call
+from ..array import CREATORS, Array, absorb, created, function_call, is_traced, ufunc_call
 from ..errors import TracedValueError, UnsupportedError, user_line
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
@@ -142,12 +142,12 @@ class TorchArray(FrameworkArray):
             if function in NO_DERIVATIVE and function not in COMPOSITES:
                 return function(*[_plain(a) for a in args], **{k: _plain(v) for k, v in kwargs.items()})
             return super()._apply(function, args, kwargs)  # a composite, or the error that says what is missing
+        given, seen = (args, kwargs), _Seen(self.value.device)
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
-        seen = _Seen(self.value.device)
         values = [seen.unwrap(a) for a in args]
         options = {k: seen.unwrap(v) if isinstance(v, (Array, np.ndarray, Tensor)) else v for k, v in kwargs.items()}
-        return self._wrap(implementation(*values, **options), 0 if function in NO_DERIVATIVE else seen.deps)
+        return self._carry_out(function, implementation, values, options, seen.deps, given)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and not ENFORCED:
@@ -189,6 +189,8 @@ class TorchArray(FrameworkArray):
             return TorchArray(_REDUCTIONS[function](self.value, **kwargs), deps)
         if function in _CONSTRUCTORS:
             return self._apply(function, args, kwargs)  # called with like=self
+        if function in CREATORS:
+            return created(self, function, args, kwargs)
         return function_call(function, args, kwargs)
 
     def _getitem(self, index: Any) -> Any:

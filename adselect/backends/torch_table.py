@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import MissingRuleError, UnsupportedError, user_line
+from ..errors import UnsupportedError, user_line
 from ..rules.quantiles import ranked
+from .base import UntranslatedError
 
 __all__ = [
     "BINARY",
@@ -352,14 +353,10 @@ UNARY: dict[Any, Callable] = {
     np.sin: _float_unary(torch.sin),
     np.cos: _float_unary(torch.cos),
     np.tan: _float_unary(torch.tan),
-    np.arcsin: _float_unary(torch.asin),
-    np.arccos: _float_unary(torch.acos),
     np.arctan: _float_unary(torch.atan),
     np.sinh: _float_unary(torch.sinh),
     np.cosh: _float_unary(torch.cosh),
     np.tanh: _float_unary(torch.tanh),
-    np.arcsinh: _float_unary(torch.asinh),
-    np.arccosh: _float_unary(torch.acosh),
     np.arctanh: _float_unary(torch.atanh),
     np.degrees: _float_unary(_degrees),
     np.rad2deg: _float_unary(_degrees),
@@ -427,7 +424,15 @@ BINARY: dict[Any, Callable] = {
     np.lcm: _binary(torch.lcm),
 }
 
-TABLE: dict[Any, Callable] = {**UNARY, **BINARY}
+TABLE: dict[Any, Callable] = {
+    **UNARY,
+    **BINARY,
+    # For real numbers only: on a branch cut torch's slopes belong to the other side.
+    np.arcsin: _float_unary(torch.asin),
+    np.arccos: _float_unary(torch.acos),
+    np.arcsinh: _float_unary(torch.asinh),
+    np.arccosh: _float_unary(torch.acosh),
+}
 
 
 def _at_least_double(x: Any) -> Any:
@@ -501,7 +506,7 @@ def _real(val: Any) -> Tensor:
 @implements(np.imag)
 def _imag(val: Any) -> Tensor:
     val = _tensor(val)
-    return torch.imag(val) if val.is_complex() else torch.zeros_like(val)
+    return torch.imag(val) if val.is_complex() else torch.sgn(val) * 0  # slope 0, not none
 
 
 @implements(np.angle)
@@ -760,16 +765,24 @@ TABLE[np.cumsum] = _scan(torch.cumsum)
 TABLE[np.cumprod] = _scan(torch.cumprod)
 
 
+def _complex_order(a: Tensor, axis: int) -> Tensor:
+    """The places of sorted complex numbers: by real part, then by imaginary part."""
+    order = torch.argsort(a.imag, dim=axis, stable=True)
+    return torch.gather(order, axis, torch.argsort(torch.gather(a.real, axis, order), dim=axis, stable=True))
+
+
 @implements(np.sort)
 def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
     a, axis = _flat_axis(a, axis)
+    if a.is_complex():
+        return torch.gather(a, axis, _complex_order(a, axis))
     return torch.sort(a, dim=axis, stable=True).values
 
 
 @implements(np.argsort)
 def _argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
     a, axis = _flat_axis(a, axis)
-    return torch.sort(a, dim=axis, stable=True).indices
+    return _complex_order(a, axis) if a.is_complex() else torch.sort(a, dim=axis, stable=True).indices
 
 
 def _order_statistic(a: Tensor, ordered: Tensor, k: int) -> Tensor:
@@ -807,7 +820,7 @@ def _quantile(
     weights: Any = None,
 ) -> Tensor:
     if weights is not None or method not in _BETWEEN:
-        raise MissingRuleError(f"np.quantile(method={method!r}, weights=…) has no torch translation ({user_line()})")
+        raise UntranslatedError(f"method={method!r}")
     a, watched = _inexact(a), q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
     q = _places(q)
     flat, shape = _last(a, axis)
@@ -1189,7 +1202,7 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
             array = torch.cat([blocks[0], array, blocks[1]], k)
         return array
     if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type", "even") != "even":
-        raise MissingRuleError(f"np.pad(mode={mode!r}, …) has no torch translation ({user_line()})")
+        raise UntranslatedError(f"mode={mode!r}")
     for k, width in enumerate(widths):
         places = np.pad(np.arange(array.shape[k]), width, mode=mode)
         array = torch.index_select(array, k, torch.from_numpy(places).to(array.device))
@@ -1787,7 +1800,7 @@ TABLE[np.linalg.svdvals] = lambda x, /: torch.linalg.svdvals(_inexact(x))
 def _qr(a: Any, mode: str = "reduced") -> Any:
     a = _inexact(a)
     if mode not in ("reduced", "complete", "r"):
-        raise MissingRuleError(f"np.linalg.qr(mode={mode!r}) has no torch translation ({user_line()})")
+        raise UntranslatedError(f"mode={mode!r}")
     if mode == "r":
         return torch.linalg.qr(a, mode="reduced").R  # torch's own mode "r" has no derivative
     return _QRResult(*torch.linalg.qr(a, mode=mode))
@@ -1868,6 +1881,8 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tens
 
 @_linalg(np.linalg.cond)
 def _cond(x: Any, p: Any = None) -> Tensor:
+    if p not in (None, 2, -2):
+        raise UntranslatedError(f"p={p!r}")  # torch overwrites what its own derivative needs
     return torch.linalg.cond(_inexact(x), p)
 
 
@@ -1961,8 +1976,8 @@ _SPECIAL: dict[str, Callable] = {
 }
 
 
-# Functions of scipy.special that torch has for real numbers only.
-REAL_ONLY: set[Any] = set()
+# What torch has for real numbers only; functions of scipy.special are added when they are met.
+REAL_ONLY: set[Any] = {np.arcsin, np.arccos, np.arcsinh, np.arccosh}
 
 
 def target(function: Any) -> Callable | None:

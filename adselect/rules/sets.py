@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, plain_index
 from .registry import composite, dispatched, no_derivative
 
 
@@ -79,12 +79,12 @@ def _setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
 def _intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     first, second = np.reshape(_array(ar1), -1), np.reshape(_array(ar2), -1)
     start, _, _ = distinct(first, None, True)
-    start = start[np.flatnonzero(np.isin(first[start], second))]
+    start = start[plain_index(np.flatnonzero(np.isin(first[start], second)))]
     common = first[start]
     if not return_indices:
         return common
     other, _, _ = distinct(second, None, True)
-    return common, start, other[np.flatnonzero(np.isin(second[other], first))]
+    return common, start, other[plain_index(np.flatnonzero(np.isin(second[other], first)))]
 
 
 @composite(np.setxor1d)

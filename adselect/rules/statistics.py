@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, is_traced
+from ..array import Array, is_traced, plain_index
 from ..errors import MissingRuleError, user_line
 from .indexing import scatter
 from .reductions import _root, squared_modulus
@@ -146,7 +146,8 @@ def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, w
     fixed = np.histogram_bin_edges(a, bins, range)
     places = np.searchsorted(fixed, np.reshape(a, -1), "right") - 1
     places = np.where(np.reshape(np.equal(a, fixed[-1]), -1), len(fixed) - 2, places)
-    inside = np.flatnonzero((places >= 0) & (places < len(fixed) - 1))
+    inside = plain_index(np.flatnonzero((places >= 0) & (places < len(fixed) - 1)))
+    places = plain_index(places)
     if is_traced(weights):
         counts = scatter([np.reshape(weights, -1)[inside]], [places[inside]], (len(fixed) - 1,), weights.dtype)
     else:
