@@ -193,7 +193,7 @@ SAMPLES: dict[str, list[str]] = {
         "np.interp(3 * x, x, v, left=-1.0, right=r)",
         "np.interp(x, [0.1, 0.9, 2.2], v[:3], period=3.0)",
     ],
-    # -- reductions ----------------------------------------------------------------------------------------------------
+    # -- reductions --------------------------------------------------------------------------------------------------
     **_each(
         _REDUCED
         + "; F(z); F(a, where=MASK); F(a, axis=1, where=MASK, initial=2.0); F(a, axis=0, out=np.zeros_like(x)); "
@@ -297,7 +297,7 @@ SAMPLES: dict[str, list[str]] = {
     "np.histogram2d": ["np.histogram2d(x, v, bins=2, weights=p)[0]"],
     "np.histogramdd": ["np.histogramdd(np.stack([x, v], axis=1), bins=2, weights=p)[0]"],
     "np.bincount": ["np.bincount([0, 2, 1, 2], weights=x)", "np.bincount([0, 2, 1, 2], x, minlength=5)"],
-    # -- shaping ---------------------------------------------------------------------------------------------------------
+    # -- shaping -----------------------------------------------------------------------------------------------------
     "np.reshape": [
         "np.reshape(a, (2, 6))",
         "np.reshape(a, -1, order='F')",
@@ -418,7 +418,7 @@ SAMPLES: dict[str, list[str]] = {
         "np.trim_zeros(np.concatenate([[0.0], x, [0.0, 0.0]]))",
         "np.trim_zeros(np.concatenate([[0.0], x]), 'f')",
     ],
-    # -- indexing, sorting and sets --------------------------------------------------------------------------------------
+    # -- indexing, sorting and sets ----------------------------------------------------------------------------------
     "ndarray.__getitem__": [
         "a[1]",
         "a[1, -2]",
@@ -479,7 +479,7 @@ SAMPLES: dict[str, list[str]] = {
     **_each("F(x, v); F(x, np.concatenate([v, x[:2]]))", "union1d setxor1d"),
     "np.setdiff1d": ["np.setdiff1d(x, [5.0])"],
     "np.intersect1d": ["np.intersect1d(x, np.concatenate([v, x[:2]]))"],
-    # -- products and linear algebra ---------------------------------------------------------------------------------------
+    # -- products and linear algebra ---------------------------------------------------------------------------------
     "np.matmul": [
         "a @ x",
         "x @ a.T",
@@ -658,7 +658,7 @@ SAMPLES: dict[str, list[str]] = {
         "np.linalg.tensorsolve(np.reshape(s, (3, 3, 1)), x[:3])",
         "np.linalg.tensorsolve(np.reshape(s, (3, 1, 3)), x[:3])",
     ],
-    # -- Fourier transforms ------------------------------------------------------------------------------------------------
+    # -- Fourier transforms ------------------------------------------------------------------------------------------
     **_each("F(x); F(z); F(a, axis=0); F(z, n=3); F(z, 6, norm='ortho'); F(z, norm='forward')", "fft.fft fft.ifft"),
     **_each("F(x); F(a, axis=0); F(x, n=3); F(x, 6, norm='ortho'); F(x, norm='forward')", "fft.rfft fft.ihfft"),
     **_each("F(z); F(z, n=5); F(c, axis=0); F(z, norm='ortho'); F(x)", "fft.irfft fft.hfft"),
@@ -669,7 +669,7 @@ SAMPLES: dict[str, list[str]] = {
     **_each("F(a); F(t, axes=(0, 2)); F(a, s=(2, 5), axes=(0, 1)); F(a, norm='forward')", "fft.rfft2 fft.rfftn"),
     **_each("F(c); F(c, s=(2, 5), axes=(0, 1)); F(c, norm='ortho'); F(c, axes=(1, 0))", "fft.irfft2 fft.irfftn"),
     **_each("F(x); F(a); F(a, axes=0)", "fft.fftshift fft.ifftshift"),
-    # -- polynomials and creation --------------------------------------------------------------------------------------------
+    # -- polynomials and creation ------------------------------------------------------------------------------------
     "np.poly": ["np.poly(x)", "np.poly(s)"],
     "np.polyval": ["np.polyval(x, v)", "np.polyval(x, a)", "np.polyval(z, w)", "np.polyval(x, r)"],
     **_each("F(x, v); F(x, v[:2])", "polyadd polysub polymul"),
