@@ -922,7 +922,7 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
 
 
 # Functions whose dtype= is the one they compute in.
-_COMPUTED_IN = frozenset(
+_COMPUTED_IN: frozenset[Any] = frozenset(
     {
         *(np.sum, np.prod, np.mean, np.var, np.std, np.cumsum, np.cumprod, np.cumulative_sum, np.cumulative_prod),
         *(np.nansum, np.nanprod, np.nanmean, np.nanvar, np.nanstd, np.trace, np.linalg.trace),
@@ -931,7 +931,7 @@ _COMPUTED_IN = frozenset(
 
 
 # Functions that reach us only by their like= argument: array constructors.
-CREATORS = frozenset(
+CREATORS: frozenset[Any] = frozenset(
     {
         *(np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray, np.require),
         *(np.zeros, np.ones, np.empty, np.full, np.eye, np.identity, np.tri, np.arange),

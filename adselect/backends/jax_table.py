@@ -224,13 +224,6 @@ def absolute(x: Any) -> Any:
 TABLE[np.fabs] = absolute
 
 
-@translation(np.ldexp)
-def _ldexp(x: Any, exponent: Any) -> Any:
-    x = jnp.asarray(x)
-    x = x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
-    return x * jnp.exp2(jnp.asarray(exponent).astype(x.dtype))
-
-
 def _between_infinities(function: Callable) -> Callable:
     """logaddexp, whose arguments have equal weights also where both are the same infinity."""
 
