@@ -66,8 +66,9 @@ class ADType:
 class AutoTape(ADType):
     """The built-in engine: an eager tape on NumPy, reverse mode. The default when no adtype is given.
 
-    replay: whether a prepared operator may replay its traced program; native: whether scalar programs may be
-    compiled with numba. Cost of a gradient: a small constant (2–4) times one evaluation of f.
+    replay: whether a prepared operator may replay its traced program; native: whether it is compiled with numba, which
+    pays for loops over numbers and short arrays (at most 4,096 entries). Cost of a gradient: a small constant (2–4)
+    times one evaluation of f.
 
     >>> import adselect as ad
     >>> ad.gradient(lambda x: x**2, ad.AutoTape(), 3.0)

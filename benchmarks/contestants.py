@@ -68,9 +68,9 @@ def replay(problem: Problem) -> Callable:
 
 
 def native(problem: Problem) -> Callable:
-    """The replay compiled by numba, for programs on numbers."""
-    if any(isinstance(x, np.ndarray) for x in problem.args):
-        raise DeclinedError("only programs on numbers are compiled")
+    """The replay compiled by numba, for long programs on few numbers."""
+    if problem.kind != "long":
+        raise DeclinedError("compiled are long programs on few numbers")
     return prepared(ad.AutoTape(native=True))(problem)
 
 

@@ -22,6 +22,7 @@ __all__ = ["CLASSES", "QUICK", "Problem", "problems"]
 CLASSES = ("small", "medium", "large", "long")
 
 UNROLLED = "a Python loop is unrolled, and compiling it takes minutes"
+COMPILED = "compiling thousands of operations with numba takes minutes"
 
 
 @dataclass
@@ -539,7 +540,7 @@ def problems() -> list[Problem]:
     for n, kind in ((1_000, "long"), (100_000, "large")):
         add("reaction", n, kind, reaction(n, 20), f"{n:,}, 20 steps")
     for steps in (10, 100):
-        slow = {} if steps == 10 else {"jax": UNROLLED, "autojax": UNROLLED}
+        slow = {} if steps == 10 else {"jax": UNROLLED, "autojax": UNROLLED, "native": COMPILED}
         add("lstm", steps, "long", recurrent(steps), f"{steps} steps", **slow)
     for steps in (2, 20, 200):
         slow = {} if steps == 2 else {"jax": UNROLLED, "autojax": UNROLLED}

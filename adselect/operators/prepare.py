@@ -163,12 +163,18 @@ class Prepared:
         self._run = run if run is not None else self._plainly
         self._constant = [isinstance(a, Const) for a in args]
         self._any_constant = any(self._constant)
+        quick = getattr(run, "quick", None)
+        self._quick = quick() if quick is not None else None
 
     def _plainly(self, leaves: list, args: tuple) -> Any:
         return self.operator(self.f, self.adtype, *args, **self.options)
 
     def __call__(self, *args: Any) -> Any:
         """The operator's result at args."""
+        if self._quick is not None:
+            result = self._quick(args)
+            if result is not NotImplemented:
+                return result
         plain_args = args
         if self._any_constant:
             plain_args = bare(args)

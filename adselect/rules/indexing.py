@@ -147,6 +147,8 @@ def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:
     flat = np.reshape(x, -1)
     if isinstance(numbers, (list, tuple)):
         return type(numbers)([flat[n] for n in numbers])
+    if isinstance(numbers, np.ndarray):
+        numbers.flags.writeable = False  # a replay may rely on it: runs of numbers become slices
     return flat[numbers]
 
 

@@ -53,13 +53,13 @@ class Invocation:
 
     def apply_on(self, array: Array, leaves: tuple) -> Any:
         """Carry the call out on the engine of ``array``, the traced value of the highest level among the leaves."""
-        if array._by_reference:
-            from ..tape.program import NotReplayable
-
-            raise NotReplayable(f"the primitive {self.__name__}: its rule is looked up at every call")
         treatment = self.treatment
         if treatment == "missing":
             raise self.missing()
+        if array._by_reference and not hasattr(array, "_trace") and treatment != "body":
+            from ..tape import steps
+
+            return steps.call(self, leaves)
         self.check_keywords([isinstance(v, Array) and getattr(v, "deps", 1) != 0 for v in leaves])
         if treatment == "body":
             args, kwargs = self.arguments(leaves)

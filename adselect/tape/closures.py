@@ -11,7 +11,9 @@ from ..adtypes import AutoForward, AutoTape
 from ..array import Array, absorb
 from ..rules.invocation import Invocation, is_inexact
 from ..rules.registry import Rule
+from . import steps
 from .forward import DualArray
+from .program import NotReplayable
 from .trace import EngineArray, TapeArray
 
 __all__ = ["ClosureRule", "apply"]
@@ -67,6 +69,8 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
         values.append(trace.keep(leaf) if type(leaf) is np.ndarray else leaf)
     if invocation.treatment == "constant":
         return invocation(*values)
+    if trace.by_reference and cls is not TapeArray:
+        raise NotReplayable(f"the primitive {invocation.__name__} in forward mode")
     return _record(invocation, trace, own, values) if cls is TapeArray else _push(invocation, trace, own, values)
 
 
@@ -77,7 +81,10 @@ def _counts(outputs: list, values: list, own: list) -> list[bool]:
 
 
 def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
-    outputs, back = invocation.pull(values, AutoTape())
+    if trace.by_reference:
+        outputs, back = steps.pull(invocation, values)
+    else:
+        outputs, back = invocation.pull(values, AutoTape())
     counts = _counts(outputs, values, own)
     if not any(counts):
         return invocation.result(outputs)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import math
 import re
 import threading
 from collections.abc import Callable
@@ -13,8 +15,9 @@ import numpy as np
 from ..adtypes import AutoTape
 from ..array import plain
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError
+from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, is_leaf, is_native
-from .native import compile_natively, is_scalar_program
+from .native import compile_natively
 from .program import NotReplayable, Program, ProgramArray, Ref
 from .replay import GuardFailed, Replay, compile_program, readable
 
@@ -36,6 +39,7 @@ class ReplayedOperator:
         self.lock = threading.Lock()
         self.calls = 0
         self.next_check = 1
+        self.direct = all(is_leaf(a) for a in args)  # arguments that are leaves, none of them Const
         self._trace(args)
 
     def eager(self, args: tuple) -> Any:
@@ -51,7 +55,14 @@ class ReplayedOperator:
                 self.next_check = 2 * self.calls
                 return self._checked(leaves, args)
         result = self._replayed(leaves)
-        return self._elsewhere(leaves, args) if result is _FAILED else result
+        return self._elsewhere(leaves, args) if result is NotImplemented else result
+
+    def quick(self) -> Callable[[tuple], Any] | None:
+        """The call for plain arrays and floats in one function, which gives NotImplemented where it cannot answer.
+
+        Written as source: what does not change from call to call is decided here once.
+        """
+        return _write_quick(self) if self.variants and self.direct and self.check != "always" else None
 
     def _replayed(self, leaves: list) -> Any:
         for variant in self.variants:
@@ -59,7 +70,7 @@ class ReplayedOperator:
                 return variant(leaves)
             except (GuardFailed, ArithmeticError, ValueError):
                 continue
-        return _FAILED
+        return NotImplemented
 
     def _elsewhere(self, leaves: list, args: tuple) -> Any:
         """No variant fits: trace the branch that is taken now, or stay eager."""
@@ -67,13 +78,13 @@ class ReplayedOperator:
         with self.lock:
             if len(self.variants) >= VARIANTS:
                 self.reason = f"more than {VARIANTS} different branches were taken"
-            elif self._replayed(leaves) is _FAILED:
+            elif self._replayed(leaves) is NotImplemented:
                 self._trace(args, result)
         return result
 
     def _checked(self, leaves: list, args: tuple) -> Any:
         result = self._replayed(leaves)
-        if result is _FAILED:
+        if result is NotImplemented:
             return self._elsewhere(leaves, args)
         reference = self.eager(args)
         difference = _difference(result, reference)
@@ -109,8 +120,8 @@ class ReplayedOperator:
             names = _argument_names(self.f, args, skeleton)
             variant = _Variant(program, result, reference, leaves, getattr(self.operator, "__name__", "replay"), names)
             program.open = False
-            if self.adtype.native and is_scalar_program(variant.replay, leaves):
-                variant.run = compile_natively(variant.replay, names)
+            if self.adtype.native:
+                variant.compile()
             variant.confirm(leaves, reference, lambda: self.eager(args))
             self.variants.append(variant)
         except (ADSelectValueError, BackendNotInstalledError):
@@ -130,7 +141,73 @@ class ReplayedOperator:
         return "\n".join(v.readable() for v in self.variants)
 
 
-_FAILED = object()
+def _write_quick(run: ReplayedOperator) -> Callable[[tuple], Any] | None:
+    variant = run.variants[0]
+    scope: dict[str, Any] = {
+        "float64": np.float64,
+        "registrations": REGISTRATIONS,
+        "run": run,
+        "ndarray": np.ndarray,
+        "dot": np.dot,
+        "isfinite": math.isfinite,
+        "inf": math.inf,
+        "function": variant.function,
+        "pool": variant.replay.buffers,
+        "GuardFailed": GuardFailed,
+    }
+    names = [f"x{k}" for k in range(len(variant.leaves))]
+    checks = [f"len(args) != {len(names)}", f"registrations[0] != {REGISTRATIONS[0]}"]
+    if run.check != "never":
+        checks.append("run.calls + 1 >= run.next_check")
+    kinds = []
+    for name, leaf in zip(names, variant.leaves, strict=True):
+        if type(leaf) is np.ndarray and leaf.dtype.isnative:
+            scope[f"{name}_shape"], scope[f"{name}_dtype"] = leaf.shape, leaf.dtype
+            kinds.append(f"type({name}) is not ndarray or {name}.shape != {name}_shape")
+            kinds.append(f"{name}.dtype is not {name}_dtype")
+        elif type(leaf) is float:
+            kinds.append(f"type({name}) is not float")
+        else:
+            return None
+    results, finite = [], []
+    for k, (expected, given) in enumerate(zip(variant.expected, variant.replay.results, strict=True)):
+        name = f"r{k}"
+        if type(expected) is np.ndarray and expected.dtype == np.float64 and given == (expected.shape, expected.dtype):
+            flat = name if expected.ndim == 1 else f"{name}.ravel('K')"
+            # Overflow or not a number: the ordinary way looks closer.
+            finite.append(f"dot({flat}, {flat}) < inf")
+        elif type(expected) in (float, np.float64):
+            finite.append(f"isfinite({name})")
+            name = f"{'float' if type(expected) is float else 'float64'}({name})"
+        else:
+            return None
+        results.append(name)
+    everything = f"({', '.join(results)},)"
+    if type(variant.reference) is not tuple or len(variant.reference) != len(results):
+        cls = type(variant.reference)
+        if not variant.is_pair:
+            return None
+        scope["cls"] = cls
+        everything = f"cls({results[0]}, ({', '.join(results[1:])},))"
+    elif not all(is_leaf(r) for r in variant.reference):
+        return None
+    returned = ", ".join(f"r{k}" for k in range(len(results)))
+    lines = [
+        "def quick(args):",
+        f"    if {' or '.join(checks)}: return NotImplemented",
+        f"    {', '.join(names)}, = args",
+        f"    if {' or '.join(kinds)}: return NotImplemented",
+        "    try: buffers = pool.pop()",
+        "    except IndexError: return NotImplemented",
+        f"    try: {returned}, = function(args, buffers)",
+        "    except (GuardFailed, ArithmeticError, ValueError): return NotImplemented",
+        "    finally: pool.append(buffers)",
+        *(["    run.calls += 1"] if run.check != "never" else []),
+        f"    if not ({' and '.join(finite)}): return NotImplemented",
+        f"    return {everything}",
+    ]
+    exec(compile("\n".join(lines), "<adselect quick>", "exec"), scope)
+    return scope["quick"]
 
 
 def _builder(reference: Any, shape: Any, n: int) -> Callable[[list], Any]:
@@ -145,7 +222,11 @@ def _builder(reference: Any, shape: Any, n: int) -> Callable[[list], Any]:
     return lambda results: shape.rebuild(results)[0]
 
 
-_RESERVED = re.compile(r"[vbcxk]\d.*|inputs|buffers|math_.*|dot|where|empty|add_reduce|add_at|concatenate|stack")
+# Names that the generated source uses itself.
+_RESERVED = re.compile(
+    r"[vbcxkpq]\d.*|[ij]|inputs|buffers|(math|ones|add)_.*|.*_reduce|GuardFailed|share|spread|contract|select|clipped|join"
+    r"|pile|set_item|scatter_parts"
+)
 
 
 def _argument_names(f: Callable, args: tuple, skeleton: Any) -> list[str]:
@@ -179,11 +260,29 @@ class _Variant:
         outputs = [Ref(t.number) if type(t) is ProgramArray else plain(t) for t in traced]
         self.arguments = arguments
         self.replay: Replay = compile_program(program, outputs, name, arguments)
-        self.run: Callable[[list], tuple] = self.replay
+        self.leaves, self.expected, self.reference = leaves, expected, reference
+        self.run: Callable[..., tuple] = self.replay
         self.finish = [_finisher(e) for e in expected]
         self.enter = [_entry(leaf) for leaf in leaves]
         self.plain = all(e is None for e in self.enter)
         self.build = _builder(reference, self.shape, len(expected))
+        self.is_pair = (
+            hasattr(reference, "_fields")
+            and len(reference) == 2
+            and type(reference[1]) is tuple
+            and len(reference[1]) == len(expected) - 1
+            and all(is_leaf(r) for r in (reference[0], *reference[1]))
+        )
+
+    def compile(self) -> None:
+        """Machine code instead of NumPy's calls, where the program is one for that."""
+        with contextlib.suppress(NotReplayable):
+            self.run = compile_natively(self.replay.program)
+
+    @property
+    def function(self) -> Callable[[Any, tuple], tuple]:
+        """The program itself: ``function(inputs, buffers)``."""
+        return self.replay.function if self.run is self.replay else self.run
 
     def __call__(self, leaves: list) -> Any:
         inputs = (
@@ -239,8 +338,6 @@ def _finisher(expected: Any) -> Callable:
 
         return finish_array
     if kind is float:
-        import math
-
         isfinite_ = math.isfinite
 
         def finish_float(value: Any) -> float:

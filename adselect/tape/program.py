@@ -5,15 +5,14 @@ tape it records comparisons, masks and index arrays too, since a replay must com
 turns a value into a Python bool or int, the program remembers it as a *guard*, checked on every replay. What cannot be
 replayed raises :class:`NotReplayable`, and the caller stays with the eager tape.
 
-Instructions are simplified while they are written (common subexpressions, constants, signs), so that what the optimiser
-sees is already small.
+What was computed before is not written twice; :mod:`adselect.tape.algebra` simplifies the rest afterwards.
 """
 
 from __future__ import annotations
 
 import operator
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,11 +23,15 @@ from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
 
-__all__ = ["Instruction", "NotReplayable", "Program", "ProgramArray"]
+__all__ = ["CONSTANT", "Instruction", "NotReplayable", "Program", "ProgramArray", "Ref", "key_of", "refs_of", "uses_of"]
 
 
 class NotReplayable(ADSelectError):  # noqa: N818 - a verdict on the traced code, not a mistake in it
     """The traced code did something that straight-line code cannot repeat; the message says what."""
+
+
+class GuardFailed(Exception):  # noqa: N818 - a signal, not an error
+    """Something the traced code relied on, a value it branched on, is different now."""
 
 
 class Instruction:
@@ -90,7 +93,6 @@ class Program:
         self.inputs: list[int] = []
         self.guards: list[tuple[int, int, Any]] = []  # (position, instruction, expected value)
         self.known: dict[Any, int] = {}
-        self.keep: list[Any] = []  # constants whose id is part of a key
         self.limit = limit
         self.open = True
         self.line = ""
@@ -124,18 +126,10 @@ class Program:
         self.guards.append((len(self.instructions), number, value))
 
     def call(self, function: Any, args: tuple, kwargs: dict) -> Any:
-        """Carry a call out on the concrete values and write it down, unless it is known or simpler."""
+        """Carry a call out on the concrete values and write it down, unless it is known."""
         refs = tuple([self._spec(a) for a in args])
         options = {k: self._spec(v) for k, v in kwargs.items()} if kwargs else {}
-        known = self._fold(function, refs, options)
-        if known is not None:
-            return known
-        simpler = _simplify(self, function, refs, options)
-        if simpler is not None:
-            if isinstance(simpler, Ref):
-                return _wrap(self, simpler.number, self.concrete[simpler.number])
-            function, refs, options = simpler
-        key = self._key(function, refs, options)
+        key = key_of(function, refs, options)
         if key is not None:
             number = self.known.get(key)
             if number is not None:
@@ -150,32 +144,13 @@ class Program:
             self.known[key] = array.number
         return array
 
-    def _fold(self, function: Any, refs: tuple, options: dict) -> Any:
-        """The result as a constant where every operand is a number known now."""
-        if not isinstance(function, np.ufunc) or options:
-            return None
-        values = []
-        for r in refs:
-            value = self.number(r)
-            if value is None:
-                return None
-            values.append(value)
-        if not any(type(r) is Ref for r in refs):
-            return None
-        with np.errstate(all="ignore"):
-            return self.constant(function(*values))
-
-    def number(self, spec: Any) -> Any:
-        """The number behind a literal or a constant of the program, else None."""
-        if type(spec) is Ref:
-            instruction = self.instructions[spec.number]
-            return instruction.args[0] if instruction.function is CONSTANT and instruction.scalar else None
-        return spec if type(spec) in (float, int, np.float64) else None
-
     def _several(self, function: Any, refs: tuple, options: dict, value: Any, key: Any) -> Any:
         whole = self._emit(function, refs, options, np.empty(0))
         self.concrete[whole.number] = value
-        items = [self._emit(operator.getitem, (Ref(whole.number), i), {}, item) for i, item in enumerate(value)]
+        items = [
+            None if item is None else self._emit(operator.getitem, (Ref(whole.number), i), {}, item)
+            for i, item in enumerate(value)
+        ]
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
     def _unpack(self, number: int) -> Any:
@@ -208,30 +183,48 @@ class Program:
             return slice(self._concrete(spec.start), self._concrete(spec.stop), self._concrete(spec.step))
         return spec
 
-    def _key(self, function: Any, refs: tuple, options: dict) -> Any:
-        try:
-            key = (
-                function,
-                tuple([self._part(r) for r in refs]),
-                tuple([(k, self._part(v)) for k, v in options.items()]),
-            )
-            hash(key)
-        except TypeError:
-            return None
-        return key
 
-    def _part(self, spec: Any) -> Any:
-        kind = type(spec)
-        if kind is Ref:
-            return spec
-        if kind is np.ndarray:
-            self.keep.append(spec)
-            return ("array", id(spec))
-        if kind is tuple or kind is list:
-            return (kind, tuple([self._part(s) for s in spec]))
-        if kind is slice:
-            return ("slice", self._part(spec.start), self._part(spec.stop), self._part(spec.step))
-        return (kind, repr(spec) if kind is float else spec)
+def key_of(function: Any, args: Any, kwargs: dict) -> Any:
+    """What two calls with the same result have in common; None where that cannot be told. Arrays count by identity."""
+    try:
+        key = (function, tuple([_part(a) for a in args]), tuple([(k, _part(v)) for k, v in kwargs.items()]))
+        hash(key)
+    except TypeError:
+        return None
+    return key
+
+
+def _part(spec: Any) -> Any:
+    kind = type(spec)
+    if kind is Ref:
+        return spec
+    if kind is np.ndarray:
+        return ("array", id(spec))  # whoever wrote the call down keeps the array
+    if kind is tuple or kind is list:
+        return (kind, tuple([_part(s) for s in spec]))
+    if kind is slice:
+        return ("slice", _part(spec.start), _part(spec.stop), _part(spec.step))
+    return (kind, repr(spec) if kind is float else spec)
+
+
+def refs_of(spec: Any) -> Iterator[int]:
+    """The instructions that an argument names."""
+    kind = type(spec)
+    if kind is Ref:
+        yield spec.number
+    elif kind is tuple or kind is list:
+        for s in spec:
+            yield from refs_of(s)
+    elif kind is slice:
+        yield from refs_of((spec.start, spec.stop, spec.step))
+
+
+def uses_of(instruction: Instruction) -> list[int]:
+    """The instructions that an instruction reads."""
+    found = list(refs_of(instruction.args))
+    for value in instruction.kwargs.values():
+        found.extend(refs_of(value))
+    return found
 
 
 def _line() -> str:
@@ -377,118 +370,6 @@ def _wrap(program: Program, number: int, value: Any) -> ProgramArray:
     array = ProgramArray.__new__(ProgramArray)
     array.program, array.number, array.concrete = program, number, value
     return array
-
-
-# -- simplification while writing --------------------------------------------------------------------------------------
-
-
-def _same(program: Program, ref: Ref, other: Any) -> bool:
-    """Whether ref has the shape and dtype that an operation of it with the scalar constant other gives."""
-    dtype = program.instructions[ref.number].dtype
-    return dtype == np.float64 or (dtype == np.float32 and type(other) is float)
-
-
-def _of(program: Program, spec: Any, function: Any) -> Instruction | None:
-    """The instruction behind spec if it is a call of function."""
-    if type(spec) is Ref:
-        instruction = program.instructions[spec.number]
-        if instruction.function is function:
-            return instruction
-    return None
-
-
-def _simplify(program: Program, function: Any, refs: tuple, options: dict) -> Any:
-    """A Ref (the result is known) or another (function, args, options); None to leave the call as it is."""
-    if options and function not in (np.copy, np.reshape):
-        return None
-    if function is np.multiply:
-        a, b = refs
-        if program.number(a) is not None:
-            a, b = b, a
-        c = program.number(b)
-        if c is not None and type(a) is np.ndarray and type(b) is Ref:
-            # A seed times a captured array: read the array anew in every replay.
-            return (np.copy, (a,), {}) if c == 1 and a.dtype == np.float64 else (np.multiply, (a, float(c)), {})
-        if c is not None and type(a) is Ref and _same(program, a, b):
-            if c == 1:
-                return a
-            if type(b) is Ref:
-                return _simplify(program, np.multiply, (a, float(c)), {}) or (np.multiply, (a, float(c)), {})
-            if c == -1:
-                return np.negative, (a,), {}
-            inner = _of(program, a, np.multiply)
-            if inner is not None:
-                x, d = inner.args
-                if type(x) is not Ref:
-                    x, d = d, x
-                k = program.number(d)
-                if k is not None and type(x) is Ref and _same(program, x, d):
-                    return _simplify(program, np.multiply, (x, c * k), {}) or (np.multiply, (x, c * k), {})
-            inner = _of(program, a, np.negative)
-            if inner is not None:
-                return _simplify(program, np.multiply, (inner.args[0], -c), {}) or (
-                    np.multiply,
-                    (inner.args[0], -c),
-                    {},
-                )
-        if type(a) is Ref and type(b) is Ref and a == b:
-            return np.square, (a,), {}
-    elif function is np.negative:
-        inner = _of(program, refs[0], np.negative)
-        if inner is not None:
-            return inner.args[0]
-        inner = _of(program, refs[0], np.subtract)
-        if inner is not None:
-            return np.subtract, (inner.args[1], inner.args[0]), {}
-        inner = _of(program, refs[0], np.multiply)
-        if inner is not None:
-            x, d = inner.args
-            if type(x) is not Ref:
-                x, d = d, x
-            k = program.number(d)
-            if k is not None and type(x) is Ref and _same(program, x, d):
-                return np.multiply, (x, -k), {}
-    elif function is np.add:
-        a, b = refs
-        for x, y in ((a, b), (b, a)):
-            if program.number(y) == 0 and type(x) is Ref and _same(program, x, y):
-                return x
-        inner = _of(program, b, np.negative)
-        if inner is not None:
-            return np.subtract, (a, inner.args[0]), {}
-        inner = _of(program, a, np.negative)
-        if inner is not None:
-            return np.subtract, (b, inner.args[0]), {}
-    elif function is np.subtract:
-        a, b = refs
-        if program.number(b) == 0 and type(a) is Ref and _same(program, a, b):
-            return a
-        inner = _of(program, b, np.negative)
-        if inner is not None:
-            return np.add, (a, inner.args[0]), {}
-    elif function is np.divide:
-        if program.number(refs[1]) == 1 and type(refs[0]) is Ref and _same(program, refs[0], refs[1]):
-            return refs[0]
-    elif function is np.power:
-        p = program.number(refs[1])
-        if (
-            type(refs[0]) is Ref
-            and program.instructions[refs[0].number].dtype.kind == "f"
-            and type(refs[1]) in (int, float)
-        ):
-            if p == 2:
-                return np.square, (refs[0],), {}
-            if p == 1:
-                return refs[0]
-    elif function is np.copy:
-        if type(refs[0]) is Ref:
-            return refs[0]
-    elif function in (np.reshape, np.broadcast_to):
-        if type(refs[0]) is Ref and refs[1] == program.instructions[refs[0].number].shape and not options:
-            return refs[0]
-    elif function is np.astype and type(refs[0]) is Ref and program.instructions[refs[0].number].dtype == refs[1]:
-        return refs[0]
-    return None
 
 
 def _install() -> None:

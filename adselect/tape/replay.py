@@ -15,17 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ..rules.elementwise import clipped, select
+from ..rules.elementwise import select
 from ..rules.indexing import scatter_parts, set_item
 from ..rules.linalg import contract
+from ..rules.reductions import spread
 from ..rules.shaping import join, pile
-from .program import CONSTANT, Instruction, NotReplayable, Program, Ref
+from .algebra import Simplified, is_basic, simplify
+from .program import CONSTANT, GuardFailed, Instruction, Program, Ref, refs_of, uses_of
 
 __all__ = ["GuardFailed", "Replay", "compile_program"]
-
-
-class GuardFailed(Exception):  # noqa: N818 - a signal, not an error
-    """A value the traced code branched on is different now."""
 
 
 _INFIX = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
@@ -78,20 +76,41 @@ _VIEWS = frozenset(
         np.diagonal,
     }
 )
+_REDUCTIONS: dict[Any, np.ufunc] = {
+    np.sum: np.add,
+    np.max: np.maximum,
+    np.amax: np.maximum,
+    np.min: np.minimum,
+    np.amin: np.minimum,
+    np.prod: np.multiply,
+}
+# What does not warn at any ordinary value.
+_QUIET = frozenset(
+    {
+        *(None, CONSTANT, operator.getitem, scatter_parts, set_item, join, pile, select, spread, np.where, np.sum),
+        *(np.add, np.subtract, np.multiply, np.negative, np.positive, np.square, np.absolute, np.sign, np.matmul),
+        *(np.sin, np.cos, np.tanh, np.arctan, np.maximum, np.minimum, np.max, np.min, contract, *_VIEWS),
+        *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.logical_not, np.logical_and),
+    }
+)
 _FLOAT = np.dtype(np.float64)
+_SHORT = 32  # entries of a last axis up to which NumPy's reductions along it are slow
 # Blocking pays from about eight operations on arrays that do not fit the second-level cache.
 _BLOCK_OPERATIONS = 8
-_BLOCK_ENTRIES = 131_072
+_BLOCK_ENTRIES = 32_768
 _BLOCK = 16_384
 
 
 class Replay:
     """A compiled program: call it with the flat inputs, get the flat outputs. Safe to call from several threads."""
 
-    __slots__ = ("buffers", "function", "instructions", "shapes", "source")
+    __slots__ = ("buffers", "function", "program", "results", "shapes", "source")
 
-    def __init__(self, function: Callable, source: str, shapes: list[tuple], instructions: int):
-        self.function, self.source, self.instructions, self.shapes = function, source, instructions, shapes
+    def __init__(self, function: Callable, source: str, shapes: list[tuple], program: Simplified):
+        self.function, self.source, self.program, self.shapes = function, source, program, shapes
+        # Shape and dtype of the outputs that are arrays whatever the values are; None for the others.
+        made = [program.instructions[r.number] if type(r) is Ref else None for r in program.outputs]
+        self.results = [(i.shape, i.dtype) if i is not None and not i.scalar else None for i in made]
         self.buffers = [_allocate(shapes)]
 
     def __call__(self, inputs: list) -> tuple:
@@ -110,32 +129,23 @@ def _allocate(shapes: list[tuple]) -> tuple:
     return tuple([np.empty(shape, dtype) for shape, dtype in shapes])
 
 
-def _refs(spec: Any) -> Any:
-    kind = type(spec)
-    if kind is Ref:
-        yield spec.number
-    elif kind is tuple or kind is list:
-        for s in spec:
-            yield from _refs(s)
-    elif kind is slice:
-        yield from _refs((spec.start, spec.stop, spec.step))
-
-
-def _uses(instruction: Instruction) -> list[int]:
-    found = list(_refs(instruction.args))
-    for value in instruction.kwargs.values():
-        found.extend(_refs(value))
-    return found
+def share(g: Any, y: Any, a: Any, axis: Any, mask: Any, out: Any) -> Any:
+    """:func:`~adselect.rules.reductions.spread` into buffers; y and g with 1 in place of the reduced axes."""
+    np.equal(a, y, mask)
+    if np.count_nonzero(mask) != y.size or np.isnan(np.add.reduce(y, None)):
+        out[...] = spread(g, y, a, axis, True)
+        return out
+    return np.multiply(mask, g, out)
 
 
 class _Writer:
     """Writes the source of one program."""
 
-    def __init__(self, program: Program, outputs: list, name: str, arguments: list[str]):
+    def __init__(self, program: Simplified, name: str, arguments: list[str]):
         self.arguments = arguments
         self.program = program
         self.instructions = program.instructions
-        self.outputs = outputs
+        self.outputs = program.outputs
         self.name = name
         self.constants: dict[str, Any] = {}
         self.constant_names: dict[int, str] = {}
@@ -156,11 +166,11 @@ class _Writer:
     def live(self) -> list[int]:
         """The instructions that an output or a guard needs, in order."""
         needed = {r.number for r in self.outputs if type(r) is Ref}
-        guards = {number for _, number, _ in self.program.guards}
+        guards = {number for number, _ in self.program.guards}
         needed |= guards
         for instruction in reversed(self.instructions):
             if instruction.number in needed:
-                for n in _uses(instruction):
+                for n in uses_of(instruction):
                     needed.add(n)
                     self.counts[n] = self.counts.get(n, 0) + 1
         for r in self.outputs:
@@ -221,10 +231,10 @@ class _Writer:
     def operands(self, n: int) -> list[int]:
         fold = self.folded.get(n)
         if fold is None:
-            return _uses(self.instructions[n])
+            return uses_of(self.instructions[n])
         if fold[0] == "dot":
-            return list(_refs(fold[1:]))
-        return [*_refs(fold[1]), *_uses(fold[2])]
+            return list(refs_of(fold[1:]))
+        return [*refs_of(fold[1]), *uses_of(fold[2])]
 
     def analyse(self, live: list[int]) -> None:
         for i in self.instructions:
@@ -250,7 +260,7 @@ class _Writer:
             return False
         if i.function in _VIEWS:
             return True
-        return i.function is operator.getitem and i.shape != () and _basic(i.args[1])
+        return i.function is operator.getitem and not i.scalar and is_basic(i.args[1])
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
@@ -357,11 +367,8 @@ class _Writer:
         self.order = live
         self.analyse(live)
         guards: dict[int, list] = {}
-        seen: set = set()
-        for _, number, value in self.program.guards:
-            if number not in seen:
-                seen.add(number)
-                guards.setdefault(number, []).append(value)
+        for number, value in self.program.guards:
+            guards.setdefault(number, []).append(value)
         names = []
         for k, n in enumerate(self.program.inputs):
             self.place[n] = self.arguments[k]
@@ -580,7 +587,7 @@ class _Writer:
             elif type(r) is np.ndarray:
                 text += ".copy()"
             parts.append(text)
-        return f"{', '.join(parts)}{',' if len(parts) == 1 else ''}"
+        return f"{', '.join(parts)}{',' if len(parts) == 1 else ''}" if parts else "()"
 
     def _write_one(self, n: int, i: Instruction, position: int) -> None:
         fold = self.folded.get(n)
@@ -604,14 +611,20 @@ class _Writer:
                 # NumPy reads a third positional argument of these two as another operand some day.
                 given = ", out=" if i.function in (np.maximum, np.minimum) else ", "
                 self.lines.append(f"{v} = {self.function(i.function)}({text}{given + out if out else ''})")
-        elif i.function is np.matmul and not i.scalar:
-            out = self.out(n, position)
-            self.lines.append(f"{v} = matmul({', '.join(map(self.spec, i.args))}{', ' + out if out else ''})")
-            self.constants["matmul"] = np.matmul
-        elif i.function is np.sum and set(i.kwargs) <= {"axis", "keepdims"} and len(i.args) <= 2:
-            self._write_sum(n, i, position)
+        elif i.function is np.matmul and not i.kwargs:
+            out = None if i.scalar else self.out(n, position)
+            # For vectors and matrices dot is the same product with less ado.
+            plain = all(len(self._shape(a)) <= 2 and self._array(a, self._shape(a)) for a in i.args)
+            name = "dot" if plain else "matmul"
+            self.lines.append(f"{v} = {name}({', '.join(map(self.spec, i.args))}{', ' + out if out else ''})")
+            self.constants[name] = getattr(np, name)
+        elif i.function is spread and i.args[3] is not None and i.dtype == _FLOAT and self._array(i.args[2], i.shape):
+            self._write_share(n, i, position)
         elif i.function is np.reshape and type(i.args[0]) is Ref and not i.kwargs:
-            self.lines.append(f"{v} = {self.spec(i.args[0])}.reshape({self.constant(i.shape)})")
+            if self.instructions[i.args[0].number].scalar:
+                self.lines.append(f"{v} = {self.function(np.full)}({self.constant(i.shape)}, {self.spec(i.args[0])})")
+            else:
+                self.lines.append(f"{v} = {self.spec(i.args[0])}.reshape({self.constant(i.shape)})")
         elif i.function is np.transpose and not i.kwargs:
             axes = i.args[1] if len(i.args) > 1 else None
             base = self.spec(i.args[0])
@@ -625,8 +638,8 @@ class _Writer:
         elif i.function in (select, np.where) and len(i.args) == 3:
             self.constants["where"] = np.where
             self.lines.append(f"{v} = where({', '.join(map(self.spec, i.args))})")
-        elif i.function in (clipped, contract):
-            self.lines.append(f"{v} = {self.function(i.function)}({self._arguments(i)})")
+        elif i.function in _REDUCTIONS and set(i.kwargs) <= {"axis", "keepdims"} and len(i.args) <= 2:
+            self._write_reduction(n, i, position, _REDUCTIONS[i.function])
         else:
             self.lines.append(f"{v} = {self.function(i.function)}({self._arguments(i)})")
 
@@ -689,17 +702,66 @@ class _Writer:
             return i.scalar and (i.dtype == _FLOAT or i.dtype == np.bool_)
         return type(spec) in (float, np.float64) or type(spec) is int
 
-    def _write_sum(self, n: int, i: Instruction, position: int) -> None:
+    def _write_reduction(self, n: int, i: Instruction, position: int, ufunc: np.ufunc) -> None:
+        """A reduction by the ufunc's own method: NumPy's functions of that name are detours to it."""
         axis = i.kwargs.get("axis", i.args[1] if len(i.args) > 1 else None)
-        keepdims = bool(i.kwargs.get("keepdims", False))
-        self.constants["add_reduce"] = np.add.reduce
+        keepdims = i.kwargs.get("keepdims") is True
+        name = f"{ufunc.__name__}_reduce"
+        self.constants[name] = ufunc.reduce
         a, v = self.spec(i.args[0]), f"v{n}"
-        if i.scalar:
-            self.lines.append(f"{v} = add_reduce({a}, {self.spec(axis)})")
-            return
+        shape = self._shape(i.args[0])
+        if not i.scalar and type(axis) is int and self._array(i.args[0], shape):
+            if ufunc is np.add and self._write_sum_by_product(n, i, position, axis % len(shape), keepdims):
+                return
+            if len(shape) == 2 and axis % 2 == 1 and 1 < shape[1] <= _SHORT and shape[0] >= 8 * _SHORT:
+                # NumPy reduces a short last axis row by row; the columns of a copy are long.
+                text = f"{name}({a}.T.copy(), 0)"
+                self.lines.append(f"{v} = {text}.reshape({self.constant(i.shape)})" if keepdims else f"{v} = {text}")
+                return
+        out = None if i.scalar else self.out(n, position)
+        tail = f", None, {out}" + (", True" if keepdims else "") if out or keepdims else ""
+        self.lines.append(f"{v} = {name}({a}, {self.spec(axis)}{tail})")
+
+    def _write_sum_by_product(self, n: int, i: Instruction, position: int, axis: int, keepdims: bool) -> bool:
+        """A sum along one of the last two axes as a product with ones, which is several times faster; whether it is."""
+        shape = self._shape(i.args[0])
+        m, from_end = shape[axis], len(shape) - axis
+        if len(shape) < 2 or from_end > 2 or math.prod(shape[-2:]) < 64:
+            return False
+        a, v = self.spec(i.args[0]), f"v{n}"
+        rows = from_end == 2  # the rows are added: ones from the left
+        ones = ((1, m) if rows else (m, 1)) if keepdims else (m,)
+        name = "ones_" + "_".join(map(str, ones))
+        self.constants[name] = np.ones(ones)
+        function = "dot" if len(shape) == 2 else "matmul"
+        self.constants[function] = getattr(np, function)
         out = self.out(n, position)
-        tail = f", None, {out or 'None'}" + (", True" if keepdims else "") if out or keepdims else ""
-        self.lines.append(f"{v} = add_reduce({a}, {self.spec(axis)}{tail})")
+        self.lines.append(f"{v} = {function}({f'{name}, {a}' if rows else f'{a}, {name}'}{', ' + out if out else ''})")
+        return True
+
+    def _write_share(self, n: int, i: Instruction, position: int) -> None:
+        """The cotangent of an extremum along axes: a mask in a buffer, times the cotangent."""
+        g, y, a, axis, keepdims = i.args
+        shape = i.shape
+        axes = {k % len(shape) for k in (axis if type(axis) is tuple else (axis,))}
+        kept = self.constant(tuple(1 if k in axes else m for k, m in enumerate(shape)))
+        y_text, g_text = self.spec(y), self.spec(g)
+        if not keepdims:
+            y_text = f"{y_text}.reshape({kept})"
+            if self._shape(g):
+                g_text = f"{g_text}.reshape({kept})"
+        mask = self._scratch((shape, np.dtype(bool)))
+        out = self.out(n, position) or f"empty({self.constant(shape)})"
+        self.constants["empty"], self.constants["share"] = np.empty, share
+        self.lines.append(f"v{n} = share({g_text}, {y_text}, {self.spec(a)}, {self.spec(axis)}, {mask}, {out})")
+
+    def _scratch(self, key: tuple) -> str:
+        """A buffer for the time of one line."""
+        pool = self.free.setdefault(key, [])
+        if not pool:
+            pool.append(f"b{len(self.shapes)}")
+            self.shapes.append(key)
+        return pool[-1]
 
     def _write_fold(self, n: int, i: Instruction, position: int, fold: tuple) -> None:
         if fold[0] == "dot":
@@ -732,7 +794,9 @@ class _Writer:
         source = source or i
         parts, indices = list(source.args), source.kwargs["indices"]
         if not i.shape:
-            raise NotReplayable("a scatter into a scalar")
+            text = " + ".join(self.spec(part) for part in parts)
+            self.lines.append(f"v{n} = {text}")
+            return
         taken = None
         if dense is not None and type(dense) is Ref:
             owner = dense.number
@@ -742,7 +806,7 @@ class _Writer:
                 and self.last[owner] == position
                 and self.last.get(n, -1) < len(self.order)
             ):
-                if not any(self.root.get(m) == owner for m in _uses(source)):
+                if not any(self.root.get(m) == owner for m in uses_of(source)):
                     taken = self.buffer.pop(owner)
                     self.buffer[n] = taken
         v = f"v{n}"
@@ -750,39 +814,80 @@ class _Writer:
             self.lines.append(f"{v} = {taken}")
         else:
             self._fresh(n, i, position)
-            if dense is not None:
-                self.lines.append(f"{v}[...] = {self.spec(dense)}")
-            else:
-                covered = self._first_covers(i, indices[0])
-                if covered is None:
-                    self.lines.append(f"{v}.fill(0.0)")
-                else:
-                    self.lines.append(f"{v}[{self.index(indices[0])}] = {self.spec(parts[0])}")
-                    for rest in covered:
-                        self.lines.append(f"{v}[{rest}] = 0.0")
-                    parts, indices = parts[1:], indices[1:]
-        for part, index in zip(parts, indices, strict=True):
-            if _basic(index) or (type(index) is np.ndarray and index.dtype == bool):
-                self.lines.append(f"{v}[{self.index(index)}] += {self.spec(part)}")
-            else:
+        covered = np.full(i.shape, dense is not None)
+        if dense is not None and taken is None:
+            self.lines.append(f"{v}[...] = {self.spec(dense)}")
+        zero = np.zeros(i.shape, bool)
+        steps = self._scatter_steps(parts, indices, covered, zero)
+        if dense is None:
+            self.lines.extend(self._zeros(v, covered & ~zero) if all(map(is_basic, indices)) else [f"{v}.fill(0.0)"])
+        views: dict[str, str] = {}
+        self.constants["add"] = np.add
+        for k, (where, how, values) in enumerate(steps):
+            text = f"{v}[{where}]"
+            if how == "at":
                 self.constants["add_at"] = np.add.at
-                self.lines.append(f"add_at({v}, {self.spec(index)}, {self.spec(part)})")
+                self.lines.append(f"add_at({v}, {where}, {values[0]})")
+                continue
+            if how == "one by one":
+                self.lines.append(f"{text} += {values[0]}")
+                continue
+            if where in views or sum(w == where for w, _, _ in steps[k:]) > 1 or len(values) > 1:
+                if where not in views:
+                    views[where] = f"{v}_{len(views)}"
+                    self.lines.append(f"{views[where]} = {text}")
+                text = views[where]
+            if how == "assign" and len(values) == 1:
+                self.lines.append(f"{v}[{where}] = {values[0]}")
+            elif how == "assign":
+                self.lines.append(f"add({values[0]}, {values[1]}, {text})")
+            elif where in views:
+                self.lines.append(f"add({text}, {values[0]}, {text})")
+            else:
+                self.lines.append(f"{text} += {values[0]}")
 
-    def _first_covers(self, i: Instruction, index: Any) -> list[str] | None:
-        """For a contiguous slice of the first axis: the slices that it leaves out."""
-        if type(index) is not slice or index.step not in (None, 1):
-            return None
-        if not all(s is None or type(s) is int for s in (index.start, index.stop)):
-            return None
-        start, stop, _ = index.indices(i.shape[0])
-        if stop < start:
-            return None
-        rest = []
-        if start > 0:
-            rest.append(f":{start}")
-        if stop < i.shape[0]:
-            rest.append(f"{stop}:")
-        return rest
+    def _scatter_steps(self, parts: list, indices: list, covered: np.ndarray, zero: np.ndarray) -> list[tuple]:
+        """(index, how, parts) in order: what falls where nothing is yet is assigned, two parts of one index at once.
+
+        covered: where something is; zero is set where a part is added to what no earlier part has written.
+        """
+        steps: list[tuple[str, str, list[str]]] = []
+        for part, index in zip(parts, indices, strict=True):
+            where, value = self.index(index), self.spec(part)
+            if not is_basic(index):
+                mask = type(index) is np.ndarray and index.dtype == bool
+                steps.append((where, "one by one", [value]) if mask else (self.spec(index), "at", [value]))
+                covered[...] = True  # the array is filled with zeros first
+                continue
+            whole = self._shape(part) == covered[index].shape
+            bare = ~covered[index]
+            covered[index] = True
+            if bare.all() and bare.size:
+                steps.append((where, "assign", [value]))
+                continue
+            zero[index] |= bare
+            if not whole or not covered[index].ndim:
+                steps.append((where, "one by one", [value]))
+            else:
+                first = [s for s in steps if s[0] == where and s[1] == "assign" and len(s[2]) == 1]
+                if first and steps.index(first[0]) == len(steps) - 1:
+                    first[0][2].append(value)
+                else:
+                    steps.append((where, "add", [value]))
+        return steps
+
+    @staticmethod
+    def _zeros(v: str, covered: np.ndarray) -> list[str]:
+        """Lines that write zeros where no part falls."""
+        if covered.all():
+            return []
+        rows = covered.reshape(len(covered), -1)
+        if np.array_equal(rows.all(axis=1), rows.any(axis=1)):
+            empty = np.flatnonzero(~rows.all(axis=1))
+            runs = np.split(empty, np.flatnonzero(np.diff(empty) != 1) + 1)
+            if len(runs) <= 2 and 2 * len(empty) <= len(covered):
+                return [f"{v}[{run[0]}:{run[-1] + 1}] = 0.0" for run in runs]
+        return [f"{v}.fill(0.0)"]
 
     def _write_set_item(self, n: int, i: Instruction, position: int) -> None:
         base, value, index = i.args
@@ -811,20 +916,15 @@ def readable(replay: Replay, arguments: list[str]) -> str:
     return "\n".join([f"def {name}({', '.join(arguments)}):", *lines])
 
 
-def _basic(index: Any) -> bool:
-    if type(index) is tuple:
-        return all(_basic_part(i) for i in index)
-    return _basic_part(index)
-
-
-def _basic_part(i: Any) -> bool:
-    return i is None or i is Ellipsis or (isinstance(i, (slice, int, np.integer)) and not isinstance(i, bool))
-
-
 def compile_program(program: Program, outputs: list, name: str, arguments: list[str]) -> Replay:
     """The program as a callable; outputs are Refs and constants, in order; arguments names the inputs."""
-    writer = _Writer(program, outputs, name, arguments)
+    writer = _Writer(simplify(program, outputs), name, arguments)
     source = writer.write()
     scope: dict[str, Any] = {**writer.constants}
     exec(compile(source, f"<adselect {name}>", "exec"), scope)
-    return Replay(scope[name], source, writer.shapes, len(writer.order))
+    function = scope[name]
+    if any(i.function not in _QUIET for i in writer.program.instructions):
+        # The backward part divides where f does not, and takes no warnings from there. What f itself meets shows in a
+        # result that is not finite, and then the eager pass tells the user.
+        function = np.errstate(all="ignore")(function)
+    return Replay(function, source, writer.shapes, writer.program)

@@ -368,3 +368,127 @@ def test_native_without_numba_says_what_to_type(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r'pip install "adselect\[numba\]"'):
         ad.prepare(ad.gradient, oscillator, AutoTape(native=True), 1.3, 0.2)
+
+
+# -- primitives: a rule is a step of the program -----------------------------------------------------------------------
+
+
+def counted_primitive(host):
+    calls = []
+
+    @ad.primitive(host=host)
+    def pair(x, y, power=2):
+        calls.append("function")
+        return {"product": x * y, "sum": np.sum(x) ** power}
+
+    @ad.define_rrule(pair)
+    def pair_rrule(x, y, power=2):
+        calls.append("rule")
+        assert type(x) is np.ndarray
+
+        def pair_pullback(bar):
+            calls.append("pullback")
+            x_bar = bar["product"] * y + power * np.sum(x) ** (power - 1) * bar["sum"]
+            return ad.NoTangent(), x_bar, bar["product"] * x
+
+        return {"product": x * y, "sum": np.sum(x) ** power}, pair_pullback
+
+    return pair, calls
+
+
+@pytest.mark.parametrize("host", [False, True])
+def test_a_primitive_is_a_step(host):
+    pair, calls = counted_primitive(host)
+
+    def f(x, y):
+        result = pair(np.sin(x), y)
+        return np.sum(np.cos(result["product"])) * result["sum"]
+
+    prepared = ad.prepare(ad.withgradient, f, AutoTape(), X, X + 1, check="never")
+    assert "pair_rrule(" in ad.source(prepared)
+    assert "pair_pullback(" in ad.source(prepared)
+    calls.clear()
+    for x in (X, 2 * X):
+        got, want = prepared(x, X), ad.withgradient(f, x, X)
+        equal(got.grad, want.grad)
+        equal(got.val, want.val)
+    assert calls == ["rule", "pullback"] * 4  # once per gradient, replayed or not
+
+
+def test_a_rule_keeps_its_arguments():
+    """A pullback may hold on to what its rule was given, and give back what it was given: no buffer leaks into it."""
+    scaled = ad.primitive(lambda x: 2.0 * x)
+    kept = []
+
+    @ad.define_rrule(scaled)
+    def scaled_rrule(x):
+        kept.append(x)
+        return x, lambda bar: (ad.NoTangent(), bar)
+
+    def f(x):
+        y = scaled(np.sin(x) + 1.0)
+        return np.sum(np.exp(np.cos(x)) * y * y)
+
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), X, check="never")
+    kept.clear()
+    first = prepared(X)[0]
+    second = prepared(3 * X)[0]
+    equal(kept[0], np.sin(X) + 1.0)
+    equal(first, ad.gradient(f, X)[0])
+    equal(second, ad.gradient(f, 3 * X)[0])
+
+
+def test_primitives_without_a_derivative_and_with_numbers():
+    rounded = ad.primitive(np.round, host=True)
+    ad.non_differentiable(rounded)
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(rounded(2 * x) * x), AutoTape(), X)
+    equal(prepared(3 * X)[0], np.round(6 * X))
+    cube = ad.primitive(lambda t: t**3)
+    ad.scalar_rule(cube, lambda y, t: (3 * t**2,))
+    f = lambda t: np.sin(cube(t))
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), 0.5)
+    assert "_rrule(" in ad.source(prepared)
+    equal(prepared(0.7)[0], ad.gradient(f, 0.7)[0])
+    prepared = ad.prepare(ad.derivative, f, AutoTape(), 0.5)  # forward mode asks the rule eagerly
+    equal(prepared(0.7), ad.derivative(f, 0.7))
+
+
+def test_a_rule_that_changes_its_result_is_asked_eagerly():
+    part = ad.primitive(lambda x: x[x > 0])
+
+    @ad.define_rrule(part)
+    def part_rrule(x):
+        chosen = x > 0
+
+        def part_pullback(bar):
+            x_bar = np.zeros_like(x)
+            x_bar[chosen] = bar
+            return ad.NoTangent(), x_bar
+
+        return x[chosen], part_pullback
+
+    f = lambda x: np.sum(part(x) ** 2)
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), X, check="never")
+    for x in (X, -X, np.abs(X) + 1):
+        equal(prepared(x)[0], np.where(x > 0, 2 * x, 0.0))
+
+
+def test_second_order_through_a_rule_stays_eager():
+    cube = ad.primitive(lambda x: x**3)
+    ad.define_rrule(cube)(lambda x: (cube(x), lambda bar: (ad.NoTangent(), 3 * x**2 * bar)))
+    f = lambda x: np.sum(cube(x))
+    prepared = ad.prepare(ad.hessian, f, AutoTape(), X)
+    np.testing.assert_allclose(prepared(2 * X), np.diag(12 * X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("f", [lambda x: np.sum(np.sqrt(x)), lambda x: np.sum(np.cbrt(x)), lambda x: np.sum(x**0.5)])
+def test_slopes_that_are_infinite_come_without_a_warning(f):
+    """As from the eager tape: only f itself warns."""
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), np.ones(3), check="never")
+    np.testing.assert_array_equal(prepared(np.zeros(3))[0], [np.inf] * 3)
+
+
+def test_f_itself_still_warns():
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(np.log(x)), AutoTape(), np.ones(3), check="never")
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        prepared(np.zeros(3))
