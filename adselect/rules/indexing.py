@@ -11,9 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..array import Array, absorb, dispatch, is_basic, plain_index
-from .registry import RULES, Rule, composite, define, no_derivative, unbroadcast
+from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
 
 __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
 
@@ -163,11 +164,60 @@ def _register_rearrangements(functions: list) -> None:
 
 _register_rearrangements(
     [
-        *(np.take_along_axis, np.diagonal, np.rot90, np.repeat, np.tile, np.resize, np.delete),
-        *(np.flip, np.fliplr, np.flipud, np.roll, np.rollaxis),
+        *(np.take_along_axis, np.diagonal, np.rot90, np.repeat, np.tile, np.resize, np.delete, np.rollaxis),
         np.lib.stride_tricks.sliding_window_view,
     ]
 )
+
+
+@composite(np.flip)
+def _flip(m: Any, axis: Any = None) -> Any:
+    n = np.ndim(m)
+    axes = range(n) if axis is None else normalize_axis_tuple(axis, n)
+    return m[tuple([slice(None, None, -1 if k in axes else None) for k in range(n)])]
+
+
+composite(np.flipud)(lambda m: np.flip(m, 0))
+composite(np.fliplr)(lambda m: np.flip(m, 1))
+
+
+@dispatched
+def rolled(a: Any, shift: int, axis: int) -> Any:
+    """np.roll along one axis by 0 < shift < its length."""
+    y = np.empty_like(a)
+    before = (slice(None),) * axis
+    y[(*before, slice(shift, None))] = a[(*before, slice(None, -shift))]
+    y[(*before, slice(None, shift))] = a[(*before, slice(-shift, None))]
+    return y
+
+
+define(
+    rolled,
+    (lambda g, y, x, shift, axis: rolled(g, np.shape(x)[axis] - shift, axis),),
+    (lambda d, y, x, shift, axis: rolled(d, shift, axis),),
+    by_shape=True,
+)
+
+
+@composite(np.roll)
+def _roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    shape = np.shape(a)
+    if axis is None:
+        if len(shape) != 1:
+            return np.reshape(np.roll(np.reshape(a, -1), shift), shape)
+        shift, axis = shift if type(shift) is int else int(np.sum(shift)), 0
+    if type(shift) is int and type(axis) is int and 0 <= axis < len(shape):
+        shifts = {axis: shift}
+    else:
+        shifts = {}
+        for by, k in np.broadcast(shift, normalize_axis_tuple(axis, len(shape), allow_duplicate=True)):
+            shifts[int(k)] = shifts.get(int(k), 0) + int(by)
+    y = a
+    for k, by in shifts.items():
+        by %= shape[k] or 1
+        if by:
+            y = rolled(y, by, k)
+    return np.copy(y) if y is a else y
 
 
 @composite(np.take)

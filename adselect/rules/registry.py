@@ -57,7 +57,7 @@ class Rule:
     pointwise: whether the function broadcasts and the rule only multiplies tangents by functions of the arguments.
     """
 
-    __slots__ = ("call", "function", "jvps", "lazy", "pointwise", "singular", "variadic", "vjps")
+    __slots__ = ("by_shape", "call", "function", "jvps", "lazy", "pointwise", "singular", "variadic", "vjps")
 
     def __init__(
         self,
@@ -73,6 +73,7 @@ class Rule:
         self.function, self.vjps, self.jvps = function, vjps, jvps
         self.call = call or function
         self.lazy, self.singular, self.variadic, self.pointwise = lazy, singular, variadic, pointwise
+        self.by_shape = False  # whether the vjps look at shapes and dtypes only, never at a value
 
     def __repr__(self) -> str:
         return f"<rule of {getattr(self.function, '__name__', self.function)}>"
@@ -308,9 +309,15 @@ def define(
     lazy: bool = False,
     variadic: bool = False,
     pointwise: bool = False,
+    by_shape: bool = False,
 ) -> None:
-    """Rule with one vjp and one jvp for each differentiable positional argument (see :class:`Rule`)."""
-    _add(function, Rule(function, vjps, jvps, call, lazy, variadic=variadic, pointwise=pointwise))
+    """Rule with one vjp and one jvp for each differentiable positional argument (see :class:`Rule`).
+
+    by_shape: the vjps look at shapes and dtypes only, so that a large array need not be kept for them.
+    """
+    rule = Rule(function, vjps, jvps, call, lazy, variadic=variadic, pointwise=pointwise)
+    rule.by_shape = by_shape
+    _add(function, rule)
 
 
 def dispatched(function: Callable) -> Callable:

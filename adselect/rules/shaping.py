@@ -80,7 +80,7 @@ def _join_jvp(i: int, d: Any, y: Any, *arrays: Any, axis: int) -> Any:
     return join_arrays([d if j == i else np.zeros(np.shape(a)) for j, a in enumerate(arrays)], axis)
 
 
-define(join, _join_vjp, _join_jvp, variadic=True)
+define(join, _join_vjp, _join_jvp, variadic=True, by_shape=True)
 
 
 def join_arrays(arrays: Any, axis: int) -> Any:
@@ -109,7 +109,7 @@ def _pile_jvp(i: int, d: Any, y: Any, *arrays: Any, axis: int) -> Any:
     return dispatch(pile, tuple([d if j == i else np.zeros(np.shape(a)) for j, a in enumerate(arrays)]), {"axis": axis})
 
 
-define(pile, _pile_vjp, _pile_jvp, variadic=True)
+define(pile, _pile_vjp, _pile_jvp, variadic=True, by_shape=True)
 
 
 @composite(np.stack)

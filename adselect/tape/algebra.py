@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..rules.indexing import scatter_parts
+from ..rules.indexing import rolled, scatter_parts
 from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.shaping import join
@@ -556,6 +556,18 @@ class _Algebra:
             return Term(a.factor, pieces[0])
         return Term(a.factor, self._emit(join, pieces, {"axis": 0}, i.shape, i.dtype, False))
 
+    def rolled(self, i: Instruction) -> Any:
+        """Two slices put together."""
+        a, (shift, axis) = self.term(i.args[0], i.dtype), i.args[1:]
+        if a is None or a.base is None:
+            return a
+        n, pieces = i.shape[axis], []
+        for part, m in ((slice(n - shift, None), shift), (slice(None, n - shift), n - shift)):
+            index = (*(slice(None),) * axis, part) if axis else part
+            shape = (*i.shape[:axis], m, *i.shape[axis + 1 :])
+            pieces.append(self._emit(operator.getitem, (a.base, index), {}, shape, i.dtype, False))
+        return Term(a.factor, self._emit(join, tuple(pieces), {"axis": axis}, i.shape, i.dtype, False))
+
     def scatter(self, i: Instruction) -> Any:
         indices, shape = i.kwargs["indices"], i.kwargs["shape"]
         if i.shape != tuple(shape) or not shape or any(True for _ in refs_of(indices)):
@@ -918,5 +930,6 @@ _RULES: dict[Any, Callable[[_Algebra, Instruction], Any]] = {
     spread: _Algebra.extremum_share,
     operator.getitem: _Algebra.getitem,
     scatter_parts: _Algebra.scatter,
+    rolled: _Algebra.rolled,
     **dict.fromkeys(_VIEWS, _Algebra.view),
 }

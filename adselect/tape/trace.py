@@ -69,7 +69,10 @@ class Trace:
     def record(self, rule: Rule, parents: tuple, y: Any, args: Any, kwargs: dict) -> Any:
         """Write an operation down; parents holds a place per argument, -1 for those that are not traced here."""
         place = self.next_place()
-        self.records[place] = (rule, parents, y, args, kwargs)
+        if rule.by_shape:
+            self.records[place] = (rule, parents, _outline(y), tuple([_outline(a) for a in args]), kwargs)
+        else:
+            self.records[place] = (rule, parents, y, args, kwargs)
         array = _new(TapeArray)
         array.value, array._trace, array.place = y, self, place
         if type(y) in (tuple, list) or isinstance(y, tuple):
@@ -114,6 +117,19 @@ class Trace:
     def close(self) -> None:
         """f has returned: values that escaped behave as plain values from now on."""
         self.open = False
+
+
+class _Outline:
+    """Stands for a large array whose derivative rule asks for its shape and dtype only, so that its memory is free."""
+
+    __slots__ = ("dtype", "ndim", "shape", "size")
+
+    def __init__(self, array: np.ndarray):
+        self.shape, self.dtype, self.ndim, self.size = array.shape, array.dtype, array.ndim, array.size
+
+
+def _outline(value: Any) -> Any:
+    return _Outline(value) if type(value) is np.ndarray and value.size > _SMALL else value
 
 
 _SMALL = 2048  # entries up to which a plain array is copied when it is recorded

@@ -151,7 +151,7 @@ def test_factors_meet():
 
 def test_runs_of_elements_are_slices():
     text = source(lambda x: np.sum(np.roll(x, 1) * x), X)
-    assert "x[11:12]" in text
+    assert "x[11:]" in text
     index = np.roll(np.arange(12), 1)  # the user's own array may change: it is read in every replay
     f = lambda x: np.sum(x[index] * np.arange(12.0))
     prepared = ad.prepare(ad.gradient, f, AutoTape(), X, check="never")

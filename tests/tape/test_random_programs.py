@@ -46,6 +46,8 @@ SHAPED: list[Callable] = [
     lambda x: x[1:],
     lambda x: x[:-1] - x[1:],
     lambda x: np.roll(x, 1),
+    lambda x: np.roll(x, -1, axis=-1),
+    lambda x: np.flip(x, 0),
     lambda x: x[0],
     lambda x: x[..., -1],
     lambda x: x[[0, 0, 1]],
