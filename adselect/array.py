@@ -17,7 +17,7 @@ import numpy as np
 
 from .errors import MissingRuleError, TracedValueError, UnsupportedError, user_line
 
-__all__ = ["Array", "absorb", "dispatch", "is_traced"]
+__all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
 
 # ufunc.reduce and friends are the named function with the same derivative.
 REDUCTIONS: dict[Any, Callable] = {
@@ -1138,6 +1138,26 @@ def _listed(operand: Any) -> Any:
         operand = absorb(operand)
         return operand if isinstance(operand, Array) else np.asarray(operand)
     return operand
+
+
+# -- plain arrays that a derivative relies on -----------------------------------------------------------------------
+
+_SAMPLE = 256
+
+
+def fingerprint(array: np.ndarray) -> int:
+    """A mark of an array's contents, from a sample of its entries."""
+    flat = array.ravel(order="K")
+    return hash(flat[:: max(1, flat.size // _SAMPLE)].tobytes())
+
+
+def overwritten(array: np.ndarray) -> TracedValueError:
+    """The error for a plain array that is no longer what a traced operation has read."""
+    return TracedValueError(
+        f"a plain array of shape {array.shape} was written to after a traced operation had used it ({user_line()}); "
+        "the derivative needs the values it had. Use a new array for each step (y = a * b instead of "
+        "np.multiply(a, b, out=y)), or pass np.copy(array) to the operation."
+    )
 
 
 _install()

@@ -34,7 +34,7 @@ from ..errors import TracedValueError, UnsupportedError, user_line
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray, Selections
-from .torch_table import BINARY, REAL_ONLY, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
+from .torch_table import BINARY, REAL_ONLY, SHARED, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
 
 __all__ = ["SELECTIONS", "TorchArray", "TorchBackend"]
 
@@ -357,7 +357,7 @@ def _install_operators() -> None:
                 other = float(other)
                 return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
             elif kind is np.ndarray and value.is_cpu and _SAME.get(other.dtype) is value.dtype:
-                other = torch.from_numpy(other.copy())  # f may write into its array before the pass backward
+                other = from_numpy(other)
                 return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
             return slow(self, other)
 
@@ -703,6 +703,7 @@ class _Graph:
         self.inputs = inputs
         self.outputs: list[Tensor] = []
         self.native = native
+        self.read: dict = {}  # plain arrays whose memory the graph reads
         self._reached: dict[int, set] = {}
 
     def run(self, function: Callable) -> list:
@@ -722,6 +723,7 @@ class _Graph:
 
     def pull(self, seeds: list, record: bool) -> list:
         """A cotangent per input, None where torch met no path."""
+        SHARED.check(self.read)
         chosen = [(y, s) for y, s in zip(self.outputs, seeds, strict=True) if s is not None and y.requires_grad]
         if not chosen or not self.inputs:
             return [None] * len(self.inputs)
@@ -837,7 +839,7 @@ class _Call:
         self.ordinary = self.face and watched and not in_transform and backend.is_ordinary(leaves)
         block = _open_block(n)
         self.start = start = block[0]
-        before = SELECTIONS.enter(start)
+        before, shared = SELECTIONS.enter(start), SHARED.enter(self.ordinary)
         try:
             if self.ordinary:
                 self.native = self.arrays = [False] * n
@@ -864,6 +866,8 @@ class _Call:
         finally:
             _close_block(block)
             selecting = SELECTIONS.leave(before)
+            read = SHARED.leave(shared)
+        self.record.read = read
         if others or not self.ordinary:
             self._settle(others)
         # The recorded inputs that were compared with one another.
@@ -1025,6 +1029,7 @@ class _Call:
     def back(self, y_bars: list) -> list:
         """One cotangent per leaf; see Backend.pullback."""
         if self.ordinary and not self.keep and self.slots == [0] and type(y_bars[0]) is float and y_bars[0] == 1.0:
+            SHARED.check(self.record.read)
             grads = gradient_of(self.record.outputs[0], self.record.inputs, True, self.selecting)
             if grads is not None:
                 return grads

@@ -25,6 +25,7 @@ from .torch_ import (
     calls_in_progress,
     gradient_of,
 )
+from .torch_table import SHARED
 
 __all__ = ["CompiledGradient", "LeanGradient", "prepare_gradient"]
 
@@ -105,7 +106,7 @@ class LeanGradient:
         stack = calls_in_progress(True)
         stack.append(noticed)
         start = block[0]
-        before = SELECTIONS.enter(start)
+        before, shared = SELECTIONS.enter(start), SHARED.enter(True)
         try:
             lifted: list = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
             y = absorb(self.call(self.f, skeleton.rebuild(lifted), self.kwargs, self.backend))
@@ -113,6 +114,8 @@ class LeanGradient:
             stack.pop()
             _close_block(block)
             selecting = SELECTIONS.leave(before)
+            read = SHARED.leave(shared)
+        SHARED.check(read)
         value = y.value if type(y) is TorchArray else None
         if value is None or noticed.captured or value.ndim or not value.requires_grad or value.is_complex():
             self.settle(self.f)

@@ -12,6 +12,7 @@ import itertools
 import math
 import operator
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..array import fingerprint, overwritten
 from ..errors import UnsupportedError, user_line
 from ..rules.quantiles import ranked
 from .base import UntranslatedError
@@ -26,6 +28,7 @@ from .base import UntranslatedError
 __all__ = [
     "BINARY",
     "REAL_ONLY",
+    "SHARED",
     "TABLE",
     "UNARY",
     "from_numpy",
@@ -77,11 +80,57 @@ def numpy_dtype(dtype: torch.dtype) -> np.dtype:
         ) from None
 
 
+class Shared(threading.local):
+    """The large plain arrays whose memory the derivative in progress on this thread reads, by identity.
+
+    A small array is copied: f may write into it before the pass backward. A large one is shared, with a fingerprint
+    that :meth:`check` compares, as the built-in tape does it: an error is better than a copy of all data in every call.
+    """
+
+    arrays: dict[int, tuple[np.ndarray, int, Tensor]] | None = None  # None: all are copied
+
+    def enter(self, sharing: bool) -> Any:
+        """f is called; the state to leave with."""
+        before, self.arrays = self.arrays, {} if sharing else None
+        return before
+
+    def leave(self, before: Any) -> dict:
+        """f has returned: the arrays whose memory is read."""
+        mine, self.arrays = self.arrays or {}, before
+        if before is not None:
+            before.update(mine)
+        return mine
+
+    def tensor(self, array: np.ndarray) -> Tensor:
+        """The array as a tensor on its memory."""
+        arrays: Any = self.arrays
+        known = arrays.get(id(array))
+        if known is None:
+            known = arrays[id(array)] = (array, fingerprint(array), torch.from_numpy(array))
+        elif known[1] != fingerprint(array):
+            raise overwritten(array)
+        return known[2]
+
+    @staticmethod
+    def check(arrays: dict) -> None:
+        """Raise where an array is not what it was."""
+        for array, mark, _ in arrays.values():
+            if fingerprint(array) != mark:
+                raise overwritten(array)
+
+
+SHARED = Shared()
+_LARGE = 32_768  # entries from which an array is shared
+
+
 def from_numpy(array: Any, device: Any = None) -> Tensor:
-    """A tensor of its own memory: the array may change after it was read, the recorded value must not."""
+    """A tensor of what the array holds now: of its own memory, or watched."""
     array = np.asarray(array)
     if array.dtype in _TORCH_DTYPES:  # not so for a foreign byte order, and for what torch has no dtype for
-        tensor = torch.from_numpy(array.copy())
+        if array.size >= _LARGE and SHARED.arrays is not None and array.flags.writeable and min(array.strides) >= 0:
+            tensor = SHARED.tensor(array)
+        else:
+            tensor = torch.from_numpy(array.copy())
     else:
         tensor = torch.from_numpy(array.astype(_NUMPY_DTYPES[torch_dtype(array.dtype)], order="C"))
     return tensor if device is None else tensor.to(device)

@@ -24,12 +24,14 @@ from ..array import (
     absorb,
     covers_all,
     dispatch,
+    fingerprint,
     is_basic,
     link_view,
+    overwritten,
     plain_index,
     ufunc_call,
 )
-from ..errors import MissingRuleError, TracedValueError, user_line
+from ..errors import MissingRuleError, user_line
 from ..rules import load_for
 from ..rules.reductions import expand
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
@@ -95,9 +97,9 @@ class Trace:
             return array.copy()
         known = self.watched.get(id(array))
         if known is None:
-            self.watched[id(array)] = (array, _fingerprint(array))
-        elif known[1] != _fingerprint(array):
-            raise _overwritten(array)
+            self.watched[id(array)] = (array, fingerprint(array))
+        elif known[1] != fingerprint(array):
+            raise overwritten(array)
         return array
 
     def keep_index(self, index: Any) -> Any:
@@ -111,8 +113,8 @@ class Trace:
     def check_watched(self) -> None:
         """Raise when a large recorded array is not what it was."""
         for array, mark in self.watched.values():
-            if _fingerprint(array) != mark:
-                raise _overwritten(array)
+            if fingerprint(array) != mark:
+                raise overwritten(array)
 
     def close(self) -> None:
         """f has returned: values that escaped behave as plain values from now on."""
@@ -133,20 +135,6 @@ def _outline(value: Any) -> Any:
 
 
 _SMALL = 2048  # entries up to which a plain array is copied when it is recorded
-_SAMPLE = 256
-
-
-def _fingerprint(array: np.ndarray) -> int:
-    flat = array.ravel(order="K")
-    return hash(flat[:: max(1, flat.size // _SAMPLE)].tobytes())
-
-
-def _overwritten(array: np.ndarray) -> TracedValueError:
-    return TracedValueError(
-        f"a plain array of shape {array.shape} was written to after a traced operation had used it ({user_line()}); "
-        "the derivative needs the values it had. Use a new array for each step (y = a * b instead of "
-        "np.multiply(a, b, out=y)), or pass np.copy(array) to the operation."
-    )
 
 
 def _differentiable(value: Any) -> bool:

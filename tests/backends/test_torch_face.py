@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from adselect.backends.base import backend_of  # noqa: E402
 from adselect.backends.torch_ import _BLOCKS, TorchArray  # noqa: E402
+from adselect.backends.torch_table import SHARED  # noqa: E402
 
 TORCH = ad.AutoTorch()
 NATIVE = ad.AutoTorch(face="native")
@@ -580,3 +581,58 @@ def test_quantiles_have_a_slope_in_q(method, shape):
 
     for got, expected in zip(ad.gradient(f, TORCH, x, q), ad.gradient(f, ad.AutoTape(), x, q), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
+# -- large plain arrays are read where they lie ------------------------------------------------------------------------
+
+
+def test_large_captured_arrays_are_not_copied():
+    data = np.linspace(0, 1, 200_000).reshape(1000, 200)
+    read = []
+
+    def f(w):
+        y = data @ w
+        read.extend(tensor.data_ptr() for _, _, tensor in SHARED.arrays.values())
+        return np.sum(y * y)
+
+    w = np.linspace(-1, 1, 200)
+    np.testing.assert_allclose(ad.gradient(f, TORCH, w)[0], 2 * data.T @ (data @ w))
+    prepared = ad.prepare(ad.gradient, f, TORCH, w)
+    np.testing.assert_allclose(prepared(w)[0], 2 * data.T @ (data @ w))
+    assert len(read) >= 2
+    assert set(read) == {data.ctypes.data}
+    assert SHARED.arrays is None
+
+
+@pytest.mark.parametrize("prepare", [False, True])
+def test_a_large_array_that_f_overwrites_is_an_error(prepare):
+    data = np.linspace(0, 1, 50_000)
+
+    def f(x):
+        data[:] = np.linspace(0, 1, 50_000)
+        y = np.sum(x * data)
+        data[:] = 7.0
+        return y
+
+    x = np.ones(50_000)
+    with pytest.raises(TypeError, match="written to after a traced operation"):
+        ad.prepare(ad.gradient, f, TORCH, x) if prepare else ad.gradient(f, TORCH, x)
+
+
+def test_a_large_array_overwritten_before_the_pullback_is_an_error():
+    data = np.linspace(0, 1, 50_000)
+    _, back = ad.pullback(lambda x: np.sum(x * data), TORCH, np.ones(50_000))
+    back(1.0)
+    data[:] = 0.0
+    with pytest.raises(TypeError, match="written to after a traced operation"):
+        back(1.0)
+
+
+def test_arrays_seen_in_an_inner_derivative_are_watched_by_the_outer():
+    data = np.linspace(0, 1, 50_000)
+
+    def slope(t):
+        return ad.gradient(lambda s: np.sum(np.sin(s * data)), TORCH, t)[0]
+
+    curvature = -np.sum(data**2 * np.sin(0.3 * data))
+    assert ad.gradient(slope, TORCH, 0.3)[0] == pytest.approx(curvature)
