@@ -87,6 +87,13 @@ def test_a_class_is_refused(name):
 
 
 @every_operator
+@pytest.mark.parametrize("second", [AutoTape, AutoTape()])
+def test_two_adtypes_are_refused(name, second):
+    with pytest.raises(ADSelectTypeError, match=r"was given two adtypes, AutoForward\(\) and AutoTape\(\)"):
+        call(name, square, ad.AutoForward(), second)
+
+
+@every_operator
 @pytest.mark.parametrize(
     "string", ["jax", "AutoJax", "torch", "Tape", "finite_differences", "auto-forward", "autograd"]
 )

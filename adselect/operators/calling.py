@@ -37,6 +37,14 @@ def take_adtype(operator: str, args: tuple) -> tuple[ADType, tuple]:
     if args:
         first = args[0]
         if isinstance(first, ADType):
+            if len(args) > 1 and (
+                isinstance(args[1], ADType) or (isinstance(args[1], type) and issubclass(args[1], ADType))
+            ):
+                second = args[1] if isinstance(args[1], ADType) else f"{args[1].__name__}()"
+                raise ADSelectTypeError(
+                    f"{operator} was given two adtypes, {first} and {second}. Write {operator}(f, {first}, …) or "
+                    f"{operator}(f, {second}, …)"
+                )
             return first, args[1:]
         if isinstance(first, type) and issubclass(first, ADType):
             raise ADSelectTypeError(
