@@ -62,7 +62,7 @@ SAME = """
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
     shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf
-    linalg.inv linalg.det linalg.slogdet linalg.cholesky linalg.eigh linalg.eigvalsh
+    linalg.inv linalg.det linalg.slogdet
     linalg.svd linalg.svdvals linalg.qr linalg.pinv linalg.matrix_power linalg.matrix_rank linalg.lstsq
     linalg.trace linalg.diagonal linalg.matrix_transpose linalg.tensorinv linalg.tensorsolve linalg.multi_dot
     fft.fft fft.ifft fft.rfft fft.irfft fft.fftn fft.ifftn fft.rfftn
@@ -504,6 +504,34 @@ def _eig(a: Any) -> Any:
     if a.dtype.kind != "c" and known is not None and not known.any():
         values, vectors = values.real, vectors.real
     return _EigResult(values, vectors)
+
+
+def _from_triangle(a: Any, upper: bool) -> Any:
+    """The Hermitian matrix that NumPy reads from one triangle, with the slope of the Hermitian part."""
+    a = jnp.asarray(a)
+    a = a if a.dtype.kind in "fc" else a.astype(float)
+    adjoint = jnp.conj(jnp.swapaxes(a, -1, -2))
+    one, other = (jnp.triu(a), jnp.tril(adjoint, -1)) if upper else (jnp.tril(a), jnp.triu(adjoint, 1))
+    half = (a + adjoint) / 2
+    read = one + other
+    if a.dtype.kind == "c":  # the diagonal is real, whatever is stored
+        read = read - 1j * jnp.imag(read) * jnp.eye(a.shape[-1], dtype=bool)
+    return half + lax.stop_gradient(read - half)
+
+
+@translation(np.linalg.cholesky)
+def _cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    return jnp.linalg.cholesky(_from_triangle(a, upper), upper=upper)
+
+
+@translation(np.linalg.eigh)
+def _eigh(a: Any, UPLO: str = "L") -> Any:
+    return jnp.linalg.eigh(_from_triangle(a, UPLO.upper() == "U"))
+
+
+@translation(np.linalg.eigvalsh)
+def _eigvalsh(a: Any, UPLO: str = "L") -> Any:
+    return _eigh(a, UPLO)[0]
 
 
 @translation(np.linalg.eigvals)

@@ -1788,7 +1788,10 @@ def _slogdet(a: Any) -> Any:
 @_linalg(np.linalg.cholesky)
 def _cholesky(a: Any, /, *, upper: bool = False) -> Tensor:
     a = _square(a)
-    return torch.linalg.cholesky(_conjugate_transpose(a) if upper else a, upper=False) if not upper else _upper(a)
+    if a.is_complex():  # torch's own cotangent is not Hermitian: the slope is that of the Hermitian part
+        half = (a + _conjugate_transpose(a)) / 2
+        a = half + (a - half).detach()
+    return _upper(a) if upper else torch.linalg.cholesky(a)
 
 
 def _upper(a: Tensor) -> Tensor:

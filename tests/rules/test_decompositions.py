@@ -255,3 +255,31 @@ def test_single_precision():
         (expected,) = ad.gradient(f, x.astype(float))
         assert g.dtype == np.float32
         np.testing.assert_allclose(g, expected, rtol=2e-3, atol=2e-3 * np.abs(expected).max())
+
+
+# -- one triangle is read ----------------------------------------------------------------------------------------------
+
+TRIANGLES = {
+    "cholesky": lambda a: np.linalg.cholesky(a + 20.0 * np.eye(3)),
+    "cholesky, upper": lambda a: np.linalg.cholesky(a + 20.0 * np.eye(3), upper=True),
+    "eigvalsh": np.linalg.eigvalsh,
+    "eigvalsh, upper": lambda a: np.linalg.eigvalsh(a, "U"),
+    "eigh": lambda a: np.abs(np.linalg.eigh(a)[1]) ** 2,
+    "eigh, upper": lambda a: np.abs(np.linalg.eigh(a, UPLO="U")[1]) ** 2,
+}
+
+
+@pytest.mark.parametrize("kind", [float, complex])
+@pytest.mark.parametrize("name", TRIANGLES)
+def test_the_other_triangle_is_not_read(name, kind, exact_backend):
+    """The value is NumPy's also where the matrix is not Hermitian; the cotangent is Hermitian, the tape's."""
+    f = TRIANGLES[name]
+    a = np.array([[1.0, 9.0, -2.0], [0.5, 2.0, 7.0], [-0.3, 0.8, 3.0]]).astype(kind)
+    if kind is complex:
+        a += 1j * np.array([[0.4, 0.3, 1.0], [-0.2, 0.1, -2.0], [0.5, 0.6, -0.3]])
+    y, back = ad.pullback(f, exact_backend.adtype, a)
+    np.testing.assert_allclose(y, f(a), rtol=1e-12, atol=1e-12)
+    y_bar = np.arange(1.0, y.size + 1).reshape(y.shape).astype(y.dtype)
+    (x_bar,) = back(y_bar)
+    np.testing.assert_allclose(x_bar, np.conj(x_bar).T, rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(x_bar, ad.pullback(f, ad.AutoTape(), a)[1](y_bar)[0], rtol=1e-9, atol=1e-10)
