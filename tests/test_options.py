@@ -194,7 +194,10 @@ def test_options_backwards(name, framework):
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", SAMPLES)
 def test_options(name, exact_backend):
-    check(name, exact_backend.adtype, SAMPLES[name])
+    samples, adtype = SAMPLES[name], exact_backend.adtype
+    check(name, adtype, samples, ["forward", "reverse"])
+    # JAX compiles every operation for every shape: there a few samples stand for second order.
+    check(name, adtype, samples[:2] if exact_backend.name == "jax" else samples, ["second order"])
 
 
 def test_refused_samples_exist():
