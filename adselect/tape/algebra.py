@@ -690,7 +690,7 @@ class _Algebra:
         """Whether an old argument is used by the instruction being rewritten only."""
         return type(spec) is Ref and len(self.users.get(spec.number, ())) == 1
 
-    def _summed(self, base: Any, axes: tuple, keepdims: bool) -> Ref:
+    def _summed(self, base: Any, axes: tuple[int, ...], keepdims: bool) -> Ref:
         """The sum by NumPy; the same sum is taken once, whatever shape it is wanted in."""
         shape = self.shape(base)
         rest = tuple(n for k, n in enumerate(shape) if k not in axes)
@@ -699,7 +699,7 @@ class _Algebra:
         if known is not None:
             return known[0]
         every = len(axes) == len(shape)
-        options: dict[str, Any] = {} if every and not keepdims else {"axis": axes if len(axes) > 1 else axes[0]}
+        options: dict[str, Any] = {} if every and not keepdims else {"axis": axes[0] if len(axes) == 1 else axes}
         if keepdims:
             options["keepdims"] = True
         if every and keepdims:

@@ -464,7 +464,7 @@ class _Loops:
 
     def matmul(self, i: Instruction) -> None:
         a, b = (self._place(s) for s in i.args)
-        if len(a.shape) > 2 or len(b.shape) > 2 or math.prod(a.shape) * b.shape[-1] > 4 * _LONGEST:
+        if len(a.shape) > 2 or len(b.shape) > 2 or math.prod(a.shape + b.shape[1:]) > 4 * _LONGEST:
             raise NotReplayable("a large product of matrices")
         total = f"v{i.number}"
 
