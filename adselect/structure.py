@@ -21,7 +21,7 @@ from .array import Array
 from .errors import ADSelectTypeError
 from .tangents import NoTangent, Tangent, ZeroTangent, field_names
 
-__all__ = ["Const", "Skeleton", "flatten", "is_leaf", "is_native", "project", "project_to", "to_numpy"]
+__all__ = ["Const", "Skeleton", "flatten", "is_leaf", "is_mask", "is_native", "project", "project_to", "to_numpy"]
 
 
 class Const:
@@ -66,6 +66,13 @@ def is_leaf(value: Any) -> bool:
     if isinstance(value, Array):
         return value.dtype.kind in "fiuc"
     return is_native(value) and _native_numeric(value)
+
+
+def is_mask(value: Any) -> bool:
+    """Whether value is boolean and not a Python bool: no leaf, but not a setting that stays what it is, either."""
+    dtype = getattr(value, "dtype", None)
+    kind = getattr(dtype, "kind", "")
+    return kind == "b" if kind else dtype is not None and "bool" in str(dtype)
 
 
 def _is_enum(value: Any) -> bool:
@@ -181,9 +188,20 @@ class _Container(_Node):
     def _result(self, grads: list, memo: dict) -> Any:
         raise NotImplementedError
 
+    def release(self) -> None:
+        """Let go of the leaves in the value, as far as rebuilding needs none of them."""
+        if self.numeric:
+            self._release()
+
+    def _release(self) -> None:
+        pass
+
 
 class _Tuple(_Container):
     __slots__ = ()
+
+    def _release(self) -> None:
+        self.value = tuple.__new__(type(self.value))
 
     def _make(self, items: list) -> Any:
         cls = type(self.value)
@@ -198,6 +216,9 @@ class _Tuple(_Container):
 
 class _List(_Container):
     __slots__ = ()
+
+    def _release(self) -> None:
+        self.value = [] if type(self.value) is list else self.value
 
     def _rebuild(self, leaves: list, memo: dict) -> Any:
         new = [] if type(self.value) is list else copy.copy(self.value)
@@ -217,6 +238,9 @@ class _ObjectArray(_Container):
 
     __slots__ = ()
 
+    def _release(self) -> None:
+        self.value = np.empty(self.value.shape, dtype=object)
+
     def _rebuild(self, leaves: list, memo: dict) -> Any:
         new = np.empty(self.value.shape, dtype=object)
         for index, child in zip(np.ndindex(self.value.shape), self.children, strict=True):
@@ -232,6 +256,9 @@ class _ObjectArray(_Container):
 
 class _Dict(_Container):
     __slots__ = ()
+
+    def _release(self) -> None:
+        self.value = {} if type(self.value) is dict else self.value
 
     def _rebuild(self, leaves: list, memo: dict) -> Any:
         new = {} if type(self.value) is dict else copy.copy(self.value)
@@ -261,6 +288,9 @@ class _Object(_Container):
 
     __slots__ = ()
 
+    def _release(self) -> None:
+        self.value = _blank(self.value)
+
     def _rebuild(self, leaves: list, memo: dict) -> Any:
         value = self.value
         new = _blank(value)
@@ -283,6 +313,9 @@ class _Module(_Object):
 
     __slots__ = ()
 
+    def _release(self) -> None:
+        pass
+
     def _rebuild(self, leaves: list, memo: dict) -> Any:
         value = self.value
         new = object.__new__(type(value))
@@ -301,14 +334,21 @@ class _Closure(_Container):
 
     __slots__ = ()
 
-    def _rebuild(self, leaves: list, memo: dict) -> Any:
+    def _release(self) -> None:
+        self.value = self._blank()
+
+    def _blank(self) -> types.FunctionType:
+        """The same function around empty cells."""
         f = self.value
         cells = tuple(types.CellType() for _ in self.keys)
         new = types.FunctionType(f.__code__, f.__globals__, f.__name__, f.__defaults__, cells)
-        memo[id(self)] = new
         new.__kwdefaults__, new.__qualname__, new.__module__ = f.__kwdefaults__, f.__qualname__, f.__module__
         new.__dict__.update(f.__dict__)
-        for cell, child in zip(cells, self.children, strict=True):
+        return new
+
+    def _rebuild(self, leaves: list, memo: dict) -> Any:
+        new = memo[id(self)] = self._blank()
+        for cell, child in zip(new.__closure__ or (), self.children, strict=True):
             if child is not None:
                 cell.cell_contents = child.rebuild(leaves, memo)
         return new
@@ -340,6 +380,9 @@ class _Partial(_Container):
     """A functools.partial: fields func, args, keywords."""
 
     __slots__ = ()
+
+    def _release(self) -> None:
+        self.value = functools.partial(functools.partial)
 
     def _rebuild(self, leaves: list, memo: dict) -> Any:
         func, args, keywords = [c.rebuild(leaves, memo) for c in self.children]
@@ -400,14 +443,15 @@ def _refuse_other_algebra(value: np.ndarray, path: str) -> None:
 class _Flattener:
     """Collects leaves; remembers mutable places by identity."""
 
-    def __init__(self) -> None:
+    def __init__(self, also: Callable[[Any], bool] | None) -> None:
+        self.is_leaf = is_leaf if also is None else lambda value: is_leaf(value) or also(value)
         self.leaves: list = []
         self.paths: list[str] = []
         self.seen: dict[int, _Container] = {}
         self.alive: list = []  # keeps temporary values alive while their ids are keys
 
     def node(self, value: Any, path: str) -> _Node:
-        if is_leaf(value):
+        if self.is_leaf(value):
             if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
                 _refuse_other_algebra(value, path)
             self.leaves.append(value)
@@ -495,12 +539,22 @@ class Skeleton:
         memo: dict = {}
         return tuple([n.result(grads, memo) for n in self.nodes])
 
+    def release(self) -> None:
+        """Let go of the values the skeleton was made from, for one that lives longer than they should."""
+        pending, seen = [n for n in self.nodes if isinstance(n, _Container)], set()
+        while pending:
+            node = pending.pop()
+            if id(node) not in seen:
+                seen.add(id(node))
+                node.release()
+                pending += [c for c in node.children if isinstance(c, _Container)]
+
 
 _SIMPLE_PATHS = [[f"args[{i}]" for i in range(n)] for n in range(8)]
 
 
-def flatten(values: tuple, root: str = "args") -> tuple[list, Skeleton]:
-    """Leaves and skeleton of several values.
+def flatten(values: tuple, root: str = "args", also: Callable[[Any], bool] | None = None) -> tuple[list, Skeleton]:
+    """Leaves and skeleton of several values; ``also`` says what else is a leaf.
 
     >>> leaves, skeleton = flatten((1.0, {"a": 2.0, "b": "text"}))
     >>> leaves, skeleton.paths
@@ -516,7 +570,7 @@ def flatten(values: tuple, root: str = "args") -> tuple[list, Skeleton]:
         n = len(values)
         paths = _SIMPLE_PATHS[n] if n < 8 and root == "args" else [f"{root}[{i}]" for i in range(n)]
         return list(values), Skeleton([], paths, True)
-    flattener = _Flattener()
+    flattener = _Flattener(also)
     nodes: list[_Node] = []
     for i, value in enumerate(values):
         nodes.append(_Opaque(value.value) if isinstance(value, Const) else flattener.node(value, f"{root}[{i}]"))

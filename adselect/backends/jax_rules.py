@@ -1,10 +1,11 @@
-"""The user's rules in JAX: each call of a primitive becomes a ``jax.custom_jvp`` or ``jax.custom_vjp`` function.
+"""The user's rules in JAX: each call of a primitive is a JAX primitive whose derivative is the rule.
 
-A traceable rule becomes a ``custom_jvp``, whichever mode it was written for: forward by the frule, or by the
-transpose of the rrule's pullback, which JAX transposes back in reverse mode. That one form works under ``grad``,
-``jvp``, ``jit``, ``vmap``, ``scan`` and ``checkpoint``, to any order, and the rule runs once per trace.
+A traceable rule says what happens to tangents, whichever mode it was written for: by the frule, or by the transpose of
+the rrule's pullback, which JAX transposes back in reverse mode. That one form works under ``grad``, ``jvp``, ``jit``,
+``vmap``, ``scan`` and ``checkpoint``, to any order, and the rule runs once per trace.
 
-A host primitive runs behind ``jax.pure_callback`` and is a ``custom_vjp``. While values are concrete its pullback is
+A host primitive runs behind ``jax.pure_callback``, which JAX cannot transpose. Its tangents are a linear map that knows
+its own transpose (:func:`linear_map`): pushforward and pullback of the rule. While values are concrete the pullback is
 the closure that the rule returned; under ``jit`` the closure waits for the backward pass under a number that travels
 with the residuals. JAX's complex convention is the conjugate of ours.
 """
@@ -12,19 +13,18 @@ with the residuals. JAX's complex convention is the conjugate of ours.
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import take_current_trace
-from jax.tree_util import Partial
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 from ..adtypes import AutoJax
 from ..array import Array
@@ -32,6 +32,7 @@ from ..errors import RuleError, UnsupportedError, user_line
 from ..rules.invocation import Invocation, is_inexact
 from .base import UNKNOWN
 from .jax_array import JaxArray
+from .jax_zeros import zero_tangent
 
 __all__ = ["apply", "apply_native"]
 
@@ -51,72 +52,78 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
             )
         elif isinstance(leaf, jax.Array):
             deps = UNKNOWN
-    call = _Call(invocation, list(leaves))
+    call, natives = _taken(invocation, list(leaves))
     if call.constant:
         deps = 0
-    return invocation.result([JaxArray(y, deps if is_inexact(y) else 0) for y in call.run()])
+    return invocation.result([JaxArray(y, deps if is_inexact(y) else 0) for y in call.run(natives)])
 
 
 def apply_native(invocation: Invocation, leaves: list) -> Any:
     """Carry a primitive out on jax arrays, also inside the user's own jax.jit, jax.grad and jax.vmap."""
     invocation.check_keywords([isinstance(leaf, Tracer) for leaf in leaves])
-    call = _Call(invocation, leaves)
+    call, natives = _taken(invocation, leaves)
     if call.treatment == "body":
-        args, kwargs = invocation.arguments(call.faces(call.natives))
-        leaves = call.converted(invocation.take_result(invocation.primitive.function(*args, **kwargs)))
-        return invocation.result(leaves)
-    return invocation.result(call.run())
+        return invocation.result(call.body(*natives))
+    return invocation.result(call.run(natives))
+
+
+def _taken(invocation: Invocation, leaves: list) -> tuple[_Call, list]:
+    """The call and its variables."""
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (JaxArray, jax.Array))]
+    natives = [leaves[i].value if isinstance(leaves[i], JaxArray) else leaves[i] for i in places]
+    invocation.skeleton.release()
+    return _Call(invocation, leaves, places, natives), natives
 
 
 class _Call:
-    """One call: the native arrays among its leaves are its variables, everything else stays as it is."""
+    """One call: the native arrays among its leaves are its variables, everything else stays as it is.
 
-    def __init__(self, invocation: Invocation, leaves: list):
-        self.invocation, self.leaves = invocation, leaves
+    What was compiled keeps it for as long as it lives, so that it holds the shapes of its variables only.
+    """
+
+    def __init__(self, invocation: Invocation, leaves: list, places: list, natives: list):
+        self.invocation, self.places = invocation, places
         self.treatment = invocation.treatment
         self.constant = self.treatment == "constant"
-        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (JaxArray, jax.Array))]
-        self.natives = [leaves[i].value if isinstance(leaves[i], JaxArray) else leaves[i] for i in self.places]
-        self.active = [k for k, v in enumerate(self.natives) if is_inexact(v)]
+        self.specs = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in natives]
+        self.active = [k for k, v in enumerate(natives) if is_inexact(v)]
+        self.integers = [getattr(leaves[i], "integer", None) for i in places]
+        self.leaves = list(leaves)
+        for i in places:
+            self.leaves[i] = None
+        # Values that are known are better than ones to find shapes with: a matrix of ones is singular.
+        self.known = [None if isinstance(v, Tracer) else v for v in natives] if self._guesses else [None] * len(natives)
 
-    def run(self) -> list:
+    @property
+    def _guesses(self) -> bool:
+        """Whether shapes of results are found by a trial."""
+        return self.invocation.primitive.host and self.invocation.primitive.result is None
+
+    def run(self, natives: list) -> list:
         """The native results."""
         primitive = self.invocation.primitive
-        natives = self.natives
         if self.constant:
             natives = [jax.lax.stop_gradient(v) for v in natives]
             return [jax.lax.stop_gradient(y) for y in self.value(*natives)]
         if self.treatment == "missing":
-            return list(_undifferentiated(self)(*natives))
-        definition = primitive.rrule or primitive.frule
-        if definition.host:
-            function = _host_function(self)
-        elif not self.is_pushed and (_form.pulls or (primitive.host and not primitive.pointwise)):
-            function = _pulled_function(self)  # for a black box in the pullback, which JAX could not transpose
+            push = _undifferentiated(self)
+        elif (primitive.rrule or primitive.frule).host:
+            push = _host_function(self)
+        elif _form.linear or (primitive.host and not primitive.pointwise):
+            push = _linear_function(self)
         else:
-            function = _traced_function(self)
-        return list(function(*natives))
-
-    @property
-    def is_pushed(self) -> bool:
-        """Whether the innermost derivative of this call is forward mode, which a custom_vjp refuses."""
-        if _form.pushes:
-            return True
-        around = [trace for v in self.natives for trace in _derivatives(v)]
-        with take_current_trace() as trace:
-            while trace is not None and not any(trace is t for t in around):
-                trace = getattr(trace, "parent_trace", None)
-        return type(trace).__name__ == "JVPTrace"
+            push = _traced_function(self)
+        return called(self.value, push, natives)
 
     def value(self, *natives: Any) -> list:
         """The results of the plain function."""
-        return (self._on_host if self.invocation.primitive.host else self._body)(*natives)
+        return (self._on_host if self.invocation.primitive.host else self.body)(*natives)
 
     def faces(self, natives: Any) -> list:
         """The leaves with these native arrays in place of the variables, behind the NumPy face."""
         full = list(self.leaves)
-        for i, v in zip(self.places, natives, strict=True):
-            full[i] = JaxArray(v, UNKNOWN, getattr(self.leaves[i], "integer", None))
+        for i, v, integer in zip(self.places, natives, self.integers, strict=True):
+            full[i] = JaxArray(v, UNKNOWN, integer)
         return full
 
     @staticmethod
@@ -129,7 +136,8 @@ class _Call:
             found.append(y.astype(jax.dtypes.canonicalize_dtype(y.dtype)))
         return found
 
-    def _body(self, *natives: Any) -> list:
+    def body(self, *natives: Any) -> list:
+        """What the function does, as JAX code."""
         args, kwargs = self.invocation.arguments(self.faces(natives))
         return self.converted(self.invocation.take_result(self.invocation.primitive.function(*args, **kwargs)))
 
@@ -138,8 +146,7 @@ class _Call:
     def numpy_values(self, arrays: Any) -> list:
         """The leaves with these concrete arrays as real NumPy values."""
         full = list(self.leaves)
-        for i, v in zip(self.places, arrays, strict=True):
-            integer = getattr(self.leaves[i], "integer", None)
+        for i, v, integer in zip(self.places, arrays, self.integers, strict=True):
             full[i] = np.array(v)[()] if integer is None or not isinstance(integer, int) else integer
         return full
 
@@ -165,7 +172,7 @@ class _Call:
     @property
     def signature(self) -> tuple:
         """Shapes and dtypes of the arguments."""
-        return tuple([(np.shape(v), str(getattr(v, "dtype", type(v)))) for v in (*self.natives, *self.leaves)])
+        return tuple([(np.shape(v), str(getattr(v, "dtype", type(v)))) for v in (*self.specs, *self.leaves)])
 
     def remembered(self, outputs: list) -> list:
         """Results of a call on values: their shapes are known from now on."""
@@ -176,13 +183,15 @@ class _Call:
     def result_shapes(self, natives: Any) -> list:
         """Shapes and dtypes of the results, from ``result=`` or from one call on ones."""
         primitive = self.invocation.primitive
-        if primitive.result is None:
+        if self._guesses:
             known = primitive.known_shapes.get(self.signature)
             if known is not None:
                 shapes, self.invocation.results = known
                 return [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
-            # Values that are known are better than ones: a matrix of ones is singular.
-            ones = [np.ones(v.shape, v.dtype)[()] if isinstance(v, Tracer) else np.array(v) for v in natives]
+            ones = [
+                np.ones(v.shape, v.dtype)[()] if given is None else np.array(given)
+                for v, given in zip(natives, self.known, strict=True)
+            ]
             try:
                 outputs = self.evaluate(ones)
             except Exception as error:
@@ -253,71 +262,85 @@ def _pulled(call: _Call, back: Callable, outputs: list, y_bars: Any) -> list:
     remaining = iter(y_bars)
     seeds = [JaxArray(_conj(next(remaining)), UNKNOWN) if is_inexact(y) else None for y in outputs]
     bars = back(seeds)
-    return [_conj(_native(bars[call.places[k]], call.natives[k])) for k in call.active]
+    return [_conj(_native(bars[call.places[k]], call.specs[k])) for k in call.active]
 
 
 # -- traceable rules ---------------------------------------------------------------------------------------------------
 
 
 class _Form(threading.local):
-    """Which form calls take while the pullback of a rule is traced, whatever JAX's tracers look like there."""
+    """How calls are differentiated while the pullback of a rule is being transposed."""
 
-    pulls = False  # as custom_vjp: the pullback is being transposed, and nothing but reverse mode is asked of it
-    pushes = False  # as custom_jvp: the pullback is noted down, to be run by forward mode later
+    linear = False  # as a linear map with its transpose: a rule may call its own function, and so on without end
 
 
 _form = _Form()
 
 
-@contextlib.contextmanager
-def _within(pulls: bool = False, pushes: bool = False) -> Iterator[None]:
-    before = _form.pulls, _form.pushes
-    _form.pulls, _form.pushes = pulls, pushes
+def _transposed(pullback: Callable, ones: list) -> Callable:
+    """The transpose of a linear map of native arrays.
+
+    Its own vjp, anywhere, is its transpose. Not at 0, where a rule may keep 0 · ∞ from becoming NaN.
+    """
+    before, _form.linear = _form.linear, True
     try:
-        yield
+        return jax.vjp(pullback, *ones)[1]
     finally:
-        _form.pulls, _form.pushes = before
-
-
-def _derivatives(value: Any) -> list:
-    """The traces around a value that differentiate, the innermost first, as far as JAX shows them."""
-    found = []
-    while isinstance(value, Tracer):
-        if type(value._trace).__name__ in ("JVPTrace", "LinearizeTrace"):
-            found.append(value._trace)
-        value = getattr(value, "primal", getattr(value, "val", None))
-    return found
+        _form.linear = before
 
 
 def _traced_function(call: _Call) -> Callable:
-    function = jax.custom_jvp(call.value)
+    """A traceable rule: what it does with tangents is JAX's to transpose."""
 
-    @function.defjvp
-    def push(primals: Any, tangents: Any) -> tuple[list, list]:
-        values = call.faces(primals)
+    def push(primals: list, x_dots: list) -> tuple[list, list]:
         if call.invocation.primitive.frule is not None:
-            x_dots: list = [None] * len(values)
-            for k in call.active:
-                x_dots[call.places[k]] = JaxArray(tangents[k], UNKNOWN)
-            outputs, rows = call.invocation.push(values, [x_dots], _ADTYPE)
-            natives = call.converted(outputs)
-            dots = [_native(d, y) if is_inexact(y) else _float0(y) for d, y in zip(rows[0], natives, strict=True)]
-            return natives, dots
-        outputs, back = call.invocation.pull(values, _ADTYPE)
+            return _pushed(call, primals, x_dots)
+        outputs, back = call.invocation.pull(call.faces(primals), _ADTYPE)
         natives = call.converted(outputs)
-        # The pullback is linear: its own vjp, anywhere, is its transpose, which is the pushforward. Not at 0, where a
-        # rule may keep 0 · ∞ from becoming NaN.
         ones = [jnp.ones(y.shape, y.dtype) for y in natives if is_inexact(y)]
-        with _within(pulls=True):
-            _, transposed = jax.vjp(lambda *y_bars: _pulled(call, back, natives, y_bars), *ones)
-        moved = iter(transposed([tangents[k] for k in call.active]))
-        return natives, [next(moved) if is_inexact(y) else _float0(y) for y in natives]
+        return natives, list(_transposed(lambda *y_bars: _pulled(call, back, natives, y_bars), ones)(x_dots))
 
-    return function
+    return push
 
 
-def _float0(y: Any) -> Any:
-    return np.zeros(y.shape, jax.dtypes.float0)
+def _pushed(call: _Call, primals: Any, x_dots: Any) -> tuple[list, list]:
+    """The results, and the tangents of the inexact ones, by the frule."""
+    values = call.faces(primals)
+    given: list = [None] * len(values)
+    for k, x_dot in zip(call.active, x_dots, strict=True):
+        given[call.places[k]] = JaxArray(x_dot, UNKNOWN)
+    outputs, rows = call.invocation.push(values, [given], _ADTYPE)
+    natives = call.converted(outputs)
+    return natives, [_native(d, y) for d, y in zip(rows[0], natives, strict=True) if is_inexact(y)]
+
+
+def _linear_function(call: _Call) -> Callable:
+    """A traceable rule whose pushforward JAX could not transpose, because there is a black box in it, or need not."""
+
+    def push(primals: list, x_dots: list) -> tuple[list, list]:
+        outputs, back = call.invocation.pull(call.faces(primals), _ADTYPE)
+        natives = call.converted(outputs)
+        if not any(isinstance(v, Tracer) for v in primals):
+            call.remembered(natives)
+        live = [jax.ShapeDtypeStruct(y.shape, y.dtype) for y in natives if is_inexact(y)]
+        # The pullback as a program over its residuals: a closure over tracers would not outlive a scan.
+        program = jax.make_jaxpr(lambda *y_bars: _pulled(call, back, natives, y_bars))(*live)
+        jaxpr, consts, n = program.jaxpr, program.consts, len(primals)
+        m = len(consts)
+
+        def pullback(*operands: Any) -> list:
+            return jax.core.eval_jaxpr(jaxpr, operands[n : n + m], *operands[n + m :])
+
+        def pushforward(*operands: Any) -> list:
+            x_dots = operands[n + m :]
+            if call.invocation.primitive.frule is not None:
+                return _pushed(call, operands[:n], x_dots)[1]
+            ones = [jnp.ones(s.shape, s.dtype) for s in live]
+            return list(_transposed(functools.partial(pullback, *operands[: n + m]), ones)(list(x_dots)))
+
+        return natives, linear_map(pushforward, pullback, [*primals, *consts], x_dots, live)
+
+    return push
 
 
 # -- host rules --------------------------------------------------------------------------------------------------------
@@ -325,13 +348,11 @@ def _float0(y: Any) -> Any:
 
 def _undifferentiated(call: _Call) -> Callable:
     """A black box without a rule: it works until it is differentiated."""
-    function = jax.custom_jvp(call._on_host)
 
-    @function.defjvp
-    def refuse(primals: Any, tangents: Any) -> Any:
+    def push(primals: list, x_dots: list) -> Any:
         raise call.invocation.missing()
 
-    return function
+    return push
 
 
 class _Waiting:
@@ -360,164 +381,257 @@ class _Waiting:
 _waiting = _Waiting()
 
 
-def _host_function(call: _Call) -> Callable:
-    primitive = call.invocation.primitive
-    definition = primitive.rrule or primitive.frule
-    if max([len(_derivatives(v)) for v in call.natives], default=0) > 1:
-        raise call.invocation.first_order_only(definition)
-    if call.is_pushed:
-        return _pushed_on_host(call)
-    function = jax.custom_vjp(call.value)
+def _host_function(call: _Call, numbered: bool = False) -> Callable:
+    """A rule on real arrays: its pullback and its pushforward are callbacks.
 
-    def run_rule(arrays: Any) -> tuple[list, Callable]:
-        return call.invocation.pull(call.numpy_values(arrays), _ADTYPE)
+    numbered: the last result is the number under which the pullback waits.
+    """
 
-    def forward(*natives: Any) -> tuple[list, Any]:
-        if not any(isinstance(v, Tracer) for v in natives):
-            outputs, back = run_rule(natives)
-            call.remembered(outputs)
-            return call.converted(outputs), (_Held(back), natives, None)
-        shapes = call.result_shapes(natives)
-
-        def host(*arrays: Any) -> tuple[list, Any]:
-            outputs, back = run_rule(arrays)
-            return _shaped(outputs, shapes, call), _waiting.put(back)
-
-        number_shape = jax.ShapeDtypeStruct((), np.int32)
-        outputs, number = jax.pure_callback(host, (shapes, number_shape), *natives, vmap_method="sequential")
-        return outputs, (_Held(None), natives, number)
-
-    def backward(residuals: Any, y_bars: Any) -> tuple:
-        held, natives, number = residuals
-        seeds = [_conj(g) for g in y_bars if g.dtype != jax.dtypes.float0]
-        kept = [g.dtype != jax.dtypes.float0 for g in y_bars]
-        shapes = [jax.ShapeDtypeStruct(natives[k].shape, natives[k].dtype) for k in call.active]
-
-        def pull(back: Any, arrays: Any, seeds: Any) -> list:
-            if back is None:
-                back = run_rule(arrays)[1]
-            given = iter(seeds)
-            y_bars = [np.array(next(given))[()] if live else None for live in kept]
-            bars = back(y_bars)
-            if any(b is not None and np.isnan(b).any() for b in bars):
-                bars = call.invocation.pull_strongly(call.numpy_values(arrays), y_bars)
-            found = []
-            for k, s in zip(call.active, shapes, strict=True):
-                bar = bars[call.places[k]]
-                found.append(np.zeros(s.shape, s.dtype) if bar is None else np.asarray(np.asarray(bar), s.dtype))
-            return found
-
-        concrete = not any(isinstance(v, Tracer) for v in (*seeds, *natives, number))
-        if concrete:
-            back = held.closure if number is None else _waiting.get(number)
-            bars = [jnp.asarray(b) for b in pull(back, natives, seeds)]
-        elif number is None:
-            host = functools.partial(_pull_held, pull, held.closure, len(natives))
-            bars = jax.pure_callback(host, shapes, *natives, *seeds, vmap_method="sequential")
+    def push(primals: list, x_dots: list) -> tuple[list, list]:
+        back = None
+        if numbered or any(isinstance(v, Tracer) for v in primals):
+            natives = called(functools.partial(_evaluated, call), _host_function(call, True), primals)
+            number = natives.pop()
+            residuals = [*primals, number]
         else:
+            outputs, back = call.invocation.pull(call.numpy_values(primals), _ADTYPE)
+            natives, residuals, number = call.converted(call.remembered(outputs)), primals, None
+        live = [jax.ShapeDtypeStruct(y.shape, y.dtype) for y in natives if is_inexact(y)]
+        pullback = functools.partial(_pulled_on_host, call, back, [is_inexact(y) for y in natives])
+        pushforward = functools.partial(_pushed_on_host, call, live)
+        dots = linear_map(pushforward, pullback, residuals, x_dots, live, call.invocation.first_order_only)
+        return [*natives, number] if numbered else natives, dots
 
-            def host_numbered(number: Any, *arrays: Any) -> list:
-                return pull(_waiting.get(number), arrays[: len(natives)], arrays[len(natives) :])
-
-            bars = jax.pure_callback(host_numbered, shapes, number, *natives, *seeds, vmap_method="sequential")
-        return _all_bars(call, natives, [_conj(b) for b in bars])
-
-    function.defvjp(forward, backward)
-    return function
+    return push
 
 
-def _pushed_on_host(call: _Call) -> Callable:
-    """A host primitive in forward mode: by its frule, or from one pullback per entry of the result."""
-    function = jax.custom_jvp(call.value)
-    n = len(call.natives)
+def _evaluated(call: _Call, *natives: Any) -> list:
+    """The results by the rule, and last the number under which its pullback waits."""
 
-    def run_rule(arrays: Any) -> tuple[list, list]:
+    def run_rule(*arrays: Any) -> tuple[list, Any]:
+        outputs, back = call.invocation.pull(call.numpy_values(arrays), _ADTYPE)
+        return outputs, _waiting.put(back)
+
+    if not any(isinstance(v, Tracer) for v in natives):
+        outputs, number = run_rule(*natives)
+        return [*call.converted(call.remembered(outputs)), jnp.asarray(number)]
+    shapes = call.result_shapes(natives)
+
+    def host(*arrays: Any) -> list:
+        outputs, number = run_rule(*arrays)
+        return [*_shaped(outputs, shapes, call), number]
+
+    return jax.pure_callback(host, [*shapes, jax.ShapeDtypeStruct((), np.int32)], *natives, vmap_method="sequential")
+
+
+def _on_host(host: Callable, shapes: list, operands: Any) -> list:
+    """``host(*operands)``: at once on values, behind a callback otherwise."""
+    if any(isinstance(v, Tracer) for v in operands):
+        return jax.pure_callback(host, shapes, *operands, vmap_method="sequential")
+    return [jnp.asarray(y) for y in host(*operands)]
+
+
+def _pulled_on_host(call: _Call, back: Any, kept: list, *operands: Any) -> list:
+    """Cotangents of the active variables.
+
+    The operands are the variables, the number under which the pullback waits where it is not at hand, and the
+    cotangents of the results that are ``kept``.
+    """
+    arguments = _arrays(operands)
+    n, first = len(call.places), len(operands) - sum(kept)
+    shapes = [jax.ShapeDtypeStruct(arguments[k].shape, arguments[k].dtype) for k in call.active]
+
+    def host(*arrays: Any) -> list:
         values = call.numpy_values(arrays[:n])
+        pullback = back if first == n else _waiting.get(arrays[n])
+        if pullback is None:
+            pullback = call.invocation.pull(values, _ADTYPE)[1]
+        given = iter(arrays[first:])
+        y_bars = [np.conj(np.array(next(given)))[()] if live else None for live in kept]
+        bars = pullback(y_bars)
+        if any(b is not None and np.isnan(b).any() for b in bars):
+            bars = call.invocation.pull_strongly(values, y_bars)
+        found = []
+        for k, s in zip(call.active, shapes, strict=True):
+            bar = bars[call.places[k]]
+            found.append(np.zeros(s.shape, s.dtype) if bar is None else np.asarray(np.conj(bar), s.dtype))
+        return found
+
+    return _on_host(host, shapes, arguments)
+
+
+def _pushed_on_host(call: _Call, shapes: list, *operands: Any) -> list:
+    """Tangents of the results: by the frule, or from one pullback per entry of the results.
+
+    The operands are the variables, perhaps the number of a pullback, and the tangents of the active variables.
+    """
+
+    def host(*arrays: Any) -> list:
+        values = call.numpy_values(arrays[: len(call.places)])
         x_dots: list = [None] * len(values)
-        for k, x_dot in zip(call.active, arrays[n:], strict=True):
+        for k, x_dot in zip(call.active, arrays[len(arrays) - len(call.active) :], strict=True):
             x_dots[call.places[k]] = np.array(x_dot)[()]
         outputs, rows = call.invocation.push(values, [x_dots], _ADTYPE)
-        return outputs, [_or_zeros(d, y) for d, y in zip(rows[0], outputs, strict=True) if is_inexact(y)]
+        dots = [d for d, y in zip(rows[0], outputs, strict=True) if is_inexact(y)]
+        return [
+            np.zeros(s.shape, s.dtype) if d is None else np.asarray(d, s.dtype)
+            for d, s in zip(dots, shapes, strict=True)
+        ]
 
-    @function.defjvp
-    def push(primals: Any, tangents: Any) -> tuple[list, list]:
-        given = [*primals, *[tangents[k] for k in call.active]]
-        if any(_derivatives(v) for v in given):
-            raise call.invocation.first_order_only()
-        if not any(isinstance(v, Tracer) for v in given):
-            outputs, y_dots = run_rule(given)
-            natives = call.converted(call.remembered(outputs))
-        else:
-            # Two calls: over several tangents at one point, as in jax.jacfwd, the value must not become several.
-            natives = call.value(*primals)
-            dots = [jax.ShapeDtypeStruct(y.shape, y.dtype) for y in natives if is_inexact(y)]
-
-            def host(*arrays: Any) -> list:
-                return [np.asarray(d, s.dtype) for d, s in zip(run_rule(arrays)[1], dots, strict=True)]
-
-            y_dots = jax.pure_callback(host, dots, *given, vmap_method="sequential")
-        moved = iter(y_dots)
-        return natives, [_native(next(moved), y) if is_inexact(y) else _float0(y) for y in natives]
-
-    return function
+    return _on_host(host, shapes, operands)
 
 
-def _or_zeros(tangent: Any, y: Any) -> Any:
-    return np.zeros(np.shape(y), np.result_type(y)) if tangent is None else np.asarray(tangent)
+# -- what JAX sees -----------------------------------------------------------------------------------------------------
 
 
-def _pull_held(pull: Callable, back: Callable, n: int, *arrays: Any) -> list:
-    return pull(back, arrays[:n], arrays[n:])
+def called(value: Callable, push: Callable, natives: list) -> list:
+    """``value(*natives)``, whose derivative is what ``push(natives, x_dots)`` says: ``(results, tangents)``.
+
+    Tangents are those of the inexact arrays on both sides. In contrast to a ``jax.custom_jvp`` it stays what it is in
+    a loop that is differentiated twice.
+    """
+    return called_p.bind(*natives, value=_Programmed(value), push=push)
 
 
-def _all_bars(call: _Call, natives: Any, bars: list) -> tuple:
-    """One cotangent per variable: integers have none."""
-    found: list = [_float0(v) for v in natives]
-    for k, bar in zip(call.active, bars, strict=True):
-        found[k] = bar
-    return tuple(found)
+class _Programmed:
+    """A function that is traced once for arguments of the same kind, however often JAX looks at it."""
+
+    def __init__(self, function: Callable):
+        self.function = function
+        self.programs: dict = {}
+
+    def __call__(self, *natives: Any) -> list:
+        if not any(isinstance(v, Tracer) for v in natives):
+            return self.function(*natives)
+        kinds = tuple([(v.shape, v.dtype) for v in natives])
+        program = self.programs.get(kinds)
+        if program is None:
+            program = jax.make_jaxpr(self.function)(*[jax.ShapeDtypeStruct(*kind) for kind in kinds])
+            if any(isinstance(v, Tracer) for v in program.consts):
+                return self.function(*natives)
+            self.programs[kinds] = program
+        return jax.core.eval_jaxpr(program.jaxpr, program.consts, *natives)
 
 
-class _Held:
-    """A pullback on its way through JAX's residuals."""
-
-    __slots__ = ("closure",)
-
-    def __init__(self, closure: Any):
-        self.closure = closure
+def _arrays(values: Any) -> list:
+    """Values as arrays: JAX hands numbers around as they are."""
+    return [v if isinstance(v, jax.Array) else jnp.asarray(v) for v in values]
 
 
-jax.tree_util.register_pytree_node(_Held, lambda held: ((), held.closure), lambda closure, _: _Held(closure))
+def _called_jvp(primals: Any, tangents: Any, *, value: Callable, push: Callable) -> tuple[list, list]:
+    primals = _arrays(primals)
+    if all(type(t) is ad.Zero for t in tangents):
+        ys = called_p.bind(*primals, value=value, push=push)
+        return ys, [zero_tangent(y) for y in ys]
+    ys, dots = push(primals, [ad.instantiate_zeros(t) for v, t in zip(primals, tangents, strict=True) if is_inexact(v)])
+    remaining = iter(dots)
+    return ys, [next(remaining) if is_inexact(y) else zero_tangent(y) for y in ys]
 
 
-def _pulled_function(call: _Call) -> Callable:
-    """A traceable rule in reverse mode only: its pullback is run as it is, not transposed."""
-    function = jax.custom_vjp(call.value)
-    function.defvjp(functools.partial(_forward_traced, call), _backward_traced(call))
-    return function
+def _called_batch(natives: Any, axes: Any, *, value: Callable, push: Callable) -> tuple[list, list]:
+    moving = [axis for v, axis in zip(natives, axes, strict=True) if is_inexact(v)]
+    ys = called_p.bind(
+        *natives, value=jax.vmap(value, in_axes=tuple(axes)), push=jax.vmap(push, in_axes=(list(axes), moving))
+    )
+    return ys, [0] * len(ys)
 
 
-def _forward_traced(call: _Call, *natives: Any) -> tuple[list, Any]:
-    """The value, and the pullback's program as residuals."""
-    outputs, back = call.invocation.pull(call.faces(natives), _ADTYPE)
-    converted = call.converted(outputs)
-    call.remembered(converted)
-    zeros = [jnp.zeros(y.shape, y.dtype) for y in converted if is_inexact(y)]
-    # Around a forward derivative the program will be run by jax.jvp.
-    forward = any(type(trace).__name__ == "JVPTrace" for v in natives for trace in _derivatives(v))
-    with _within(pushes=forward):
-        program = jax.make_jaxpr(lambda *y_bars: _pulled(call, back, converted, y_bars))(*zeros)
-    return converted, (Partial(functools.partial(_evaluate, program.jaxpr), *program.consts), natives)
+called_p = Primitive("called")
+called_p.multiple_results = True
+called_p.def_impl(lambda *natives, value, push: list(value(*natives)))
+called_p.def_abstract_eval(
+    lambda *natives, value, push: [jax.core.ShapedArray(y.shape, y.dtype) for y in jax.eval_shape(value, *natives)]
+)
+ad.primitive_jvps[called_p] = _called_jvp
+batching.primitive_batchers[called_p] = _called_batch
+mlir.register_lowering(
+    called_p, mlir.lower_fun(lambda *natives, value, push: list(value(*natives)), multiple_results=True)
+)
 
 
-def _evaluate(jaxpr: Any, *arguments: Any) -> list:
-    n = len(jaxpr.constvars)
-    return jax.core.eval_jaxpr(jaxpr, arguments[:n], *arguments[n:])
+def linear_map(
+    forward: Callable, backward: Callable, residuals: list, linear: list, shapes: list, refuse: Callable | None = None
+) -> list:
+    """``forward(*residuals, *linear)``, linear in ``linear``, with ``backward(*residuals, *y_bars)`` as its transpose.
+
+    shapes: those of the results. refuse: makes the error for a derivative by the residuals, where there is none.
+    It batches, and may be differentiated any number of times in either mode.
+    """
+    params = {"count": len(residuals), "forward": forward, "backward": backward, "shapes": tuple(shapes)}
+    return linear_map_p.bind(*residuals, *linear, refuse=refuse, **params)
 
 
-def _backward_traced(call: _Call) -> Callable:
-    def backward(residuals: Any, y_bars: Any) -> tuple:
-        program, natives = residuals
-        return _all_bars(call, natives, program(*[g for g in y_bars if g.dtype != jax.dtypes.float0]))
+def _carry_out(*operands: Any, forward: Callable, **_: Any) -> list:
+    return list(forward(*operands))
 
-    return backward
+
+def _linear_map_jvp(primals: Any, tangents: Any, *, count: int, forward: Callable, refuse: Any, **params: Any) -> tuple:
+    bind = functools.partial(linear_map_p.bind, count=count, forward=forward, refuse=refuse, **params)
+    ys, terms = bind(*primals), []
+    if any(type(t) is not ad.Zero for t in tangents[count:]):
+        terms.append(bind(*primals[:count], *[ad.instantiate_zeros(t) for t in tangents[count:]]))
+    moving = [i for i, t in enumerate(tangents[:count]) if type(t) is not ad.Zero]
+    if moving:
+        if refuse is not None:
+            raise refuse()
+
+        def by_residuals(*moved: Any) -> list:
+            operands = list(primals)
+            for i, v in zip(moving, moved, strict=True):
+                operands[i] = v
+            return list(forward(*operands))
+
+        terms.append(jax.jvp(by_residuals, [primals[i] for i in moving], [tangents[i] for i in moving])[1])
+    if not terms:
+        return ys, [zero_tangent(y) for y in ys]
+    return ys, terms[0] if len(terms) == 1 else [a + b for a, b in zip(*terms, strict=True)]
+
+
+def _linear_map_transpose(
+    y_bars: Any, *operands: Any, count: int, forward: Callable, backward: Callable, shapes: tuple, refuse: Any
+) -> list:
+    linear = operands[count:]
+    nothing: list = [None] * len(operands)
+    if all(type(g) is ad.Zero for g in y_bars):
+        return nothing
+    ins = [v.aval if ad.is_undefined_primal(v) else v for v in linear]
+    bars = linear_map(
+        backward,
+        forward,
+        list(operands[:count]),
+        [ad.instantiate_zeros(g) for g in y_bars],
+        [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in ins],
+        refuse,
+    )
+    return nothing[:count] + [b if ad.is_undefined_primal(v) else None for b, v in zip(bars, linear, strict=True)]
+
+
+def _linear_map_batch(
+    operands: Any, axes: Any, *, count: int, forward: Callable, backward: Callable, shapes: tuple, refuse: Any
+) -> tuple[list, list]:
+    size = next(v.shape[axis] for v, axis in zip(operands, axes, strict=True) if axis is not None)
+    # A cotangent must be one per example before it is summed: what is linear has the batch axis in any case.
+    linear = [
+        jnp.broadcast_to(v, (size, *v.shape)) if axis is None else jnp.moveaxis(v, axis, 0)
+        for v, axis in zip(operands[count:], axes[count:], strict=True)
+    ]
+    residual_axes = tuple(axes[:count])
+    ys = linear_map(
+        jax.vmap(forward, in_axes=(*residual_axes, *(0,) * len(linear))),
+        jax.vmap(backward, in_axes=(*residual_axes, *(0,) * len(shapes))),
+        list(operands[:count]),
+        linear,
+        [jax.ShapeDtypeStruct((size, *s.shape), s.dtype) for s in shapes],
+        refuse,
+    )
+    return ys, [0] * len(ys)
+
+
+linear_map_p = Primitive("linear_map")
+linear_map_p.multiple_results = True
+linear_map_p.def_impl(_carry_out)
+linear_map_p.def_abstract_eval(lambda *_, shapes, **__: [jax.core.ShapedArray(s.shape, s.dtype) for s in shapes])
+ad.primitive_jvps[linear_map_p] = _linear_map_jvp
+ad.primitive_transposes[linear_map_p] = _linear_map_transpose
+batching.primitive_batchers[linear_map_p] = _linear_map_batch
+mlir.register_lowering(linear_map_p, mlir.lower_fun(_carry_out, multiple_results=True))

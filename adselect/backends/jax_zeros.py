@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
-__all__ = ["dependencies", "evaluate_strongly", "strong_product"]
+__all__ = ["dependencies", "evaluate_strongly", "strong_product", "zero_tangent"]
 
 
 def strong_product(slope: Any, linear: Any, both: bool = False) -> Any:
@@ -33,6 +33,11 @@ def _product(slope: Any, linear: Any, *, both: bool) -> Any:
     return lax.select(zero, lax.full_like(product, 0), product)
 
 
+def zero_tangent(primal: Any) -> ad.Zero:
+    """JAX's symbolic zero for the tangent of a value."""
+    return ad.Zero(jax.typeof(primal).to_tangent_aval())
+
+
 def _product_jvp(primals: Any, tangents: Any, *, both: bool) -> Any:
     # The linear factor stands last in every product, so that the transpose below is the only one needed. A slope may
     # be singular to the next order too: a factor that was a cotangent keeps its strong zero (both=True).
@@ -44,7 +49,7 @@ def _product_jvp(primals: Any, tangents: Any, *, both: bool) -> Any:
         terms.append(strong_product(slope, linear_dot, both=both))
     product = strong_product(slope, linear, both)
     if not terms:
-        return product, ad.Zero.from_primal_value(product)
+        return product, zero_tangent(product)
     return product, terms[0] if len(terms) == 1 else ad.add_tangents(*terms)
 
 

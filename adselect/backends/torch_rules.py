@@ -336,7 +336,8 @@ class _HostRule(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *y_bars: Any) -> tuple:
-        return None, *_HostPullback.apply(ctx.call, ctx.back, len(ctx.saved_tensors), *ctx.saved_tensors, *y_bars)
+        natives = ctx.saved_tensors  # to be asked for once: torch.utils.checkpoint computes them
+        return None, *_HostPullback.apply(ctx.call, ctx.back, len(natives), *natives, *y_bars)
 
 
 class _HostFunction(torch.autograd.Function):
@@ -362,7 +363,8 @@ class _HostFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *y_bars: Any) -> tuple:
-        return None, *_HostPullback.apply(ctx.call, None, len(ctx.saved_tensors), *ctx.saved_tensors, *y_bars)
+        natives = ctx.saved_tensors
+        return None, *_HostPullback.apply(ctx.call, None, len(natives), *natives, *y_bars)
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, call: _Call, *natives: Tensor) -> tuple:

@@ -16,7 +16,7 @@ import numpy as np
 from ..adtypes import ADType, AutoForward, AutoTape
 from ..array import Array, absorb
 from ..errors import MissingRuleError, RuleError, UnsupportedError, user_line
-from ..structure import Skeleton, flatten
+from ..structure import Skeleton, flatten, is_mask
 from ..tangents import NoTangent, Tangent, ZeroTangent, add
 from .config import RuleConfig
 from .thunks import unthunk
@@ -236,7 +236,7 @@ class Invocation:
     def _pull_by_frule(self, values: Any, adtype: ADType) -> tuple[list, Callable[[list], list]]:
         """The pullback as the transpose of the linear map that the frule is."""
         definition = self.primitive.frule
-        active = [i for i, v in enumerate(values) if is_inexact(v) or isinstance(v, Array)]
+        active = [i for i, v in enumerate(values) if is_inexact(v) or (isinstance(v, Array) and not is_mask(v))]
         if definition.host:
             outputs, _ = self.push(values, [[None] * len(values)], adtype)
 
@@ -281,7 +281,9 @@ class Invocation:
         dots = []
         for x_dots in directions:
             full = [
-                (zeros_of(v) if is_inexact(v) or isinstance(v, Array) else NoTangent()) if t is None else t
+                (zeros_of(v) if is_inexact(v) or (isinstance(v, Array) and not is_mask(v)) else NoTangent())
+                if t is None
+                else t
                 for v, t in zip(values, x_dots, strict=True)
             ]
             if definition.host:
@@ -348,8 +350,9 @@ class Invocation:
         """The leaves of what the function, or its rule, returned."""
         if type(y) is np.ndarray and y.dtype == object:
             y = absorb(y)
-        leaves, self.results = flatten((y,), root="f(…)")
-        return [np.float64(v) if type(v) is float else v for v in leaves]
+        leaves, self.results = flatten((y,), root="f(…)", also=_is_truth)
+        self.results.release()
+        return [np.float64(v) if type(v) is float else np.bool_(v) if type(v) is bool else v for v in leaves]
 
     def result(self, leaves: list) -> Any:
         """The result around other leaves."""
@@ -383,7 +386,13 @@ def is_inexact(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Whether a leaf can carry a derivative: floating-point, or an integer, which counts as a float64."""
     dtype = getattr(value, "dtype", None)
-    return is_inexact(value) or (isinstance(value, int) if dtype is None else "int" in str(dtype))
+    return is_inexact(value) or (
+        type(value) is not bool and isinstance(value, int) if dtype is None else "int" in str(dtype)
+    )
+
+
+def _is_truth(value: Any) -> bool:
+    return type(value) is bool or is_mask(value)
 
 
 def host_value(value: Any, invocation: Invocation, definition: Any) -> Any:

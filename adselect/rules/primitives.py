@@ -18,7 +18,7 @@ import numpy as np
 from ..adtypes import ADType, AutoTape
 from ..array import Array, dispatch, plain
 from ..errors import RuleError
-from ..structure import flatten, framework_of
+from ..structure import flatten, framework_of, is_mask
 from ..tangents import NoTangent, ZeroTangent
 from . import load_for
 from .config import RuleConfig, needs_of
@@ -104,7 +104,7 @@ class Primitive:
         if kwargs and self.signature is not None:
             bound = self.signature.bind(*args, **kwargs)
             args, kwargs = bound.args, bound.kwargs
-        leaves, skeleton = flatten((args, kwargs))
+        leaves, skeleton = flatten((args, kwargs), also=is_mask)
         framework = ""
         traced = False
         for leaf in leaves:

@@ -11,6 +11,7 @@ from ..adtypes import AutoForward, AutoTape
 from ..array import Array, absorb
 from ..rules.invocation import Invocation, is_inexact
 from ..rules.registry import Rule
+from ..structure import is_mask
 from . import steps
 from .forward import DualArray
 from .program import NotReplayable
@@ -77,7 +78,7 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
 def _counts(outputs: list, values: list, own: list) -> list[bool]:
     """Which outputs carry a derivative: floating-point ones, and integers of differentiated integers."""
     integers = any(o is not None and not is_inexact(v) for v, o in zip(values, own, strict=True))
-    return [is_inexact(y) or (integers and not isinstance(y, (bool, np.bool_))) for y in outputs]
+    return [is_inexact(y) or (integers and not is_mask(y)) for y in outputs]
 
 
 def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
