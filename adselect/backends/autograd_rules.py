@@ -119,7 +119,7 @@ def _make_vjp(argnums: tuple, y: Any, args: tuple, kwargs: dict) -> Callable:
         seeds: list = [None] * len(outputs)
         for n, k in enumerate(live):
             seeds[k] = _face(_conj(g if len(live) == 1 else g[n]))
-        if MODE.strong and not any(isbox(v) or isinstance(v, Array) for v in (*natives, *[_bare(s) for s in seeds])):
+        if MODE.strong:
             bars = call.invocation.pull_strongly(call.faces(natives), seeds)
         else:
             bars = back(seeds)

@@ -94,6 +94,9 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
         if name in ("jit", "pjit"):
             inner = equation.params["jaxpr"]
             outputs, out_flags = _evaluate(inner.jaxpr, inner.consts, inputs, flags)
+        elif name == "linear_map":  # of a rule: what is in it counts, too
+            inner = jax.make_jaxpr(equation.params["forward"])(*inputs)
+            outputs, out_flags = _evaluate(inner.jaxpr, inner.consts, inputs, flags)
         else:
             outputs = _strong_equation(name, inputs, flags, equation.outvars[0].aval.shape)
             if outputs is None:

@@ -223,8 +223,13 @@ class _Rule(torch.autograd.Function):
 
 
 def _recomputed(call: _Call, natives: Any, y_bars: Any, deps: int) -> list:
-    """The cotangents by running the rule again, everything on the graph."""
-    return call.bars(call.pull(natives, deps)[1], y_bars, deps)
+    """The cotangents by running the rule again, everything on the graph; with strong zeros where one came out as NaN."""
+    found = call.bars(call.pull(natives, deps)[1], y_bars, deps)
+    if not _any_nan(found):
+        return found
+    seeds = [None if g is None else TorchArray(g, deps) for g in y_bars]
+    again = call.invocation.pull_strongly(call.faces(natives, deps), seeds)
+    return [call.fitted(again[i], v) for i, v in zip(call.places, natives, strict=True)]
 
 
 def _unaliased(outputs: list, natives: Any) -> list:

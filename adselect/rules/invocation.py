@@ -424,11 +424,11 @@ def units(value: Any) -> list:
 
 
 def inner(a: list, b: list) -> Any:
-    """Re Σ ā·b over the leaves both have."""
+    """Re Σ ā·b over the leaves both have; where b is 0 nothing comes through."""
     total: Any = 0.0
     for x, y in zip(a, b, strict=True):
         if x is not None and y is not None:
-            total = total + np.real(np.sum(np.conj(x) * y))
+            total = total + np.real(np.sum(np.where(np.equal(y, 0), 0.0, np.conj(x) * y)))
     return total
 
 

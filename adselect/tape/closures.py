@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import AutoForward, AutoTape
-from ..array import Array, absorb
+from ..array import absorb
 from ..rules.invocation import Invocation, is_inexact
 from ..rules.registry import Rule
 from ..structure import is_mask
@@ -36,12 +36,7 @@ class ClosureRule(Rule):
     def pull_strong(self, i: int, g: Any, y: Any, args: Any, kwargs: dict) -> Any:
         """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
 
-        def back(y_bars: list) -> list:
-            if any(isinstance(v, Array) for v in (*y_bars, *args)):
-                return self._back(y_bars)  # traced by an outer derivative, which has its own look
-            return self._invocation.pull_strongly(list(args), y_bars)
-
-        return self._pulled(back, i, g)
+        return self._pulled(lambda y_bars: self._invocation.pull_strongly(list(args), y_bars), i, g)
 
     def _pulled(self, back: Callable[[list], list], i: int, g: Any) -> Any:
         latest = self._latest
