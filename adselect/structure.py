@@ -539,6 +539,20 @@ class Skeleton:
         memo: dict = {}
         return tuple([n.result(grads, memo) for n in self.nodes])
 
+    def settings(self) -> list:
+        """The values without leaves that are part of the structure: strings, None, functions, …"""
+        found: list = []
+        pending, seen = list(self.nodes), set()
+        while pending:
+            node = pending.pop()
+            if isinstance(node, _Opaque):
+                found.append((type(node.value), node.value))
+            elif isinstance(node, _Container) and id(node) not in seen:
+                seen.add(id(node))
+                found.append((type(node), tuple(node.keys)))
+                pending += [c for c in node.children if c is not None]
+        return found
+
     def release(self) -> None:
         """Let go of the values the skeleton was made from, for one that lives longer than they should."""
         pending, seen = [n for n in self.nodes if isinstance(n, _Container)], set()

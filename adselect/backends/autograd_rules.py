@@ -114,8 +114,13 @@ def _make_vjp(argnums: tuple, y: Any, args: tuple, kwargs: dict) -> Callable:
     else:
         outputs, back = call.pull(natives)
     live = [k for k, out in enumerate(outputs) if is_inexact(out)]
+    definition = call.invocation.primitive.rrule or call.invocation.primitive.frule
+    on_host = definition is not None and definition.host and not any(isbox(v) for v in natives)
 
     def vjp(g: Any) -> tuple:
+        if on_host and isbox(g) and not any(np.iscomplexobj(v) for v in (*outputs, *natives)):
+            bars = _pull_on_host(call, natives, len(outputs), live, back, g)
+            return tuple([bars[i - 1] for i in argnums])
         seeds: list = [None] * len(outputs)
         for n, k in enumerate(live):
             seeds[k] = _face(_conj(g if len(live) == 1 else g[n]))
@@ -140,3 +145,30 @@ def _fitted(bar: Any, x: Any) -> Any:
 
 
 defvjp_argnums(_carry_out, _make_vjp)
+
+
+@primitive
+def _pull_on_host(call: _Call, natives: tuple, count: int, live: list, back: Callable, g: Any) -> tuple:
+    """The cotangents by a pullback on real arrays: linear in g, which autograd may transpose."""
+    seeds: list = [None] * count
+    for n, k in enumerate(live):
+        seeds[k] = g if len(live) == 1 else g[n]
+    bars = back(seeds)
+    return tuple([_fitted(bars[i], v) for i, v in zip(call.places, natives, strict=True)])
+
+
+def _make_transpose(argnums: tuple, bars: tuple, args: tuple, kwargs: dict) -> Callable:
+    call, natives, _, live, _, _ = args
+
+    def push_on_host(x_dots: Any) -> tuple:
+        given: list = [None] * len(call.leaves)
+        for n, i in enumerate(call.places):
+            given[i] = _face(x_dots[n])
+        outputs, rows = call.invocation.push(call.faces(natives), [given], _ADTYPE)
+        moved = [np.zeros_like(outputs[k]) if rows[0][k] is None else rows[0][k] for k in live]
+        return (moved[0] if len(live) == 1 else tuple(moved),)
+
+    return push_on_host
+
+
+defvjp_argnums(_pull_on_host, _make_transpose)

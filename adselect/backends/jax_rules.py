@@ -27,6 +27,7 @@ from jax.core import Tracer
 from ..adtypes import AutoJax
 from ..array import Array
 from ..errors import RuleError, UnsupportedError, user_line
+from ..rules.announcement import announced, remember
 from ..rules.invocation import Invocation, is_inexact
 from .base import UNKNOWN
 from .jax_array import JaxArray
@@ -90,12 +91,8 @@ class _Call:
         for i in places:
             self.leaves[i] = None
         # Values that are known are better than ones to find shapes with: a matrix of ones is singular.
-        self.known = [None if isinstance(v, Tracer) else v for v in natives] if self._guesses else [None] * len(natives)
-
-    @property
-    def _guesses(self) -> bool:
-        """Whether shapes of results are found by a trial."""
-        return self.invocation.primitive.host and self.invocation.primitive.result is None
+        guesses = invocation.primitive.host and invocation.primitive.result is None
+        self.known = [None if isinstance(v, Tracer) or not guesses else v for v in natives]
 
     def run(self, natives: list) -> list:
         """The native results."""
@@ -167,63 +164,14 @@ class _Call:
         args, kwargs = self.invocation.arguments(self.numpy_values(arrays))
         return self.invocation.take_result(self.invocation.primitive.function(*args, **kwargs))
 
-    @property
-    def signature(self) -> tuple:
-        """Shapes and dtypes of the arguments."""
-        return tuple([(np.shape(v), str(getattr(v, "dtype", type(v)))) for v in (*self.specs, *self.leaves)])
-
     def remembered(self, outputs: list) -> list:
         """Results of a call on values: their shapes are known from now on."""
-        shapes = [(np.shape(y), _dtype(y)) for y in outputs]
-        self.invocation.primitive.known_shapes[self.signature] = shapes, self.invocation.results
-        return outputs
+        return remember(self.invocation, self.leaves, self.places, self.specs, outputs)
 
     def result_shapes(self, natives: Any) -> list:
-        """Shapes and dtypes of the results, from ``result=`` or from one call on ones."""
-        primitive = self.invocation.primitive
-        if self._guesses:
-            known = primitive.known_shapes.get(self.signature)
-            if known is not None:
-                shapes, self.invocation.results = known
-                return [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
-            ones = [
-                np.ones(v.shape, v.dtype)[()] if given is None else np.array(given)
-                for v, given in zip(natives, self.known, strict=True)
-            ]
-            try:
-                outputs = self.evaluate(ones)
-            except Exception as error:
-                name = primitive.__name__
-                raise UnsupportedError(
-                    f"JAX has to know the shapes that {name} returns before it has values ({user_line()}), and {name} "
-                    f"called on ones raised {type(error).__name__}: {error}. Say them: primitive({name}, host=True, "
-                    "result=lambda *args: …) returns something of the result's shapes and dtypes."
-                ) from error
-            self.remembered(outputs)
-        else:
-            full = list(self.leaves)
-            for i, v in zip(self.places, natives, strict=True):
-                full[i] = np.broadcast_to(np.zeros((), v.dtype), v.shape)
-            args, kwargs = self.invocation.arguments(full)
-            outputs = self.invocation.take_result(_asarrays(primitive.result(*args, **kwargs)))
-        return [jax.ShapeDtypeStruct(np.shape(y), _dtype(y)) for y in outputs]
-
-
-def _dtype(y: Any) -> Any:
-    """The dtype JAX gives a result."""
-    return jax.dtypes.canonicalize_dtype(y.dtype if hasattr(y, "dtype") else np.result_type(y))
-
-
-def _asarrays(described: Any) -> Any:
-    """What ``result=`` returned, with empty-valued arrays where it described shapes."""
-    if hasattr(described, "shape") and hasattr(described, "dtype"):
-        return np.broadcast_to(np.zeros((), described.dtype), tuple(described.shape))
-    if isinstance(described, dict):
-        return {k: _asarrays(v) for k, v in described.items()}
-    if isinstance(described, (tuple, list)):
-        items = [_asarrays(v) for v in described]
-        return type(described)(*items) if hasattr(described, "_fields") else type(described)(items)
-    return described
+        """Shapes and dtypes of the results."""
+        kinds = announced(self.invocation, self.leaves, self.places, natives, self.known, "JAX")
+        return [jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(dtype)) for shape, dtype in kinds]
 
 
 def _shaped(outputs: list, shapes: list, call: _Call) -> list:

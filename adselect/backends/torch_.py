@@ -642,7 +642,7 @@ def gradient_of(y: Tensor, variables: list, again: bool, selecting: set) -> list
     x_bars = torch.autograd.grad(y, variables, allow_unused=True, retain_graph=again)
     kept = [x_bar is not None and x_bar.numel() >= _WORTH_KEEPING for x_bar in x_bars]
     if any(kept):
-        kept = [k and x_bars[i].is_contiguous() and _holders(x_bars, i) == _ONE_HOLDER for i, k in enumerate(kept)]
+        kept = [k and x_bars[i].is_contiguous() and _holders(x_bars, i) == _one_holder() for i, k in enumerate(kept)]
     grads: list = []
     reached = None
     for i, x_bar in enumerate(x_bars):
@@ -660,14 +660,19 @@ def gradient_of(y: Tensor, variables: list, again: bool, selecting: set) -> list
 
 
 def _holders(tensors: Any, i: int) -> tuple:
-    """How often tensor i and its memory are referred to; equal to ``_ONE_HOLDER`` where only ``tensors`` does."""
+    """How often tensor i and its memory are referred to; equal to ``_one_holder()`` where only ``tensors`` does."""
     storage = tensors[i].untyped_storage()
     return sys.getrefcount(tensors[i]), _count_of_uses(storage._cdata)
 
 
+@functools.cache
+def _one_holder() -> tuple | None:
+    # When it is asked for, not when this is imported: that may be inside a transform, where tensors have no memory.
+    return _holders((torch.zeros(2),), 0) if _count_of_uses(torch.zeros(2).untyped_storage()._cdata) else None
+
+
 # What torch has no name for in another release is no reason to fail: then every result is copied.
 _count_of_uses = getattr(torch._C, "_storage_Use_Count", None) or (lambda address: None)
-_ONE_HOLDER = _holders((torch.zeros(2),), 0) if _count_of_uses(torch.zeros(2).untyped_storage()._cdata) else None
 _WORTH_KEEPING = 4096  # entries from which looking for other holders takes less than a copy
 
 

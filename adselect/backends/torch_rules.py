@@ -24,6 +24,7 @@ from ..array import Array
 from ..errors import UnsupportedError, user_line
 from ..rules.invocation import Invocation, is_inexact
 from .torch_ import TorchArray, _close_block, _in_transform, _open_block
+from .torch_compiled import is_staged, staged_pullback, staged_pushforward, staged_value
 from .torch_table import from_numpy
 
 __all__ = ["apply", "apply_native"]
@@ -51,18 +52,18 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
                 f"{invocation.__name__} was called at {user_line()} with a {type(leaf).__name__} of another backend "
                 "and a torch value; derivatives of different frameworks do not nest this way"
             )
-    call = _Call(invocation, list(leaves), deps)
+    call, natives = _taken(invocation, leaves, deps)
     if call.treatment == "constant":
         deps = 0
-    return invocation.result([_faced(y, deps) for y in call.run()])
+    return invocation.result([_faced(y, deps) for y in call.run(natives)])
 
 
 def apply_native(invocation: Invocation, leaves: list) -> Any:
     """Carry a primitive out on torch's own tensors, also in the user's own autograd and torch.func code."""
     invocation.check_keywords([isinstance(v, Tensor) and (v.requires_grad or _in_transform()) for v in leaves])
     with _block() as deps:
-        call = _Call(invocation, leaves, deps)
-        return invocation.result(call.body(call.natives) if call.treatment == "body" else call.run())
+        call, natives = _taken(invocation, leaves, deps)
+        return invocation.result(call.body(natives) if call.treatment == "body" else call.run(natives))
 
 
 def _faced(y: Any, deps: int) -> Any:
@@ -79,55 +80,69 @@ def _block() -> Any:
         _close_block(block)
 
 
-class _Call:
-    """One call: the tensors among its leaves are its variables, everything else stays as it is."""
+def _taken(invocation: Invocation, leaves: Any, deps: int) -> tuple[_Call, list]:
+    """The call and its variables."""
+    places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (TorchArray, Tensor))]
+    natives = [leaves[i].value if isinstance(leaves[i], TorchArray) else leaves[i] for i in places]
+    return _Call(invocation, leaves, places, natives[0].device, deps), natives
 
-    def __init__(self, invocation: Invocation, leaves: list, deps: int):
-        self.invocation, self.leaves, self.deps = invocation, leaves, deps
+
+class _Call:
+    """One call: the tensors among its leaves are its variables, everything else stays as it is.
+
+    It is kept for the backward pass, and for good in a compiled graph, so that it holds no variable.
+    """
+
+    def __init__(self, invocation: Invocation, leaves: Any, places: list, device: Any, deps: int):
+        self.invocation, self.places, self.device, self.deps = invocation, places, device, deps
         self.treatment = invocation.treatment
-        self.places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (TorchArray, Tensor))]
-        self.natives = [leaves[i].value if isinstance(leaves[i], TorchArray) else leaves[i] for i in self.places]
+        self.integers = [getattr(leaves[i], "integer", None) for i in places]
+        self.leaves = list(leaves)
+        for i in places:
+            self.leaves[i] = None
+        invocation.skeleton.release()
         primitive = invocation.primitive
         definition = primitive.rrule or primitive.frule
         self.host = (primitive.host and (definition is None or definition.host)) or bool(definition and definition.host)
 
-    def run(self) -> list:
+    def run(self, natives: list) -> list:
         """The results, as tensors on the graph."""
         if self.treatment == "constant":
-            return [y.detach() if isinstance(y, Tensor) else y for y in self.body([v.detach() for v in self.natives])]
-        followed = _in_transform() or (torch.is_grad_enabled() and any(v.requires_grad for v in self.natives))
+            return [y.detach() if isinstance(y, Tensor) else y for y in self.body([v.detach() for v in natives])]
+        followed = _in_transform() or (torch.is_grad_enabled() and any(v.requires_grad for v in natives))
         evaluating = any(p is self.invocation.primitive for p in _evaluating.primitives)
         if not followed or (evaluating and not torch.is_grad_enabled()):
-            return self.body(self.natives)
+            return self.body(natives)
         transformed = _in_transform() or self.treatment == "missing"
-        kind = (_HostFunction if transformed else _HostRule) if self.host else (_Function if transformed else _Rule)
-        return list(kind.apply(self, *self.natives))
+        if self.host:
+            kind: Any = _HostFunction if transformed or is_staged(natives) else _HostRule
+        else:
+            kind = _Function if transformed else _Rule
+        return list(kind.apply(self, *natives))
 
     # -- values --------------------------------------------------------------------------------------------------
 
     def faces(self, natives: Any, deps: int) -> list:
         """The leaves with these tensors in place of the variables, behind the NumPy face."""
         full = list(self.leaves)
-        for i, v in zip(self.places, natives, strict=True):
-            full[i] = TorchArray(v, deps, getattr(self.leaves[i], "integer", None))
+        for i, v, integer in zip(self.places, natives, self.integers, strict=True):
+            full[i] = TorchArray(v, deps, integer)
         return full
 
     def host_leaves(self, natives: Any) -> list:
         """The leaves with these tensors as real NumPy values."""
         full = list(self.leaves)
-        for i, v in zip(self.places, natives, strict=True):
-            integer = getattr(self.leaves[i], "integer", None)
-            full[i] = v.detach().cpu().numpy().copy()[()] if not isinstance(integer, int) else integer
+        for i, v, integer in zip(self.places, natives, self.integers, strict=True):
+            full[i] = _to_numpy(v) if not isinstance(integer, int) else integer
         return full
 
     def tensors(self, outputs: list) -> list:
         """Results as tensors."""
-        device = self.natives[0].device
         found = []
         for y in outputs:
             y = y.value if isinstance(y, TorchArray) else y
             if not isinstance(y, Tensor):
-                y = from_numpy(np.array(y), device if device.type != "cpu" else None)
+                y = from_numpy(np.array(y), self.device if self.device.type != "cpu" else None)
             found.append(y)
         return found
 
@@ -137,10 +152,35 @@ class _Call:
         if primitive.host:
             if any(torch._C._functorch.is_functorch_wrapped_tensor(v) for v in natives):
                 return list(_HostFunction.apply(self, *natives))
-            args, kwargs = self.invocation.arguments(self.host_leaves(natives))
-        else:
-            args, kwargs = self.invocation.arguments(self.faces(natives, self.deps))
+            if is_staged(natives):
+                return staged_value(self, natives)
+            return self.host_value(natives)
+        args, kwargs = self.invocation.arguments(self.faces(natives, self.deps))
         return self.tensors(self.invocation.take_result(primitive.function(*args, **kwargs)))
+
+    # -- on the host ---------------------------------------------------------------------------------------------
+
+    def host_value(self, natives: Any) -> list:
+        """The results of the function on real arrays."""
+        args, kwargs = self.invocation.arguments(self.host_leaves(natives))
+        return self.tensors(self.invocation.take_result(self.invocation.primitive.function(*args, **kwargs)))
+
+    def host_pullback(self, back: Any, natives: Any, y_bars: Any) -> list:
+        """The cotangents by the rule on real arrays, zeros included; ``back`` is its closure if it has been run."""
+        if back is None:
+            back = self.value(natives, 0)[1]
+        bars = self.strong_bars(back, natives, y_bars, 0)
+        return [torch.zeros_like(v) if b is None else b.contiguous() for b, v in zip(bars, natives, strict=True)]
+
+    def host_pushforward(self, natives: Any, x_dots: Any) -> list:
+        """The tangents by the rule on real arrays, zeros included."""
+        leaves = self.host_leaves(natives)
+        given: list = [None] * len(leaves)
+        for i, t in zip(self.places, x_dots, strict=True):
+            given[i] = _to_numpy(t) if is_inexact(t) else None
+        outputs, rows = self.invocation.push(leaves, [given], _ADTYPE)
+        ys = self.tensors(outputs)
+        return [torch.zeros_like(y) if d is None else self.fitted(d, y) for d, y in zip(rows[0], ys, strict=True)]
 
     # -- the rule ------------------------------------------------------------------------------------------------
 
@@ -159,23 +199,23 @@ class _Call:
         outputs, back = self.invocation.pull(values, _ADTYPE)
         return self.tensors(outputs), back
 
-    def bars(self, back: Any, y_bars: Any, deps: int) -> list:
+    def bars(self, back: Any, natives: Any, y_bars: Any, deps: int) -> list:
         """One cotangent per variable."""
         if self.host:
-            seeds = [None if g is None else g.detach().cpu().numpy().copy()[()] for g in y_bars]
+            seeds = [None if g is None else _to_numpy(g) for g in y_bars]
         else:
             seeds = [None if g is None else TorchArray(g, deps) for g in y_bars]
         found = back(seeds)
-        return [self.fitted(found[i], v) for i, v in zip(self.places, self.natives, strict=True)]
+        return [self.fitted(found[i], v) for i, v in zip(self.places, natives, strict=True)]
 
     def strong_bars(self, back: Any, natives: Any, y_bars: Any, deps: int) -> list:
         """The same for plain values; with strong zeros where a cotangent came out as NaN."""
-        found = self.bars(back, y_bars, deps)
+        found = self.bars(back, natives, y_bars, deps)
         if not _any_nan(found):
             return found
-        seeds = [None if g is None else g.detach().cpu().numpy()[()] for g in y_bars]
+        seeds = [None if g is None else _to_numpy(g) for g in y_bars]
         again = self.invocation.pull_strongly(self.host_leaves(natives), seeds)
-        return [self.fitted(again[i], v) for i, v in zip(self.places, self.natives, strict=True)]
+        return [self.fitted(again[i], v) for i, v in zip(self.places, natives, strict=True)]
 
     def fitted(self, bar: Any, like: Tensor) -> Tensor | None:
         """A tangent as a tensor of the dtype and device of the value it belongs to."""
@@ -188,7 +228,14 @@ class _Call:
         return bar.to(device=like.device, dtype=like.dtype).expand(like.shape)
 
 
+def _to_numpy(tensor: Tensor) -> Any:
+    """The numbers of a tensor, in memory of their own."""
+    return tensor.detach().cpu().resolve_conj().numpy().copy()[()]
+
+
 def _any_nan(tensors: list) -> bool:
+    if is_staged(tensors):
+        return False
     try:
         return any(t is not None and bool(torch.isnan(t).any()) for t in tensors)
     except RuntimeError:  # several cotangents at a time (is_grads_batched): there is no value to look at
@@ -223,8 +270,8 @@ class _Rule(torch.autograd.Function):
 
 
 def _recomputed(call: _Call, natives: Any, y_bars: Any, deps: int) -> list:
-    """The cotangents by running the rule again, everything on the graph; with strong zeros where one came out as NaN."""
-    found = call.bars(call.pull(natives, deps)[1], y_bars, deps)
+    """The cotangents by running the rule again, everything on the graph; where one came out as NaN, by strong zeros."""
+    found = call.bars(call.pull(natives, deps)[1], natives, y_bars, deps)
     if not _any_nan(found):
         return found
     seeds = [None if g is None else TorchArray(g, deps) for g in y_bars]
@@ -296,7 +343,7 @@ def _transposed(call: _Call, natives: Any, tangents: Any, deps: int) -> list:
         seeds: list = [None] * len(ys)
         for k, g in zip(live, y_bars, strict=True):
             seeds[k] = g
-        bars = call.bars(back, seeds, deps)
+        bars = call.bars(back, natives, seeds, deps)
         return tuple([torch.zeros_like(v) if b is None else b for b, v in zip(bars, natives, strict=True)])
 
     with torch.enable_grad():
@@ -399,10 +446,9 @@ class _HostPullback(torch.autograd.Function):
     @staticmethod
     def forward(call: _Call, back: Any, n: int, *tensors: Any) -> tuple:
         natives, y_bars = tensors[:n], tensors[n:]
-        if back is None:
-            back = call.value(natives, 0)[1]
-        bars = call.strong_bars(back, natives, y_bars, 0)
-        return tuple([torch.zeros_like(v) if b is None else b.contiguous() for b, v in zip(bars, natives, strict=True)])
+        if is_staged(tensors):
+            return tuple(staged_pullback(call, natives, y_bars))
+        return tuple(call.host_pullback(back, natives, y_bars))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
@@ -429,15 +475,10 @@ class _HostPushforward(torch.autograd.Function):
 
     @staticmethod
     def forward(call: _Call, n: int, *tensors: Any) -> tuple:
-        leaves = call.host_leaves(tensors[:n])
-        x_dots: list = [None] * len(leaves)
-        for i, t in zip(call.places, tensors[n:], strict=True):
-            x_dots[i] = t.detach().cpu().numpy().copy()[()] if is_inexact(t) else None
-        outputs, rows = call.invocation.push(leaves, [x_dots], _ADTYPE)
-        ys = call.tensors(outputs)
-        return tuple(
-            [torch.zeros_like(y) if d is None else call.fitted(d, y) for d, y in zip(rows[0], ys, strict=True)]
-        )
+        natives, x_dots = tensors[:n], tensors[n:]
+        if is_staged(tensors):
+            return tuple(staged_pushforward(call, natives, x_dots))
+        return tuple(call.host_pushforward(natives, x_dots))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:

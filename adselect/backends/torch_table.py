@@ -44,8 +44,8 @@ _NOT_GIVEN: Any = np._NoValue
 # -- dtypes and promotion ----------------------------------------------------------------------------------------------
 
 _NAMES = "bool uint8 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
-_TORCH_DTYPES = {np.dtype(name): getattr(torch, name) for name in _NAMES.split()}
-_NUMPY_DTYPES = {t: n for n, t in _TORCH_DTYPES.items()}
+TORCH_DTYPES = {np.dtype(name): getattr(torch, name) for name in _NAMES.split()}
+NUMPY_DTYPES = {t: n for n, t in TORCH_DTYPES.items()}
 # torch has hardly any operation on these: the nearest type that holds every (or, for uint64, nearly every) value.
 _NEAREST = {
     "uint16": np.int32,
@@ -64,7 +64,7 @@ def torch_dtype(dtype: Any) -> torch.dtype:
     if dtype.name in _NEAREST or dtype.type.__name__ in _NEAREST:
         dtype = np.dtype(_NEAREST.get(dtype.name) or _NEAREST[dtype.type.__name__])
     try:
-        return _TORCH_DTYPES[dtype]
+        return TORCH_DTYPES[dtype]
     except KeyError:
         raise UnsupportedError(f"torch has no arrays of dtype {dtype} ({user_line()})") from None
 
@@ -72,7 +72,7 @@ def torch_dtype(dtype: Any) -> torch.dtype:
 def numpy_dtype(dtype: torch.dtype) -> np.dtype:
     """NumPy's dtype for torch's."""
     try:
-        return _NUMPY_DTYPES[dtype]
+        return NUMPY_DTYPES[dtype]
     except KeyError:
         raise UnsupportedError(
             f"NumPy has no dtype like {dtype} ({user_line()}): convert with .to(torch.float32), or work on torch "
@@ -126,13 +126,13 @@ _LARGE = 32_768  # entries from which an array is shared
 def from_numpy(array: Any, device: Any = None) -> Tensor:
     """A tensor of what the array holds now: of its own memory, or watched."""
     array = np.asarray(array)
-    if array.dtype in _TORCH_DTYPES:  # not so for a foreign byte order, and for what torch has no dtype for
+    if array.dtype in TORCH_DTYPES:  # not so for a foreign byte order, and for what torch has no dtype for
         if array.size >= _LARGE and SHARED.arrays is not None and array.flags.writeable and min(array.strides) >= 0:
             tensor = SHARED.tensor(array)
         else:
             tensor = torch.from_numpy(array.copy())
     else:
-        tensor = torch.from_numpy(array.astype(_NUMPY_DTYPES[torch_dtype(array.dtype)], order="C"))
+        tensor = torch.from_numpy(array.astype(NUMPY_DTYPES[torch_dtype(array.dtype)], order="C"))
     return tensor if device is None else tensor.to(device)
 
 
@@ -146,8 +146,8 @@ def _common_dtype(kinds: tuple) -> torch.dtype:
     except KeyError:
         pass
     strong = [k for k in kinds if isinstance(k, torch.dtype)]
-    if all(k in _NUMPY_DTYPES for k in strong):
-        result = torch_dtype(np.result_type(*[_NUMPY_DTYPES[k] if isinstance(k, torch.dtype) else k(0) for k in kinds]))
+    if all(k in NUMPY_DTYPES for k in strong):
+        result = torch_dtype(np.result_type(*[NUMPY_DTYPES[k] if isinstance(k, torch.dtype) else k(0) for k in kinds]))
     else:  # bfloat16 and the like are unknown to NumPy
         result = strong[0]
         for k in strong[1:]:
@@ -213,7 +213,7 @@ def _inexact(x: Any) -> Tensor:
         return x
     dtype = _FLOATS.get(x.dtype)
     if dtype is None:
-        dtype = _FLOATS[x.dtype] = torch_dtype(np.sqrt(np.ones(1, _NUMPY_DTYPES[x.dtype])).dtype)
+        dtype = _FLOATS[x.dtype] = torch_dtype(np.sqrt(np.ones(1, NUMPY_DTYPES[x.dtype])).dtype)
     return x.to(dtype)
 
 

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import operator
+import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +30,7 @@ from .registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, unbroadca
 from .thunks import unthunk
 
 __all__ = [
+    "NUMBERED",
     "REGISTRATIONS",
     "Primitive",
     "define_frule",
@@ -41,6 +45,9 @@ __all__ = [
 ]
 
 _LOCK = threading.RLock()
+# Primitives by their numbers, which stand for them in torch's graphs.
+NUMBERED: weakref.WeakValueDictionary[str, Primitive] = weakref.WeakValueDictionary()
+_numbers = itertools.count()
 # How many registrations there were: what was compiled before the last one is compiled again.
 REGISTRATIONS = [0]
 _PLAIN = frozenset({float, int, complex, bool, str, type(None), np.float64, np.float32, np.int64, np.complex128})
@@ -84,6 +91,8 @@ class Primitive:
         self.opted_out: list[tuple] = []
         self.pointwise = False  # its rules only multiply tangents by functions of the arguments
         self.known_shapes: dict = {}  # what JAX asks for: shapes of results, by those of arguments
+        self.number = str(next(_numbers))
+        NUMBERED[self.number] = self
         try:
             self.signature: Any = inspect.signature(function)
         except (TypeError, ValueError):
@@ -99,6 +108,18 @@ class Primitive:
         return self.__qualname__  # a module-level name, as for functions
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.compiler.is_dynamo_compiling():
+            from ..backends.torch_compiled import call_in_graph
+
+            return call_in_graph(self.number, *args, **kwargs)
+        compiled = sys.modules.get("adselect.backends.torch_compiled")
+        if compiled is not None and compiled.is_watched():
+            return compiled.call_outside(self, args, kwargs)
+        return self.carry_out(args, kwargs)
+
+    def carry_out(self, args: tuple, kwargs: dict) -> Any:
+        """The call itself: by a rule where there is something to differentiate."""
         if not kwargs and all([type(a) in _PLAIN or (type(a) is np.ndarray and a.dtype != object) for a in args]):
             return self.function(*args)
         if kwargs and self.signature is not None:

@@ -162,6 +162,7 @@ def test_every_scenario_with_our_rules_only(choice):
 @every
 def test_a_wrong_rule_shows(choice, monkeypatch):
     right = RULES[np.tanh]
+    ad.gradient(lambda x: np.sum(np.tanh(x)), choice(), X)  # whoever keeps a translation makes it from the right rule
     monkeypatch.setitem(RULES, np.tanh, Elementwise(np.tanh, (lambda g, y, x: 1.01 * g * (1 - y * y),), right.call))
     f = lambda x: np.sum(np.tanh(x))
     report = compare(f, X, adtypes=[choice(), choice(own_rules=(np.tanh,))])

@@ -1,0 +1,157 @@
+"""Primitives where torch writes a graph down: ``torch.compile``, ``make_fx``, ``torch.func.linearize``.
+
+Dynamo takes a call of a primitive as one node (:func:`call_in_graph`) instead of looking through our Python. What a
+traceable rule does is then traced by AOTAutograd, tensor by tensor. A black box would be run once and its numbers
+frozen into the graph; it is one of the operators here, which are called each time the graph runs.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch._C._dynamo.eval_frame import get_eval_frame_callback
+from torch._subclasses.fake_tensor import is_fake, unset_fake_temporarily
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+from ..rules.announcement import announced, signature_of
+from ..rules.primitives import NUMBERED
+from .torch_table import NUMPY_DTYPES, TORCH_DTYPES
+
+__all__ = [
+    "call_in_graph",
+    "call_outside",
+    "is_staged",
+    "is_watched",
+    "staged_pullback",
+    "staged_pushforward",
+    "staged_value",
+]
+
+_disable: Any = torch.compiler.disable
+_numbers = itertools.count()
+# The calls in graphs, by name, and the names of calls that are alike. Nobody says when a graph ends, so that they stay.
+_CALLS: dict[str, Any] = {}
+_NAMES: dict[Any, str] = {}
+
+
+@torch.compiler.allow_in_graph
+def call_in_graph(number: str, *args: Any, **kwargs: Any) -> Any:
+    """The primitive of this number, called: one node of the graph."""
+    return _call(number, args, kwargs)
+
+
+@_disable
+def _call(number: str, args: Any, kwargs: Any) -> Any:
+    return NUMBERED[number].carry_out(_thawed(args), _thawed(kwargs))
+
+
+def is_watched() -> bool:
+    """Whether Dynamo looks at the Python that is run now: what it could not take as a node it would take apart."""
+    return get_eval_frame_callback() is not None
+
+
+@_disable
+def call_outside(primitive: Any, args: tuple, kwargs: dict) -> Any:
+    """The primitive, called where Dynamo does not look."""
+    return primitive.carry_out(args, kwargs)
+
+
+def _thawed(value: Any) -> Any:
+    """An argument of a node: containers that may be written to, numbers that are numbers."""
+    if isinstance(value, dict):
+        return {k: _thawed(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        items = [_thawed(v) for v in value]
+        if isinstance(value, list):
+            return items
+        return type(value)(*items) if hasattr(value, "_fields") else tuple(items)
+    if isinstance(value, torch.SymInt):
+        return int(value)  # the graph holds for this number
+    if isinstance(value, torch.SymFloat):
+        return float(value)
+    return value
+
+
+def is_staged(tensors: Any) -> bool:
+    """Whether what is done with these tensors is being written down."""
+    if get_proxy_mode() is not None or torch._C._get_tracing_state() is not None:
+        return True
+    return any(isinstance(t, Tensor) and is_fake(t) for t in tensors)
+
+
+def _name_of(call: Any, natives: Sequence[Tensor]) -> str:
+    specs = _specs(natives)
+    kind = (call.invocation.primitive, signature_of(call.invocation, call.leaves, call.places, specs))
+    name = None if kind[1] is None else _NAMES.get(kind)
+    if name is None:
+        name = str(next(_numbers))
+        _CALLS[name] = call
+        if kind[1] is not None:
+            _NAMES[kind] = name
+    return name
+
+
+def _specs(natives: Sequence[Tensor]) -> list:
+    """Arrays of the shapes and dtypes of tensors."""
+    return [np.broadcast_to(np.zeros((), NUMPY_DTYPES[v.dtype]), [int(n) for n in v.shape]) for v in natives]
+
+
+def _like_results(call: Any, natives: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors of the shapes and dtypes of the results."""
+    specs = _specs(natives)
+    with unset_fake_temporarily():  # a trial evaluation may use torch itself
+        kinds = announced(call.invocation, call.leaves, call.places, specs, [None] * len(specs), "torch")
+    return [torch.empty(shape, dtype=TORCH_DTYPES[np.dtype(d)], device=call.device) for shape, d in kinds]
+
+
+@torch.library.custom_op("adselect::host_value", mutates_args=())
+def _host_value(name: str, natives: Sequence[Tensor]) -> list[Tensor]:
+    return _CALLS[name].host_value(natives)
+
+
+@torch.library.custom_op("adselect::host_pullback", mutates_args=())
+def _host_pullback(name: str, natives: Sequence[Tensor], y_bars: Sequence[Tensor]) -> list[Tensor]:
+    return _CALLS[name].host_pullback(None, natives, y_bars)
+
+
+@torch.library.custom_op("adselect::host_pushforward", mutates_args=())
+def _host_pushforward(name: str, natives: Sequence[Tensor], x_dots: Sequence[Tensor]) -> list[Tensor]:
+    return _CALLS[name].host_pushforward(natives, x_dots)
+
+
+@_host_value.register_fake
+def _(name: str, natives: Sequence[Tensor]) -> list[Tensor]:
+    return _like_results(_CALLS[name], natives)
+
+
+@_host_pullback.register_fake
+def _(name: str, natives: Sequence[Tensor], y_bars: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.empty_like(v, memory_format=torch.contiguous_format) for v in natives]
+
+
+@_host_pushforward.register_fake
+def _(name: str, natives: Sequence[Tensor], x_dots: Sequence[Tensor]) -> list[Tensor]:
+    return _like_results(_CALLS[name], natives)
+
+
+def staged_value(call: Any, natives: Sequence[Tensor]) -> list[Tensor]:
+    """The results of a black box, as an operator of the graph."""
+    name = _name_of(call, natives)
+    results = _host_value(name, list(natives))
+    call.invocation.results = _CALLS[name].invocation.results
+    return results
+
+
+def staged_pullback(call: Any, natives: Sequence[Tensor], y_bars: Sequence[Tensor]) -> list[Tensor]:
+    """The cotangents of a black box, as an operator of the graph."""
+    return _host_pullback(_name_of(call, natives), list(natives), list(y_bars))
+
+
+def staged_pushforward(call: Any, natives: Sequence[Tensor], x_dots: Sequence[Tensor]) -> list[Tensor]:
+    """The tangents of a black box, as an operator of the graph."""
+    return _host_pushforward(_name_of(call, natives), list(natives), list(x_dots))
