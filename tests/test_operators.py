@@ -646,3 +646,59 @@ def test_operators_inside_f_take_other_adtypes(name):
         for adtype in (AutoTape(), AutoForward()):
             (grad,) = gradient(lambda x, adtype=adtype: inner(adtype, x), outer, X)
             np.testing.assert_allclose(grad, np.full(3, right))
+
+
+# -- tangents of what is no array --------------------------------------------------------------------------------------
+
+
+class Wave:
+    def __init__(self, w):
+        self.w = w
+
+    def at(self, x):
+        return np.sin(self.w * x)
+
+
+class Narrow:
+    __slots__ = ("w",)
+
+    def __init__(self, w):
+        self.w = w
+
+
+def closure_over(a):
+    return lambda x: np.sin(a * x)
+
+
+STRUCTURED = {
+    "closure": (lambda f, x: f(x), closure_over(1.5), lambda f: ad.Tangent[type(f)](a=1.0)),
+    "partial": (
+        lambda f, x: f(x),
+        functools.partial(lambda a, x: np.sin(a * x), 1.5),
+        lambda f: ad.Tangent[functools.partial](args=(1.0,)),
+    ),
+    "method": (lambda f, x: f(x), Wave(1.5).at, lambda f: ad.Tangent[Wave](w=1.0)),
+    "object": (lambda o, x: o.at(x), Wave(1.5), lambda o: ad.Tangent[Wave](w=1.0)),
+    "object, dict": (lambda o, x: o.at(x), Wave(1.5), lambda o: {"w": 1.0}),
+    "object, object": (lambda o, x: o.at(x), Wave(1.5), lambda o: Wave(1.0)),
+    "slots": (lambda o, x: np.sin(o.w * x), Narrow(1.5), lambda o: ad.Tangent[Narrow](w=1.0)),
+    "object array": (lambda o, x: np.sin(o[0] * x), np.array([1.5, "text"], object), lambda o: [1.0, None]),
+    "list, array": (lambda o, x: np.sin(o[0] * x), [1.5, 2.0], lambda o: np.array([1.0, 0.0])),
+    "thunk": (lambda o, x: np.sin(o * x), 1.5, lambda o: ad.Thunk(lambda: 1.0)),
+}
+
+
+@pytest.mark.parametrize("kind", STRUCTURED)
+def test_tangents_of_structured_arguments(kind, exact_backend):
+    f, value, tangent = STRUCTURED[kind]
+    _, y_dot = pushforward(f, exact_backend.adtype, (value, X), (tangent(value), None))
+    np.testing.assert_allclose(y_dot, X * np.cos(1.5 * X))
+
+
+def test_a_tangent_without_a_place_is_an_error():
+    with pytest.raises(ADSelectValueError, match="no numbers"):
+        pushforward(lambda f, x: f(x), (np.sin, X), (ad.Tangent[type(np.sin)](a=1.0), None))
+    with pytest.raises(ADSelectValueError, match="the value is a dict"):
+        pushforward(lambda d: d["a"], ({"a": 1.0},), ([1.0],))
+    with pytest.raises(ADSelectValueError, match="2 entries"):
+        pushforward(lambda v: v[0], ([1.0, 2.0],), ([1.0],))

@@ -25,6 +25,7 @@ from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, us
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call
 from .jax_array import NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
+from .jax_callbacks import original_errors
 from .jax_zeros import dependencies, evaluate_strongly
 
 __all__ = ["FlatCall", "JaxArray", "JaxBackend", "precise"]
@@ -234,7 +235,7 @@ class JaxBackend(Backend):
 
         def back(y_bars: list) -> list:
             nested = any(isinstance(s, Array) for s in y_bars)
-            with flat.precision():
+            with flat.precision(), original_errors():
                 mask = leaf_mask()
                 if not mask:
                     return [None] * len(flat.kinds)
@@ -262,7 +263,7 @@ class JaxBackend(Backend):
 
     def _pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         flat = FlatCall(call, leaves, self.face)
-        with flat.precision():
+        with flat.precision(), original_errors():
             with pushing(True):
                 natives, linear, aux = flat.under(jax.linearize)
             outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)

@@ -26,6 +26,7 @@ from ..errors import UnsupportedError
 from ..structure import Const, Skeleton, flatten
 from .jax_ import FlatCall, precise
 from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
+from .jax_callbacks import original_error
 
 __all__ = ["CompiledOperator", "compile_operator"]
 
@@ -99,11 +100,17 @@ class CompiledOperator:
             leaves = [*leaves, *arrays]
         if program is None:
             program = self._program(key, args)
-        if self.wide and not _CONFIG.jax_enable_x64:
-            with jax.enable_x64(True):
+        try:
+            if self.wide and not _CONFIG.jax_enable_x64:
+                with jax.enable_x64(True):
+                    result = program(leaves)
+            else:
                 result = program(leaves)
-        else:
-            result = program(leaves)
+        except Exception as error:
+            original = original_error(error)
+            if original is None:
+                raise
+            raise original from None
         return result if self.out is None else self._written(result)
 
     only: _Program | None = None

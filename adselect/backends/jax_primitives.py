@@ -18,7 +18,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..rules.invocation import is_inexact
-from .jax_zeros import zero_tangent
+from .jax_zeros import batch_size, in_front, zero_tangent
 
 __all__ = ["arrays", "called", "linear_map"]
 
@@ -148,12 +148,9 @@ def _linear_map_transpose(
 def _linear_map_batch(
     operands: Any, axes: Any, *, count: int, forward: Callable, backward: Callable, shapes: tuple, refuse: Any
 ) -> tuple[list, list]:
-    size = next(v.shape[axis] for v, axis in zip(operands, axes, strict=True) if axis is not None)
     # A cotangent must be one per example before it is summed: what is linear has the batch axis in any case.
-    linear = [
-        jnp.broadcast_to(v, (size, *v.shape)) if axis is None else jnp.moveaxis(v, axis, 0)
-        for v, axis in zip(operands[count:], axes[count:], strict=True)
-    ]
+    size = batch_size(operands, axes)
+    linear = in_front(operands[count:], axes[count:], size)
     residual_axes = tuple(axes[:count])
     ys = linear_map(
         jax.vmap(forward, in_axes=(*residual_axes, *(0,) * len(linear))),

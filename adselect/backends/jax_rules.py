@@ -26,11 +26,12 @@ from jax.core import Tracer
 
 from ..adtypes import AutoJax
 from ..array import Array
-from ..errors import RuleError, UnsupportedError, user_line
-from ..rules.announcement import announced, remember
+from ..errors import UnsupportedError, user_line
+from ..rules.announcement import announced, kept_promise, remember
 from ..rules.invocation import Invocation, is_inexact
 from .base import UNKNOWN
 from .jax_array import JaxArray
+from .jax_callbacks import call_back
 from .jax_primitives import arrays, called, linear_map
 
 __all__ = ["apply", "apply_native"]
@@ -153,7 +154,7 @@ class _Call:
         def host(*arrays: Any) -> list:
             return _shaped(self.evaluate(arrays), shapes, self)
 
-        return jax.pure_callback(host, shapes, *natives, vmap_method=self.vmap_method)
+        return call_back(host, shapes, *natives, vmap_method=self.vmap_method)
 
     @property
     def vmap_method(self) -> str:
@@ -176,16 +177,8 @@ class _Call:
 
 def _shaped(outputs: list, shapes: list, call: _Call) -> list:
     """Host results in the shapes and dtypes that were promised to JAX."""
-    batched = call.invocation.primitive.batched  # then there may be batch axes in front
-    trailing = [
-        np.shape(y)[np.ndim(y) - len(s.shape) if batched else 0 :] for y, s in zip(outputs, shapes, strict=False)
-    ]
-    if len(outputs) != len(shapes) or any(t != s.shape for t, s in zip(trailing, shapes, strict=True)):
-        raise RuleError(
-            f"the host primitive {call.invocation.__name__} returned shapes {[np.shape(y) for y in outputs]}, "
-            f"{[s.shape for s in shapes]} were announced (by result=, or by a call on ones)"
-        )
-    return [np.asarray(y, s.dtype) for y, s in zip(outputs, shapes, strict=True)]
+    kinds = [(s.shape, s.dtype) for s in shapes]
+    return kept_promise(call.invocation, outputs, kinds, call.invocation.primitive.batched)
 
 
 def _conj(value: Any) -> Any:
@@ -367,13 +360,13 @@ def _evaluated(call: _Call, *natives: Any) -> list:
         outputs, number = run_rule(*arrays)
         return [*_shaped(outputs, shapes, call), number]
 
-    return jax.pure_callback(host, [*shapes, jax.ShapeDtypeStruct((), np.int32)], *natives, vmap_method="sequential")
+    return call_back(host, [*shapes, jax.ShapeDtypeStruct((), np.int32)], *natives)
 
 
 def _on_host(host: Callable, shapes: list, operands: Any) -> list:
     """``host(*operands)``: at once on values, behind a callback otherwise."""
     if any(isinstance(v, Tracer) for v in operands):
-        return jax.pure_callback(host, shapes, *operands, vmap_method="sequential")
+        return call_back(host, shapes, *operands)
     return [jnp.asarray(y) for y in host(*operands)]
 
 

@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
-__all__ = ["dependencies", "evaluate_strongly", "strong_product", "zero_tangent"]
+__all__ = ["batch_size", "dependencies", "evaluate_strongly", "in_front", "strong_product", "zero_tangent"]
 
 
 def strong_product(slope: Any, linear: Any, both: bool = False) -> Any:
@@ -59,6 +59,23 @@ def _product_transpose(product_bar: Any, slope: Any, linear: Any, *, both: bool)
     return None, strong_product(slope, product_bar, both)
 
 
+def batch_size(operands: Any, axes: Any) -> int:
+    """How many examples there are in a batched operation."""
+    return next(v.shape[axis] for v, axis in zip(operands, axes, strict=True) if axis is not None)
+
+
+def in_front(operands: Any, axes: Any, size: int) -> list:
+    """Operands of a batched operation with the batch axis in front, all of them."""
+    return [
+        jnp.broadcast_to(v, (size, *v.shape)) if axis is None else jnp.moveaxis(v, axis, 0)
+        for v, axis in zip(operands, axes, strict=True)
+    ]
+
+
+def _product_batch(factors: Any, axes: Any, *, both: bool) -> tuple[Any, int]:
+    return strong_product(*in_front(factors, axes, batch_size(factors, axes)), both), 0
+
+
 _eager_product = jax.jit(_product, static_argnames="both")
 
 strong_product_p = Primitive("strong_product")
@@ -66,7 +83,7 @@ strong_product_p.def_impl(lambda slope, linear, *, both: _eager_product(slope, l
 strong_product_p.def_abstract_eval(lambda slope, linear, *, both: linear)
 ad.primitive_jvps[strong_product_p] = _product_jvp
 ad.primitive_transposes[strong_product_p] = _product_transpose
-batching.defbroadcasting(strong_product_p)
+batching.primitive_batchers[strong_product_p] = _product_batch
 mlir.register_lowering(strong_product_p, mlir.lower_fun(_product, multiple_results=False))
 
 

@@ -18,13 +18,14 @@ from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch._subclasses.fake_tensor import is_fake, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from ..rules.announcement import announced, signature_of
+from ..rules.announcement import announced, kept_promise, signature_of
 from ..rules.primitives import NUMBERED
 from .torch_table import NUMPY_DTYPES, TORCH_DTYPES
 
 __all__ = [
     "call_in_graph",
     "call_outside",
+    "fits",
     "is_staged",
     "is_watched",
     "staged_pullback",
@@ -48,6 +49,15 @@ def call_in_graph(number: str, *args: Any, **kwargs: Any) -> Any:
 @_disable
 def _call(number: str, args: Any, kwargs: Any) -> Any:
     return NUMBERED[number].carry_out(_thawed(args), _thawed(kwargs))
+
+
+def fits(value: Any) -> bool:
+    """Whether a graph can hold this argument of a node."""
+    if isinstance(value, (tuple, list)):
+        return all([fits(v) for v in value])
+    if isinstance(value, dict):
+        return all([fits(v) for v in value.values()])
+    return isinstance(value, (Tensor, np.ndarray, bool, int, float, complex, str, type(None)))
 
 
 def is_watched() -> bool:
@@ -101,17 +111,23 @@ def _specs(natives: Sequence[Tensor]) -> list:
     return [np.broadcast_to(np.zeros((), NUMPY_DTYPES[v.dtype]), [int(n) for n in v.shape]) for v in natives]
 
 
-def _like_results(call: Any, natives: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors of the shapes and dtypes of the results."""
+def _announced(call: Any, natives: Sequence[Tensor]) -> list[tuple[tuple, Any]]:
     specs = _specs(natives)
     with unset_fake_temporarily():  # a trial evaluation may use torch itself
-        kinds = announced(call.invocation, call.leaves, call.places, specs, [None] * len(specs), "torch")
+        return announced(call.invocation, call.leaves, call.places, specs, [None] * len(specs), "torch")
+
+
+def _like_results(call: Any, natives: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors of the shapes and dtypes of the results."""
+    kinds = _announced(call, natives)
     return [torch.empty(shape, dtype=TORCH_DTYPES[np.dtype(d)], device=call.device) for shape, d in kinds]
 
 
 @torch.library.custom_op("adselect::host_value", mutates_args=())
 def _host_value(name: str, natives: Sequence[Tensor]) -> list[Tensor]:
-    return _CALLS[name].host_value(natives)
+    call = _CALLS[name]
+    values = [y.cpu().numpy() for y in call.host_value(natives)]
+    return call.tensors(kept_promise(call.invocation, values, _announced(call, natives)))
 
 
 @torch.library.custom_op("adselect::host_pullback", mutates_args=())

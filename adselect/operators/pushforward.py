@@ -9,8 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, is_traced
-from ..errors import ADSelectTypeError, ADSelectValueError
+from ..errors import ADSelectTypeError, ADSelectValueError, RuleError
+from ..rules.invocation import describe, spread
+from ..rules.thunks import unthunk
 from ..structure import Const, flatten, is_leaf, is_native, project
+from ..tangents import NoTangent, ZeroTangent
 from .calling import StructuredCall, resolve, settle_captured, take_adtype
 
 __all__ = ["derivative", "pushforward", "second_derivative"]
@@ -56,51 +59,48 @@ def push(
 
 
 def tangent_leaves(primals: tuple, tangents: tuple, leaves: list, skeleton: Any) -> list:
-    """One tangent per leaf from tangents structured like the arguments."""
-    collected: list = [None] * len(leaves)
-    template = skeleton.rebuild(list(range(len(leaves))))
-    for primal, sub, tangent in zip(primals, template, tangents, strict=True):
-        if not isinstance(primal, Const):
-            _collect(sub, primal, tangent, collected, leaves, skeleton.paths)
-    return collected
+    """One tangent per leaf from tangents structured like the arguments; None where there is none."""
+    found: list = [None] * len(leaves)
+    if skeleton.simple:
+        found = list(tangents)
+    else:
+        for i, (node, tangent) in enumerate(zip(skeleton.nodes, tangents, strict=True)):
+            if not node.numeric and not isinstance(primals[i], Const) and _is_moving(tangent):
+                raise ADSelectValueError(
+                    f"args[{i}] ({type(primals[i]).__name__}) holds no numbers that could be differentiated and was "
+                    f"given a tangent, {describe(tangent)}; its tangent is None. Globals of a function are not part of "
+                    "it: make them arguments."
+                )
+            try:
+                spread(node, tangent, found, f"args[{i}]")
+            except RuleError as error:
+                raise ADSelectValueError(str(error)) from None
+    return [_taken(t, leaf, path) for t, leaf, path in zip(found, leaves, skeleton.paths, strict=True)]
 
 
-def _collect(template: Any, primal: Any, tangent: Any, collected: list, leaves: list, paths: list) -> None:
-    if tangent is None:
-        return
-    if type(template) is int and is_leaf(primal):
-        leaf = leaves[template]
-        shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
-        if not isinstance(tangent, Array) and not is_native(tangent):
-            kind = np.result_type(leaf).kind if not is_native(leaf) else "f"
-            tangent = np.asarray(tangent, dtype=None if np.iscomplexobj(tangent) or kind == "c" else float)
-            if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc":
-                if tangent.dtype.kind == "c" and leaf.dtype.kind != "c":
-                    raise ADSelectValueError(f"the tangent of {paths[template]} is complex, the argument is real")
-                tangent = tangent.astype(leaf.dtype)
-        if tuple(tangent.shape) != shape:
-            raise ADSelectValueError(
-                f"the tangent of {paths[template]} has shape {tuple(tangent.shape)}, the argument has shape {shape}"
-            )
-        collected[template] = tangent if shape or not isinstance(tangent, np.ndarray) else tangent[()]
-    elif isinstance(template, dict):
-        for key, sub in template.items():
-            _collect(
-                sub,
-                primal[key],
-                tangent.get(key) if isinstance(tangent, dict) else tangent[key],
-                collected,
-                leaves,
-                paths,
-            )
-    elif isinstance(template, (tuple, list)):
-        if len(tangent) != len(template):
-            raise ADSelectValueError(f"a tangent has {len(tangent)} entries, its argument has {len(template)}")
-        for sub, p, t in zip(template, primal, tangent, strict=True):
-            _collect(sub, p, t, collected, leaves, paths)
-    elif hasattr(template, "__dict__"):
-        for key, sub in vars(template).items():
-            _collect(sub, getattr(primal, key), getattr(tangent, key, None), collected, leaves, paths)
+def _is_moving(tangent: Any) -> bool:
+    """Whether a tangent is other than zero anywhere."""
+    return any([is_traced(leaf) or is_native(leaf) or np.any(leaf) for leaf in flatten((unthunk(tangent),))[0]])
+
+
+def _taken(tangent: Any, leaf: Any, path: str) -> Any:
+    """A tangent as an array of the leaf's shape and dtype."""
+    tangent = unthunk(tangent)
+    if tangent is None or isinstance(tangent, (NoTangent, ZeroTangent)):
+        return None
+    shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
+    if not isinstance(tangent, Array) and not is_native(tangent):
+        kind = np.result_type(leaf).kind if not is_native(leaf) else "f"
+        tangent = np.asarray(tangent, dtype=None if np.iscomplexobj(tangent) or kind == "c" else float)
+        if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc":
+            if tangent.dtype.kind == "c" and leaf.dtype.kind != "c":
+                raise ADSelectValueError(f"the tangent of {path} is complex, the argument is real")
+            tangent = tangent.astype(leaf.dtype)
+    if tuple(tangent.shape) != shape:
+        raise ADSelectValueError(
+            f"the tangent of {path} has shape {tuple(tangent.shape)}, the argument has shape {shape}"
+        )
+    return tangent if shape or not isinstance(tangent, np.ndarray) else tangent[()]
 
 
 def _zero_if_none(tangent: Any, output: Any) -> Any:

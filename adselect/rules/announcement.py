@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError, user_line
+from ..errors import RuleError, UnsupportedError, user_line
 from .invocation import Invocation
 
-__all__ = ["announced", "remember", "signature_of"]
+__all__ = ["announced", "kept_promise", "remember", "signature_of"]
 
 
 def signature_of(invocation: Invocation, leaves: list, places: list, specs: list) -> tuple | None:
@@ -73,6 +73,27 @@ def announced(
             "result=lambda *args: …) returns something of the result's shapes and dtypes."
         ) from error
     return _kinds(remember(invocation, leaves, places, specs, outputs))
+
+
+def kept_promise(invocation: Invocation, outputs: list, kinds: list, batched: bool = False) -> list:
+    """Results as arrays of the dtypes that were announced.
+
+    batched: there may be batch axes in front. Raises RuleError where shapes or kinds of numbers are others.
+    """
+    found = [np.asarray(y) for y in outputs]
+    if len(found) == len(kinds) and all(
+        y.shape[y.ndim - len(shape) if batched else 0 :] == tuple(shape) and np.can_cast(y.dtype, dtype, "same_kind")
+        for y, (shape, dtype) in zip(found, kinds, strict=True)
+    ):
+        return [y.astype(dtype, copy=False) for y, (_, dtype) in zip(found, kinds, strict=True)]
+    returned, promised = (
+        ", ".join(f"{shape} {np.dtype(dtype)}" for shape, dtype in described)
+        for described in ([(y.shape, y.dtype) for y in found], kinds)
+    )
+    raise RuleError(
+        f"the host primitive {invocation.__name__} returned {returned}; {promised} was announced (by result=, or by a "
+        "call on ones)"
+    )
 
 
 def _described(result: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -509,17 +510,19 @@ def _parts(node: Any, bar: Any, where: str) -> list:
     elif isinstance(value, (tuple, list, np.ndarray)):
         if isinstance(bar, Tangent) and hasattr(value, "_fields"):
             return [getattr(bar, n, None) for n in value._fields]
-        flat = list(bar.flat) if type(bar) is np.ndarray and bar.dtype == object else bar
+        flat = bar
+        if isinstance(bar, (np.ndarray, Array)) and bar.ndim:
+            flat = list(bar.flat) if bar.dtype == object else list(bar)
         if isinstance(flat, (tuple, list)) and len(flat) == len(node.children):
             return list(flat)
     else:
+        if isinstance(value, MethodType):
+            return [bar]  # the tangent of its object
         names = names or ["func", "args", "keywords"][: len(node.children)]
         if isinstance(bar, dict):
             return [bar.get(n) for n in names]
         if isinstance(bar, Tangent):
             return [bar._fields.get(n) for n in names]
-        if len(node.children) == 1 and not node.keys:
-            return [bar]  # a bound method: the tangent of its object
         if type(bar) is type(value):
             return [getattr(bar, n, None) for n in names]
     raise RuleError(
@@ -538,6 +541,8 @@ def describe(value: Any) -> str:
     """A value in a few words, for error messages."""
     if value is None:
         return "None (is a return statement missing?)"
+    if isinstance(value, (Tangent, ZeroTangent, NoTangent)):  # they have every attribute one asks for
+        return repr(value)
     if hasattr(value, "shape"):
         return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
     if isinstance(value, (tuple, list)):

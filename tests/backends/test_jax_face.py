@@ -527,3 +527,16 @@ def test_eigenvectors_have_a_derivative(kind):
 
     assert np.linalg.eig(x).eigenvectors.dtype == pushforward(np.linalg.eig, JAX, (x,), (x,))[0].eigenvectors.dtype
     np.testing.assert_allclose(gradient(f, JAX, x)[0], gradient(f, AutoTape(), x)[0], rtol=1e-9)
+
+
+def test_strong_zeros_beside_a_batch():
+    slope, linear = jnp.array([jnp.inf, 2.0]), jnp.array([[0.0, 1.0], [1.0, 3.0], [0.0, 0.0]])
+    expected = np.array([[0.0, 2.0], [np.inf, 6.0], [0.0, 0.0]])
+    np.testing.assert_array_equal(jax.vmap(strong_product, (None, 0))(slope, linear), expected)
+    np.testing.assert_array_equal(jax.vmap(strong_product, (None, 1))(slope, linear.T), expected)
+    beside = jax.vmap(strong_product, (0, None))(jnp.stack([slope, 2 * slope]), linear[0])
+    np.testing.assert_array_equal(beside, [[0.0, 2.0], [0.0, 4.0]])
+    f = lambda x: np.sum(np.where(x > 0, np.sqrt(x), 0.0))
+    with jax.enable_x64(True):
+        rows = jnp.array([[0.0, 4.0], [9.0, 0.0]])
+        np.testing.assert_allclose(jax.vmap(lambda x: gradient(f, AutoJax(), x)[0])(rows), [[0, 0.25], [1 / 6, 0]])

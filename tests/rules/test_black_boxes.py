@@ -367,3 +367,78 @@ def test_a_linear_function_whose_pullback_is_itself_in_jax():
         np.testing.assert_allclose(first(x), 8 * X)
     for second in (jax.hessian(f), jax.jacrev(jax.jacrev(f)), jax.jacfwd(jax.jacfwd(f)), jax.hessian(jax.jit(f))):
         np.testing.assert_allclose(second(x), 8 * np.eye(2))
+
+
+# -- what goes wrong inside --------------------------------------------------------------------------------------------
+
+
+class MeshError(ValueError):
+    pass
+
+
+def failing(where):
+    """A black box that doubles, and fails in the function or in the pullback."""
+
+    @ad.primitive(host=True, result=lambda x: x)
+    def box(x):
+        if where == "function" and x[0] > 0:
+            raise MeshError("bad mesh at node 7")
+        return 2 * x
+
+    @ad.define_rrule(box)
+    def box_rrule(x):
+        def pullback(y_bar):
+            if where == "pullback" and x[0] > 0:
+                raise MeshError("bad mesh at node 7")
+            return NoTangent(), 2 * y_bar
+
+        return box(x), pullback
+
+    return box
+
+
+@pytest.mark.parametrize("where", ["function", "pullback"])
+@every
+def test_an_exception_inside_comes_out_as_it_is(adtype, where):
+    box, x = failing(where), np.array([1.0, 2.0])
+    prepared = ad.prepare(ad.gradient, lambda x: np.sum(box(x)), adtype, -x)
+    for call in (
+        lambda: ad.gradient(lambda x: np.sum(box(x)), adtype, x),
+        lambda: ad.jacobian(box, adtype, x),
+        lambda: prepared(x),
+    ):
+        with pytest.raises(MeshError, match=r"^bad mesh at node 7"):
+            call()
+    np.testing.assert_allclose(prepared(-x)[0], [2.0, 2.0])
+
+
+@pytest.mark.parametrize("where", ["function", "pullback"])
+def test_an_exception_inside_a_compiled_call_of_ones_own_is_readable(where):
+    jax = pytest.importorskip("jax")
+    torch = pytest.importorskip("torch")
+    box = failing(where)
+    with pytest.raises(Exception, match="MeshError: bad mesh at node 7"):
+        jax.block_until_ready(jax.jit(jax.grad(lambda x: box(x).sum()))(np.array([1.0, 2.0])))
+    t = torch.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(MeshError, match="bad mesh at node 7"):
+        torch.compile(lambda t: box(t).sum(), backend="aot_eager", fullgraph=True)(t).backward()
+
+
+@pytest.mark.parametrize(
+    ("result", "told"),
+    [
+        (lambda x: x[:1], r"\(2,\) float\d+; \(1,\) float\d+ was announced"),
+        (lambda x: np.zeros(2, int), r"\(2,\) float\d+; \(2,\) int\d+ was announced"),
+        (lambda x: (x, x), r"\(2,\) float\d+; \(2,\) float\d+, \(2,\) float\d+ was announced"),
+    ],
+)
+def test_an_announcement_that_is_not_kept_is_an_error(result, told):
+    jax = pytest.importorskip("jax")
+    torch = pytest.importorskip("torch")
+    box = ad.primitive(lambda x: 2 * x, host=True, result=result)
+    ad.define_rrule(box)(lambda x: (box(x), lambda y_bar: (NoTangent(), 2 * y_bar)))
+    loss = lambda x: box(x)[0] if isinstance(box(x), tuple) else box(x)
+    with pytest.raises(Exception, match=told):
+        jax.block_until_ready(jax.jit(loss)(np.array([1.0, 2.0])))
+    with pytest.raises(ad.RuleError, match=told):
+        torch.compile(loss, backend="aot_eager", fullgraph=True)(torch.tensor([1.0, 2.0]))

@@ -162,3 +162,68 @@ def test_forward_rules_call_back_too(adtype):
     y, y_dot = ad.pushforward(lambda x: applied(np.sin, x), adtype, (X,), (np.ones(2),))
     np.testing.assert_allclose((y, y_dot), (np.sin(X), 10 * np.cos(X)))
     np.testing.assert_allclose(ad.gradient(lambda x: np.sum(applied(np.sin, x)), adtype, X)[0], 10 * np.cos(X))
+
+
+@every
+def test_forward_rules_push_what_the_function_captured(adtype):
+    @ad.primitive
+    def thrice(f, x):
+        return f(f(f(x)))
+
+    @ad.define_frule(thrice, needs=HasForwardMode)
+    def thrice_frule(config, tangents, f, x):
+        _, f_dot, x_dot = tangents
+        for _ in range(3):
+            x, x_dot = config.frule_via_ad((f_dot, x_dot), f, x)
+        return x, x_dot
+
+    def by_hand(a, x):
+        for _ in range(3):
+            x = np.sin(a * x)
+        return np.sum(x)
+
+    g = ad.gradient(lambda a, x: np.sum(thrice(lambda x: np.sin(a * x), x)), adtype, 1.5, X)
+    for mine, theirs in zip(g, ad.gradient(by_hand, 1.5, X), strict=True):
+        np.testing.assert_allclose(mine, theirs)
+
+
+def test_in_frameworks_own_code():
+    jax = pytest.importorskip("jax")
+    torch = pytest.importorskip("torch")
+    jnp = jax.numpy
+
+    @ad.primitive
+    def twice(f, x):
+        return f(f(x))
+
+    @ad.define_rrule(twice, needs=HasReverseMode)
+    def twice_rrule(config, f, x):
+        y, first = config.rrule_via_ad(f, x)
+        z, second = config.rrule_via_ad(f, y)
+
+        def pullback(z_bar):
+            f_bar, y_bar = second(z_bar)
+            f_bar_too, x_bar = first(y_bar)
+            return NoTangent(), f_bar + f_bar_too, x_bar
+
+        return z, pullback
+
+    with jax.enable_x64(True):
+        loss = lambda a, x: jnp.sum(twice(lambda x: jnp.sin(a * x), x) ** 2)
+        plain = lambda a, x: jnp.sum(jnp.sin(a * jnp.sin(a * x)) ** 2)
+        a, rows = jnp.array(1.5), jnp.stack([jnp.array(X), 2 * jnp.array(X)])
+        for make in (
+            lambda f: jax.grad(f)(a, rows[0]),
+            lambda f: jax.jit(jax.vmap(jax.grad(f, (0, 1)), (None, 0)))(a, rows),
+            lambda f: jax.hessian(f)(a, rows[0]),
+        ):
+            for mine, theirs in zip(jax.tree.leaves(make(loss)), jax.tree.leaves(make(plain)), strict=True):
+                np.testing.assert_allclose(mine, theirs, rtol=1e-10)
+    layer = torch.nn.Linear(2, 2, dtype=torch.float64)
+    x = torch.tensor(X)
+    twice(layer, x).sum().backward()
+    mine = [p.grad.clone() for p in layer.parameters()]
+    layer.zero_grad()
+    layer(layer(x)).sum().backward()
+    for g, p in zip(mine, layer.parameters(), strict=True):
+        np.testing.assert_allclose(g, p.grad)

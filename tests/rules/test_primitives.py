@@ -556,6 +556,11 @@ def with_pullback(pullback):
     return p
 
 
+class Wrong:
+    def __init__(self, x):
+        self.x = x
+
+
 WRONG = {
     "2 tangents for 3 inputs": lambda g: (NoTangent(), g * np.ones(2)),
     "4 tangents": lambda g: (NoTangent(), g * np.ones(2), g, g),
@@ -564,6 +569,7 @@ WRONG = {
     "None": lambda g: None,
     "no number": lambda g: (NoTangent(), "text", g),
     "a dict|dict": lambda g: (NoTangent(), {"x": g}, g),
+    r"Tangent\[Wrong\]": lambda g: (NoTangent(), ad.Tangent[Wrong](x=g), g),
 }
 
 
