@@ -73,7 +73,8 @@ def in_front(operands: Any, axes: Any, size: int) -> list:
 
 
 def _product_batch(factors: Any, axes: Any, *, both: bool) -> tuple[Any, int]:
-    return strong_product(*in_front(factors, axes, batch_size(factors, axes)), both), 0
+    slope, linear = in_front(factors, axes, batch_size(factors, axes))
+    return strong_product(slope, linear, both), 0
 
 
 _eager_product = jax.jit(_product, static_argnames="both")

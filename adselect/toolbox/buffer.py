@@ -12,6 +12,10 @@ from ..rules.indexing import set_item
 __all__ = ["Buffer"]
 
 
+def _dtype_of(x: Any) -> Any:
+    return x.dtype if isinstance(x, Array) else np.asarray(plain(x)).dtype
+
+
 class Buffer:
     """A mutable array for building results inside a differentiated function.
 
@@ -39,7 +43,7 @@ class Buffer:
             shape = tuple(shape[0])
         self._frozen = False
         if shape:
-            self._value: Any = np.zeros(plain_index(tuple(shape)), np.asarray(plain(x)).dtype)
+            self._value: Any = np.zeros(plain_index(tuple(shape)), _dtype_of(x))
         elif isinstance(x, Array):
             self._value = x.copy()
         else:
