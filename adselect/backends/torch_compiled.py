@@ -91,7 +91,14 @@ def is_staged(tensors: Any) -> bool:
     """Whether what is done with these tensors is being written down."""
     if get_proxy_mode() is not None or torch._C._get_tracing_state() is not None:
         return True
-    return any(isinstance(t, Tensor) and is_fake(t) for t in tensors)
+    return any([isinstance(t, Tensor) and not _is_ordinary(t) and is_fake(t) for t in tensors])
+
+
+def _is_ordinary(tensor: Tensor) -> bool:
+    """Whether a look at the surface tells that the tensor holds numbers."""
+    if type(tensor) is not Tensor:
+        return False
+    return not (torch._is_functional_tensor(tensor) or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _name_of(call: Any, natives: Sequence[Tensor]) -> str:

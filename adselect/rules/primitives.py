@@ -109,15 +109,16 @@ class Primitive:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         torch = sys.modules.get("torch")
-        if torch is not None and torch.compiler.is_dynamo_compiling():
-            from ..backends import torch_compiled
+        if torch is not None:
+            if torch.compiler.is_dynamo_compiling():
+                from ..backends import torch_compiled
 
-            if torch_compiled.fits(args) and torch_compiled.fits(kwargs):
-                return torch_compiled.call_in_graph(self.number, *args, **kwargs)
-            return torch_compiled.call_outside(self, args, kwargs)
-        compiled = sys.modules.get("adselect.backends.torch_compiled")
-        if compiled is not None and compiled.is_watched():
-            return compiled.call_outside(self, args, kwargs)
+                if torch_compiled.fits(args) and torch_compiled.fits(kwargs):
+                    return torch_compiled.call_in_graph(self.number, *args, **kwargs)
+                return torch_compiled.call_outside(self, args, kwargs)
+            compiled = sys.modules.get("adselect.backends.torch_compiled")
+            if compiled is not None and compiled.is_watched():
+                return compiled.call_outside(self, args, kwargs)
         return self.carry_out(args, kwargs)
 
     def carry_out(self, args: tuple, kwargs: dict) -> Any:
