@@ -33,6 +33,7 @@ __all__ = [
     "staged_value",
 ]
 
+_torch: Any = torch
 _disable: Any = torch.compiler.disable
 _numbers = itertools.count()
 # The calls in graphs, by name, and the names of calls that are alike. Nobody says when a graph ends, so that they stay.
@@ -98,7 +99,7 @@ def _is_ordinary(tensor: Tensor) -> bool:
     """Whether a look at the surface tells that the tensor holds numbers."""
     if type(tensor) is not Tensor:
         return False
-    return not (torch._is_functional_tensor(tensor) or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+    return not (_torch._is_functional_tensor(tensor) or torch._C._functorch.is_functorch_wrapped_tensor(tensor))
 
 
 def _name_of(call: Any, natives: Sequence[Tensor]) -> str:

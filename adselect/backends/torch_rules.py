@@ -196,7 +196,17 @@ class _Call:
     def pull(self, natives: Any, deps: int) -> tuple[list, Any]:
         """``(results, back)`` by the rule."""
         values = self.host_leaves(natives) if self.host else self.faces(natives, deps)
-        outputs, back = self.invocation.pull(values, _ADTYPE)
+        try:
+            outputs, back = self.invocation.pull(values, _ADTYPE)
+        except TypeError as error:
+            primitive = self.invocation.primitive
+            if primitive.rrule is not None or not primitive.frule.needs or "must be Tensor" not in str(error):
+                raise
+            raise UnsupportedError(
+                f"the rule {primitive.frule} has to be transposed ({user_line()}), and it pushes tangents through a "
+                f"function that is torch's own code ({error}). Give {primitive.__name__} an rrule too "
+                "(needs=HasReverseMode), or let that function call NumPy."
+            ) from error
         return self.tensors(outputs), back
 
     def bars(self, back: Any, natives: Any, y_bars: Any, deps: int) -> list:

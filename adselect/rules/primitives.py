@@ -178,11 +178,11 @@ def primitive(
     Without a rule it is differentiated as what it does. With one, every backend uses the rule, and never looks inside.
 
     host: the function is a black box that needs real NumPy arrays (a compiled solver, a simulator). Its rules receive
-    real arrays too, and it works in every backend, under ``jax.jit``, ``jax.vmap`` and ``torch.func``. Where JAX has to
-    know the shapes of a result before there is one, ``result`` is asked: a function of the arguments, with ``.shape``
-    and ``.dtype`` in place of arrays, that returns something of the result's structure, shapes and dtypes
-    (``result=lambda A, b: b``); without it the function is called once on ones. batched: the function accepts leading
-    batch axes, so that ``vmap`` calls it once instead of once per example.
+    real arrays too, and it works in every backend, under ``jax.jit``, ``jax.vmap``, ``torch.func`` and
+    ``torch.compile``. Where shapes of a result have to be known before there is one, ``result`` is asked: a function of
+    the arguments, with ``.shape`` and ``.dtype`` in place of arrays, that returns something of the result's structure,
+    shapes and dtypes (``result=lambda A, b: b``); without it the function is called once on ones. batched: the function
+    accepts leading batch axes, so that ``vmap`` calls it once instead of once per example.
 
     >>> import numpy as np, adselect as ad
     >>> @ad.primitive

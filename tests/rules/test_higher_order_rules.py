@@ -227,3 +227,21 @@ def test_in_frameworks_own_code():
     layer(layer(x)).sum().backward()
     for g, p in zip(mine, layer.parameters(), strict=True):
         np.testing.assert_allclose(g, p.grad)
+
+
+def test_a_forward_rule_cannot_be_transposed_through_torchs_own_code():
+    torch = pytest.importorskip("torch")
+
+    @ad.primitive
+    def applied(f, x):
+        return f(x)
+
+    @ad.define_frule(applied, needs=HasForwardMode)
+    def applied_frule(config, tangents, f, x):
+        return config.frule_via_ad(tangents[1:], f, x)
+
+    x = torch.tensor(X, requires_grad=True)
+    applied(np.sin, x).sum().backward()
+    np.testing.assert_allclose(x.grad, np.cos(X))
+    with pytest.raises(ad.UnsupportedError, match=r"applied_frule .*torch's own code.*Give applied an rrule too"):
+        applied(torch.sin, x).sum().backward()
