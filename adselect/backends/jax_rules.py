@@ -95,6 +95,12 @@ class _Call:
         guesses = invocation.primitive.host and invocation.primitive.result is None
         self.known = [None if isinstance(v, Tracer) or not guesses else v for v in natives]
 
+    @property
+    def has_traceable_frule(self) -> bool:
+        """Whether tangents are pushed by a rule that JAX can trace."""
+        frule = self.invocation.primitive.frule
+        return frule is not None and not frule.host
+
     def run(self, natives: list) -> list:
         """The native results."""
         primitive = self.invocation.primitive
@@ -232,7 +238,7 @@ def _traced_function(call: _Call) -> Callable:
     """A traceable rule: what it does with tangents is JAX's to transpose."""
 
     def push(primals: list, x_dots: list) -> tuple[list, list]:
-        if call.invocation.primitive.frule is not None:
+        if call.has_traceable_frule:
             return _pushed(call, primals, x_dots)
         outputs, back = call.invocation.pull(call.faces(primals), _ADTYPE)
         natives = call.converted(outputs)
@@ -272,7 +278,7 @@ def _linear_function(call: _Call) -> Callable:
 
         def pushforward(*operands: Any) -> list:
             x_dots = operands[n + m :]
-            if call.invocation.primitive.frule is not None:
+            if call.has_traceable_frule:
                 return _pushed(call, operands[:n], x_dots)[1]
             ones = [jnp.ones(s.shape, s.dtype) for s in live]
             return list(_transposed(functools.partial(pullback, *operands[: n + m]), ones)(list(x_dots)))

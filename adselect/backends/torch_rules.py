@@ -329,7 +329,8 @@ class _Function(torch.autograd.Function):
             natives = [forward_ad.unpack_dual(v).primal for v in ctx.saved_tensors]
         _refuse_forward_over_forward(call, natives)
         with _block() as deps:
-            if call.invocation.primitive.frule is None:
+            frule = call.invocation.primitive.frule
+            if frule is None or frule.host:
                 return tuple(_transposed(call, natives, tangents, deps))
             x_dots: list = [None] * len(call.leaves)
             for i, t in zip(call.places, tangents, strict=True):

@@ -442,3 +442,25 @@ def test_an_announcement_that_is_not_kept_is_an_error(result, told):
         jax.block_until_ready(jax.jit(loss)(np.array([1.0, 2.0])))
     with pytest.raises(ad.RuleError, match=told):
         torch.compile(loss, backend="aot_eager", fullgraph=True)(torch.tensor([1.0, 2.0]))
+
+
+@quiet
+@pytest.mark.parametrize("rrule_on_host", [False, True])
+@pytest.mark.parametrize("host", [False, True])
+@every
+def test_one_rule_on_the_host_and_one_that_is_traced(adtype, host, rrule_on_host):
+    slope = lambda x: np.cos(x) * x + np.sin(x)
+    wave = ad.primitive(lambda x: np.sin(x) * x, host=host, result=lambda x: x)
+    ad.define_rrule(wave, host=rrule_on_host)(lambda x: (wave(x), lambda y_bar: (NoTangent(), y_bar * slope(x))))
+    ad.define_frule(wave, host=not rrule_on_host)(lambda tangents, x: (wave(x), tangents[1] * slope(x)))
+    x = np.array([0.3, 0.5])
+    loss = lambda x: np.sum(wave(x))
+    np.testing.assert_allclose(ad.gradient(loss, adtype, x)[0], slope(x))
+    np.testing.assert_allclose(ad.prepare(ad.gradient, loss, adtype, x)(x)[0], slope(x))
+    np.testing.assert_allclose(ad.pushforward(wave, adtype, (x,), (np.ones(2),))[1], slope(x))
+    if isinstance(adtype, ad.AutoTorch):
+        import torch
+
+        t = torch.tensor(x)
+        np.testing.assert_allclose(torch.func.jvp(wave, (t,), (torch.ones_like(t),))[1], slope(x))
+        np.testing.assert_allclose(torch.func.vmap(torch.func.grad(wave))(t), slope(x))
