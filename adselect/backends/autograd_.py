@@ -33,9 +33,16 @@ from autograd.util import toposort
 
 from ..adtypes import AutoAutograd
 from ..array import Array, absorb
-from ..errors import ADSelectTypeError, ADSelectValueError, MissingRuleError, UnsupportedError, user_line
+from ..errors import (
+    ADSelectTypeError,
+    ADSelectValueError,
+    MissingRuleError,
+    TracedValueError,
+    UnsupportedError,
+    user_line,
+)
 from ..rules.enforcement import ENFORCED, stand_in
-from ..rules.invocation import FirstOrderError
+from ..rules.invocation import FirstOrderError, is_cut_off
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
 from .base import Backend, Call, FrameworkArray
 
@@ -649,7 +656,9 @@ class AutogradBackend(Backend):
         """Through the transposed pullback, f evaluated once; row by row where f holds a rule of first order only."""
         try:
             return self._pushforwards(call, leaves, directions)
-        except FirstOrderError:
+        except (FirstOrderError, TracedValueError, ValueError) as error:
+            if not isinstance(error, FirstOrderError) and not is_cut_off(error):
+                raise
             return super().pushforwards(call, leaves, directions)
 
     def _pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:

@@ -16,13 +16,13 @@ import numpy as np
 
 from ..adtypes import ADType, AutoForward, AutoTape
 from ..array import Array, absorb
-from ..errors import MissingRuleError, RuleError, UnsupportedError, user_line
+from ..errors import MissingRuleError, RuleError, TracedValueError, UnsupportedError, user_line
 from ..structure import Skeleton, flatten, is_mask
 from ..tangents import NoTangent, Tangent, ZeroTangent, add
 from .config import RuleConfig
 from .thunks import unthunk
 
-__all__ = ["FirstOrderError", "Invocation", "is_inexact"]
+__all__ = ["FirstOrderError", "Invocation", "is_cut_off", "is_inexact"]
 
 
 class FirstOrderError(UnsupportedError):
@@ -321,7 +321,13 @@ class Invocation:
             return [0.0 if b is None else b for b in bars], []
 
         reached: set = set()  # arguments with a tangent, be it zero
-        _, _, transposed = transpose(cotangent_map, [zeros_of(outputs[k]) for k in live])
+        try:
+            _, _, transposed = transpose(cotangent_map, [zeros_of(outputs[k]) for k in live])
+        except (TracedValueError, ValueError) as error:
+            # A pullback that fills plain arrays cannot be traced. It can be called.
+            if any(isinstance(v, Array) for v in values) or not is_cut_off(error):
+                raise
+            return outputs, self._push_by_units(outputs, live, back, directions)
         dots = []
         for x_dots in directions:
             row: list = [None] * len(outputs)
@@ -371,6 +377,11 @@ class Invocation:
 
 
 # -- leaves and tangents -----------------------------------------------------------------------------------------------
+
+
+def is_cut_off(error: Exception) -> bool:
+    """Whether an error says that a traced value was to become a plain number."""
+    return isinstance(error, TracedValueError) or isinstance(error.__cause__, TracedValueError)
 
 
 def is_inexact(value: Any) -> bool:

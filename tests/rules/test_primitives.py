@@ -851,3 +851,24 @@ def test_many_calls_of_a_black_box(adtype):
     assert len(runs) == 30
     prepared = ad.prepare(ad.gradient, lambda x: f(x), adtype, X)
     np.testing.assert_allclose(prepared(X)[0], expected)
+
+
+@every
+def test_a_pullback_may_fill_arrays(adtype):
+    @ad.primitive
+    def picked(x, i):
+        return x[i] ** 2
+
+    @ad.define_rrule(picked)
+    def picked_rrule(x, i):
+        def pullback(y_bar):
+            x_bar = np.zeros_like(x)
+            x_bar[i] = 2 * x[i] * y_bar
+            return NoTangent(), x_bar, NoTangent()
+
+        return picked(x, i), pullback
+
+    x = np.array([1.0, 2.0, 3.0])
+    np.testing.assert_allclose(ad.gradient(lambda x: picked(x, 1) + picked(x, 2), adtype, x)[0], [0.0, 4.0, 6.0])
+    y, y_dot = ad.pushforward(lambda x: picked(x, 1) + x[0], adtype, (x,), (np.ones(3),))
+    np.testing.assert_allclose((y, y_dot), (5.0, 5.0))
