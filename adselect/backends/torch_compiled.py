@@ -103,15 +103,23 @@ def _is_ordinary(tensor: Tensor) -> bool:
 
 
 def _name_of(call: Any, natives: Sequence[Tensor]) -> str:
-    specs = _specs(natives)
-    kind = (call.invocation.primitive, signature_of(call.invocation, call.leaves, call.places, specs))
-    name = None if kind[1] is None else _NAMES.get(kind)
+    kind = _kind_of(call, natives)
+    name = None if kind is None else _NAMES.get(kind)
     if name is None:
         name = str(next(_numbers))
         _CALLS[name] = call
-        if kind[1] is not None:
+        if kind is not None:
             _NAMES[kind] = name
     return name
+
+
+def _kind_of(call: Any, natives: Sequence[Tensor]) -> Any:
+    """What calls that do the same have in common; None for a call with arrays of its own, which is like no other."""
+    if any(isinstance(v, np.ndarray) for v in call.leaves):
+        return None
+    signature = signature_of(call.invocation, call.leaves, call.places, _specs(natives))
+    # 0.0 and -0.0 are equal, and not the same.
+    return None if signature is None else (call.invocation.primitive, signature, repr(call.leaves))
 
 
 def _specs(natives: Sequence[Tensor]) -> list:

@@ -244,3 +244,16 @@ def test_second_order(kind, name):
             check(name, SECOND[name], KINDS[kind])
     else:
         check(name, SECOND[name], KINDS[kind])
+
+
+def test_calls_with_other_constants_are_other_calls():
+    scaled = ad.primitive(lambda x, a: x * a, host=True, result=lambda x, a: x)
+    ad.define_rrule(scaled)(lambda x, a: (scaled(x, a), lambda y_bar: (ad.NoTangent(), y_bar * a, ad.NoTangent())))
+    first, second = np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0])
+    for one, other in ((first, second), (2.0, 3.0), (0.0, -0.0)):
+        graph = make_fx(lambda x: (scaled(x, one), scaled(x, other), func.grad(lambda x: scaled(x, other).sum())(x)))  # noqa: B023
+        got = graph(X)(V)
+        for mine, constant in zip(got, (one, other), strict=False):
+            np.testing.assert_array_equal(mine.numpy(), V.numpy() * constant)
+            np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(V.numpy() * constant))
+        np.testing.assert_array_equal(got[2].numpy(), np.full(3, other))
