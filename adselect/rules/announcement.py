@@ -16,17 +16,22 @@ __all__ = ["announced", "kept_promise", "remember", "signature_of"]
 
 
 def signature_of(invocation: Invocation, leaves: list, places: list, specs: list) -> tuple | None:
-    """All that the shapes of results may depend on, the values of arrays aside; None if it cannot be a key."""
+    """All that the shapes of results may depend on, the values of large arrays aside; None if it cannot be a key."""
     kinds = list(leaves)
     for i, spec in zip(places, specs, strict=True):
         kinds[i] = (tuple(spec.shape), str(spec.dtype))
-    kinds = [(v.shape, str(v.dtype)) if isinstance(v, np.ndarray) else (type(v), v) for v in kinds]
+    kinds = [_kind(v) if isinstance(v, np.ndarray) else (type(v), v) for v in kinds]
     signature = (*kinds, *invocation.skeleton.settings())
     try:
         hash(signature)
     except TypeError:
         return None
     return signature
+
+
+def _kind(array: np.ndarray) -> tuple:
+    # Counts and indices are short, and a shape may depend on them.
+    return array.shape, str(array.dtype), array.tobytes() if array.size <= 256 else None
 
 
 def remember(invocation: Invocation, leaves: list, places: list, specs: list, outputs: list) -> list:

@@ -174,9 +174,12 @@ def test_shapes_that_depend_on_settings_are_found_anew():
         y = repeated(x, n, mode)
         return y, lambda y_bar: (ad.NoTangent(), y_bar.reshape(len(x), -1).sum(axis=1), ad.NoTangent(), ad.NoTangent())
 
+    counts = np.array([1, 2, 3])
     for n, mode, slope in [(2, "all", 4.0), (5, "all", 10.0), (5, "none", 2.0)]:
         g = jax.jit(jax.grad(lambda x: jnp.sum(repeated(x, n, mode=mode) ** 2)))  # noqa: B023
         np.testing.assert_allclose(g(jnp.ones(3)), np.full(3, slope))
+    for more in (counts, 2 * counts):
+        assert jax.jit(lambda x: repeated(x, more))(jnp.ones(3)).shape == (np.sum(more),)  # noqa: B023
 
 
 @pytest.mark.parametrize("host", [False, True])
