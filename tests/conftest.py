@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import numpy as np
 import pytest
@@ -81,3 +82,12 @@ def pytest_terminal_summary(terminalreporter):
     for backend, count in sorted(counts.items()):
         rest = ", ".join(f"{n} {outcome}" for outcome, n in count.items() if n and outcome != "passed")
         terminalreporter.line(f"{backend}: {count['passed']} of {sum(count.values())}" + (f" ({rest})" if rest else ""))
+
+
+@pytest.fixture(autouse=True)
+def _autograds_stack_is_restored():
+    """autograd forgets to take an exception's traces off its stack; the next test must not find them there."""
+    yield
+    tracer = sys.modules.get("autograd.tracer")
+    if tracer is not None:
+        tracer.trace_stack.top = -1
