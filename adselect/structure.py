@@ -21,7 +21,19 @@ from .array import Array
 from .errors import ADSelectTypeError
 from .tangents import NoTangent, Tangent, ZeroTangent, field_names
 
-__all__ = ["Const", "Skeleton", "flatten", "is_leaf", "is_mask", "is_native", "project", "project_to", "to_numpy"]
+__all__ = [
+    "Const",
+    "Skeleton",
+    "flatten",
+    "is_extension_float",
+    "is_leaf",
+    "is_mask",
+    "is_native",
+    "is_value",
+    "project",
+    "project_to",
+    "to_numpy",
+]
 
 
 class Const:
@@ -66,6 +78,16 @@ def is_leaf(value: Any) -> bool:
     if isinstance(value, Array):
         return value.dtype.kind in "fiuc"
     return is_native(value) and _native_numeric(value)
+
+
+def is_value(value: Any) -> bool:
+    """Whether value is something that a function computes with though it is no leaf: a mask, or JAX's bfloat16."""
+    return is_mask(value) or is_extension_float(getattr(value, "dtype", None))
+
+
+def is_extension_float(dtype: Any) -> bool:
+    """Whether this is a NumPy dtype of floating-point numbers that NumPy itself does not have, such as bfloat16."""
+    return getattr(dtype, "kind", "") == "V" and "float" in str(dtype) and getattr(dtype, "names", None) is None
 
 
 def is_mask(value: Any) -> bool:

@@ -4,7 +4,7 @@ A traceable rule says what happens to tangents, whichever mode it was written fo
 the rrule's pullback, which JAX transposes back in reverse mode. That one form works under ``grad``, ``jvp``, ``jit``,
 ``vmap``, ``scan`` and ``checkpoint``, to any order, and the rule runs once per trace.
 
-A host primitive runs behind ``jax.pure_callback``, which JAX cannot transpose. Its tangents are a linear map that knows
+A host primitive runs behind a callback, which JAX cannot transpose. Its tangents are a linear map that knows
 its own transpose (:func:`linear_map`): pushforward and pullback of the rule. While values are concrete the pullback is
 the closure that the rule returned; under ``jit`` the closure waits for the backward pass under a number that travels
 with the residuals. JAX's complex convention is the conjugate of ours.
@@ -160,11 +160,7 @@ class _Call:
         def host(*arrays: Any) -> list:
             return _shaped(self.evaluate(arrays), shapes, self)
 
-        return call_back(host, shapes, *natives, vmap_method=self.vmap_method)
-
-    @property
-    def vmap_method(self) -> str:
-        return "expand_dims" if self.invocation.primitive.batched else "sequential"
+        return call_back(host, shapes, *natives, batched=self.invocation.primitive.batched)
 
     def evaluate(self, arrays: Any) -> list:
         """The results of the plain function on concrete arrays."""

@@ -112,7 +112,7 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
         if name in ("jit", "pjit"):
             inner = equation.params["jaxpr"]
             outputs, out_flags = _evaluate(inner.jaxpr, inner.consts, inputs, flags)
-        elif name == "linear_map":  # of a rule: what is in it counts, too
+        elif name == "linear_map" and equation.params["refuse"] is None:  # of a traced rule: what is in it counts, too
             inner = jax.make_jaxpr(equation.params["forward"])(*inputs)
             outputs, out_flags = _evaluate(inner.jaxpr, inner.consts, inputs, flags)
         else:

@@ -20,7 +20,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from ..rules.announcement import announced, kept_promise, signature_of
 from ..rules.primitives import NUMBERED
-from .torch_table import NUMPY_DTYPES, TORCH_DTYPES
+from .torch_table import TORCH_DTYPES, numpy_dtype
 
 __all__ = [
     "call_in_graph",
@@ -124,7 +124,7 @@ def _kind_of(call: Any, natives: Sequence[Tensor]) -> Any:
 
 def _specs(natives: Sequence[Tensor]) -> list:
     """Arrays of the shapes and dtypes of tensors."""
-    return [np.broadcast_to(np.zeros((), NUMPY_DTYPES[v.dtype]), [int(n) for n in v.shape]) for v in natives]
+    return [np.broadcast_to(np.zeros((), numpy_dtype(v.dtype)), [int(n) for n in v.shape]) for v in natives]
 
 
 def _announced(call: Any, natives: Sequence[Tensor]) -> list[tuple[tuple, Any]]:

@@ -25,7 +25,7 @@ from ..errors import UnsupportedError, user_line
 from ..rules.invocation import Invocation, is_inexact
 from .torch_ import TorchArray, _close_block, _in_transform, _open_block
 from .torch_compiled import is_staged, staged_pullback, staged_pushforward, staged_value
-from .torch_table import from_numpy
+from .torch_table import from_numpy, numpy_dtype
 
 __all__ = ["apply", "apply_native"]
 
@@ -240,6 +240,7 @@ class _Call:
 
 def _to_numpy(tensor: Tensor) -> Any:
     """The numbers of a tensor, in memory of their own."""
+    numpy_dtype(tensor.dtype)  # an error where NumPy has none
     return tensor.detach().cpu().resolve_conj().numpy().copy()[()]
 
 

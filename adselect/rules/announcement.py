@@ -1,4 +1,4 @@
-"""What a black box will return, before there are values: shapes and dtypes, from ``result=`` or from a trial on ones.
+"""What a black box will return, before there are values: shapes and dtypes, from ``result=`` or from a trial.
 
 Frameworks that compile (``jax.jit``, ``torch.compile``) have to know them.
 """
@@ -65,19 +65,33 @@ def announced(
     if found is not None:
         kinds, invocation.results = found
         return kinds
-    for i, spec, value in zip(places, specs, known, strict=True):
-        full[i] = np.ones(spec.shape, spec.dtype)[()] if value is None else np.array(value)[()]
-    args, kwargs = invocation.arguments(full)
-    try:
-        outputs = invocation.take_result(primitive.function(*args, **kwargs))
-    except Exception as error:
-        name = primitive.__name__
-        raise UnsupportedError(
-            f"{framework} has to know the shapes that {name} returns before it has values ({user_line()}), and "
-            f"{name} called on ones raised {type(error).__name__}: {error}. Say them: primitive({name}, host=True, "
-            "result=lambda *args: …) returns something of the result's shapes and dtypes."
-        ) from error
-    return _kinds(remember(invocation, leaves, places, specs, outputs))
+    first = None
+    for made_up in (np.ones, _regular):
+        for i, spec, value in zip(places, specs, known, strict=True):
+            full[i] = made_up(spec.shape, spec.dtype)[()] if value is None else np.array(value)[()]
+        args, kwargs = invocation.arguments(full)
+        try:
+            outputs = invocation.take_result(primitive.function(*args, **kwargs))
+        except Exception as error:
+            first = first or error
+        else:
+            return _kinds(remember(invocation, leaves, places, specs, outputs))
+    name = primitive.__name__
+    raise UnsupportedError(
+        f"{framework} has to know the shapes that {name} returns before it has values ({user_line()}), and "
+        f"{name} called on ones raised {type(first).__name__}: {first}. Say them: primitive({name}, host=True, "
+        "result=lambda *args: …) returns something of the result's shapes and dtypes."
+    ) from first
+
+
+def _regular(shape: tuple, dtype: Any) -> np.ndarray:
+    """Numbers that a solver accepts: ascending ones, and symmetric positive definite matrices."""
+    numbers = np.ones(shape, dtype)
+    if numbers.dtype.kind == "b":
+        return numbers
+    if len(shape) < 2:
+        return numbers + np.arange(numbers.size).reshape(shape).astype(dtype)
+    return numbers + (max(shape) * np.eye(*shape[-2:])).astype(dtype)
 
 
 def kept_promise(invocation: Invocation, outputs: list, kinds: list, batched: bool = False) -> list:
@@ -97,7 +111,7 @@ def kept_promise(invocation: Invocation, outputs: list, kinds: list, batched: bo
     )
     raise RuleError(
         f"the host primitive {invocation.__name__} returned {returned}; {promised} was announced (by result=, or by a "
-        "call on ones)"
+        "trial call)"
     )
 
 

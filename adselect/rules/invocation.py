@@ -17,7 +17,7 @@ import numpy as np
 from ..adtypes import ADType, AutoForward, AutoTape
 from ..array import Array, absorb
 from ..errors import MissingRuleError, RuleError, TracedValueError, UnsupportedError, user_line
-from ..structure import Skeleton, flatten, is_mask
+from ..structure import Skeleton, flatten, is_extension_float, is_mask, is_value
 from ..tangents import NoTangent, Tangent, ZeroTangent, add
 from .config import RuleConfig
 from .thunks import unthunk
@@ -357,7 +357,7 @@ class Invocation:
         """The leaves of what the function, or its rule, returned."""
         if type(y) is np.ndarray and y.dtype == object:
             y = absorb(y)
-        leaves, self.results = flatten((y,), root="f(…)", also=_is_truth)
+        leaves, self.results = flatten((y,), root="f(…)", also=_is_result)
         self.results.release()
         return [np.float64(v) if type(v) is float else np.bool_(v) if type(v) is bool else v for v in leaves]
 
@@ -403,8 +403,8 @@ def is_number(value: Any) -> bool:
     )
 
 
-def _is_truth(value: Any) -> bool:
-    return type(value) is bool or is_mask(value)
+def _is_result(value: Any) -> bool:
+    return type(value) is bool or is_value(value)
 
 
 def host_value(value: Any, invocation: Invocation, definition: Any) -> Any:
@@ -478,7 +478,8 @@ def fitted(bar: Any, shape: tuple, value: Any, where: str) -> Any:
             raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no array") from None
     elif type(bar) is np.ndarray and bar.dtype == object:
         bar = absorb(bar)
-    if bar.dtype.kind not in "fiuc" if isinstance(bar, (Array, np.ndarray, np.generic)) else False:
+    host = isinstance(bar, (Array, np.ndarray, np.generic))
+    if host and bar.dtype.kind not in "fiuc" and not is_extension_float(bar.dtype):
         raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no number and no numeric array")
     if tuple(bar.shape) != tuple(shape):
         raise RuleError(f"the tangent of {where} has shape {tuple(bar.shape)}, the value has shape {tuple(shape)}")

@@ -21,7 +21,7 @@ import numpy as np
 from ..adtypes import ADType, AutoTape
 from ..array import Array, dispatch, plain
 from ..errors import RuleError
-from ..structure import flatten, framework_of, is_mask
+from ..structure import flatten, framework_of, is_value
 from ..tangents import NoTangent, ZeroTangent
 from . import load_for
 from .config import RuleConfig, needs_of
@@ -128,7 +128,7 @@ class Primitive:
         if kwargs and self.signature is not None:
             bound = self.signature.bind(*args, **kwargs)
             args, kwargs = bound.args, bound.kwargs
-        leaves, skeleton = flatten((args, kwargs), also=is_mask)
+        leaves, skeleton = flatten((args, kwargs), also=is_value)
         framework = ""
         traced = False
         for leaf in leaves:
@@ -181,8 +181,9 @@ def primitive(
     real arrays too, and it works in every backend, under ``jax.jit``, ``jax.vmap``, ``torch.func`` and
     ``torch.compile``. Where shapes of a result have to be known before there is one, ``result`` is asked: a function of
     the arguments, with ``.shape`` and ``.dtype`` in place of arrays, that returns something of the result's structure,
-    shapes and dtypes (``result=lambda A, b: b``); without it the function is called once on ones. batched: the function
-    accepts leading batch axes, so that ``vmap`` calls it once instead of once per example.
+    shapes and dtypes (``result=lambda A, b: b``); without it the function is called on made-up
+    numbers (ones, then ascending numbers and positive definite matrices). batched: the function accepts leading batch
+    axes, so that ``vmap`` calls it once instead of once per example.
 
     >>> import numpy as np, adselect as ad
     >>> @ad.primitive

@@ -1,5 +1,8 @@
 """Black boxes people have, an ODE solver with its adjoint and a root finder, and what each framework asks of them."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -464,3 +467,118 @@ def test_one_rule_on_the_host_and_one_that_is_traced(adtype, host, rrule_on_host
         t = torch.tensor(x)
         np.testing.assert_allclose(torch.func.jvp(wave, (t,), (torch.ones_like(t),))[1], slope(x))
         np.testing.assert_allclose(torch.func.vmap(torch.func.grad(wave))(t), slope(x))
+
+
+def test_a_solver_says_its_shapes_itself_where_it_accepts_made_up_numbers():
+    """A matrix of ones is singular; a trial on another matrix follows."""
+    jax = pytest.importorskip("jax")
+    jnp = pytest.importorskip("jax.numpy")
+
+    @ad.primitive(host=True)
+    def solved(a, b):
+        return np.linalg.solve(a, b)
+
+    @ad.define_rrule(solved)
+    def solved_rrule(a, b):
+        x = np.linalg.solve(a, b)
+
+        def pullback(x_bar):
+            b_bar = np.linalg.solve(a.T, x_bar)
+            return NoTangent(), -np.outer(b_bar, x), b_bar
+
+        return x, pullback
+
+    a, b = jnp.array([[3.0, 1.0], [0.5, 2.0]]), jnp.array([1.0, -1.0])
+    found = jax.jit(jax.grad(lambda a, b: jnp.sum(solved(a, b) ** 2), (0, 1)))(a, b)
+    expected = jax.grad(lambda a, b: jnp.sum(jnp.linalg.solve(a, b) ** 2), (0, 1))(a, b)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+    @ad.primitive(host=True)
+    def never(a):
+        raise MeshError("no mesh")
+
+    with pytest.raises(UnsupportedError, match=r"never called on ones raised MeshError: no mesh.*result=lambda"):
+        jax.jit(never)(a)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system cannot take cores from a process")
+def test_large_arrays_do_not_stop_a_machine_with_one_core():
+    """The arguments of a callback are at hand: nothing waits for a thread that waits for the callback."""
+    pytest.importorskip("jax")
+    code = """
+import os
+os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])
+import jax, jax.numpy as jnp, numpy as np, adselect as ad
+@ad.primitive(host=True, result=lambda x: x)
+def wave(x):
+    return np.sin(x)
+@ad.define_rrule(wave)
+def wave_rrule(x):
+    return np.sin(x), lambda y_bar: (ad.NoTangent(), y_bar * np.cos(x))
+gradient = jax.jit(jax.grad(lambda x: jnp.sum(wave(x @ x))))
+x = jnp.full((400, 400), 0.01)
+for _ in range(8):
+    x = x - 1e-3 * gradient(x)
+    work = jnp.sin(x @ x) @ x
+print(np.asarray(x).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.stdout.strip() == "(400, 400)", done.stderr
+
+
+@pytest.mark.parametrize("kind", ["host", "traceable"])
+@pytest.mark.parametrize("rule", ["rrule", "frule"])
+def test_half_precision_of_jax(kind, rule):
+    """bfloat16, which is no dtype of NumPy's own, goes into a function and comes out of it."""
+    jax = pytest.importorskip("jax")
+    jnp = pytest.importorskip("jax.numpy")
+
+    f = ad.primitive(lambda x: np.sin(x) * x, host=kind == "host", result=(lambda x: x) if kind == "host" else None)
+    if rule == "rrule":
+        ad.define_rrule(f)(lambda x: (np.sin(x) * x, lambda b: (NoTangent(), b * (np.cos(x) * x + np.sin(x)))))
+    else:
+        ad.define_frule(f)(lambda dots, x: (np.sin(x) * x, dots[1] * (np.cos(x) * x + np.sin(x))))
+    x = jnp.array([0.5, 1.0], jnp.bfloat16)
+
+    def loss(x):
+        return f(x).sum()
+
+    expected = np.sin([0.5, 1.0]) + np.cos([0.5, 1.0]) * [0.5, 1.0]
+    for gradient in (jax.grad(loss), jax.jit(jax.grad(loss)), jax.jit(lambda x: jax.vmap(jax.grad(loss))(x[None])[0])):
+        found = gradient(x)
+        assert found.dtype == jnp.bfloat16
+        np.testing.assert_allclose(np.asarray(found, float), expected, rtol=0.02)
+    np.testing.assert_allclose(np.asarray(jax.jit(f)(x), float), np.sin([0.5, 1.0]) * [0.5, 1.0], rtol=0.02)
+
+
+def test_half_precision_of_torch_needs_a_dtype_of_numpy():
+    torch = pytest.importorskip("torch")
+
+    f = ad.primitive(lambda x: np.sin(x), host=True)
+    ad.define_rrule(f)(lambda x: (np.sin(x), lambda b: (NoTangent(), b * np.cos(x))))
+    x = torch.ones(2, dtype=torch.bfloat16)
+    for call in (f, torch.func.grad(lambda x: f(x).sum())):
+        with pytest.raises(UnsupportedError, match=r"no dtype like torch.bfloat16 .*convert with .to\(torch.float32\)"):
+            call(x)
+
+
+def test_a_black_box_without_jit_and_over_two_axes():
+    jax = pytest.importorskip("jax")
+    jnp = pytest.importorskip("jax.numpy")
+
+    f = ad.primitive(lambda x, y: np.cumsum(x) * y, host=True)
+    ad.define_rrule(f)(
+        lambda x, y: (
+            np.cumsum(x) * y,
+            lambda b: (NoTangent(), np.cumsum((b * y)[::-1])[::-1], np.sum(b * np.cumsum(x))),
+        )
+    )
+    x, y = jnp.arange(24.0).reshape(2, 3, 4), jnp.array([2.0, 3.0])
+    twice = jax.vmap(jax.vmap(f, in_axes=(0, None)), in_axes=(1, None), out_axes=1)
+    np.testing.assert_allclose(jax.jit(twice)(x, y[0]), np.cumsum(x, -1) * 2.0)
+    other = jax.jit(jax.vmap(jax.vmap(f, in_axes=(1, None), out_axes=1), in_axes=(0, 0)))
+    np.testing.assert_allclose(other(jnp.swapaxes(x, 1, 2), y), np.cumsum(np.swapaxes(x, 1, 2), 1) * y[:, None, None])
+    with jax.disable_jit():
+        found = jax.jit(jax.grad(lambda x: jnp.sum(f(x, 2.0))))(x[0, 0])
+    np.testing.assert_allclose(found, 2.0 * np.arange(4, 0, -1))

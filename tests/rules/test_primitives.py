@@ -348,7 +348,7 @@ def test_a_black_box(adtype):
 @every
 def test_a_black_box_has_first_derivatives_only(adtype):
     solve, _ = host_solve(result=lambda a, b: b)
-    with pytest.raises((UnsupportedError, TypeError, ValueError), match=r"second derivative|callback|custom_vjp"):
+    with pytest.raises(UnsupportedError, match="second derivative"):
         ad.hessian(lambda b: np.sum(solve(A, b) ** 2), adtype, B)
 
 
@@ -475,8 +475,7 @@ def test_a_black_box_in_jax():
             np.testing.assert_allclose(batch, [expected[1], 2 * expected[1]], atol=1e-14)
             np.testing.assert_allclose(jax.jacrev(lambda b: solve(a, b))(b), np.linalg.inv(A), atol=1e-14)  # noqa: B023
         unknown, _ = host_solve()
-        with pytest.raises(UnsupportedError, match="result="):
-            jax.jit(unknown)(a, b)
+        np.testing.assert_allclose(jax.jit(unknown)(a, b), np.linalg.solve(A, B), atol=1e-14)
 
 
 def test_a_batched_black_box_is_called_once():
