@@ -462,6 +462,14 @@ def _refuse_other_algebra(value: np.ndarray, path: str) -> None:
         )
 
 
+def _refuse_extension_float(value: Any, path: str) -> None:
+    if is_extension_float(value.dtype):
+        raise ADSelectTypeError(
+            f"{path} has dtype {value.dtype}, which NumPy's functions do not all take. Pass {path}.astype(np.float32), or "
+            "Const(…) where it needs no derivative."
+        )
+
+
 class _Flattener:
     """Collects leaves; remembers mutable places by identity."""
 
@@ -480,6 +488,8 @@ class _Flattener:
             self.paths.append(path)
             return _Leaf(len(self.leaves) - 1)
         if isinstance(value, (str, bytes, bool, type(None), np.generic)):
+            if isinstance(value, np.generic):
+                _refuse_extension_float(value, path)
             return _Opaque(value)
         known = self.seen.get(id(value))
         if known is not None:
@@ -492,6 +502,7 @@ class _Flattener:
             return self._fill(_Dict(value), [(f"{path}[{k!r}]", v) for k, v in value.items()], list(value))
         if isinstance(value, np.ndarray):
             if value.dtype != object:
+                _refuse_extension_float(value, path)
                 return _Opaque(value)
             items = [(f"{path}[{', '.join(map(str, i))}]", value[i]) for i in np.ndindex(value.shape)]
             return self._fill(_ObjectArray(value), items)

@@ -510,3 +510,14 @@ def test_ndarrays_whose_operators_mean_something_else_are_refused(backend):
         matrix = np.matrix([[1.0, 2.0], [3.0, 4.0]])
     with pytest.raises(ad.ADSelectError, match="matrix"):
         gradient(lambda t: np.sum(t * t), backend.adtype, matrix)
+
+
+def test_dtypes_of_other_libraries_are_refused(backend):
+    """bfloat16 is no float to NumPy: it must not count as something that has no derivative."""
+    dtype = pytest.importorskip("ml_dtypes").bfloat16
+    x = np.ones(3, dtype)
+    for value, path in ((x, r"args\[0\]"), (x[0], r"args\[0\]"), ({"w": x}, r"args\[0\]\['w'\]")):
+        with pytest.raises(ad.ADSelectError, match=rf"{path} has dtype bfloat16.*astype\(np.float32\)"):
+            gradient(lambda t: 1.0, backend.adtype, value)
+    found = gradient(lambda t, c: np.sum(t * c.astype(np.float32)), backend.adtype, np.ones(3), ad.Const(x))
+    np.testing.assert_allclose(found[0], 1.0, rtol=1e-6)
