@@ -465,8 +465,8 @@ def _refuse_other_algebra(value: np.ndarray, path: str) -> None:
 def _refuse_extension_float(value: Any, path: str) -> None:
     if is_extension_float(value.dtype):
         raise ADSelectTypeError(
-            f"{path} has dtype {value.dtype}, which NumPy's functions do not all take. Pass {path}.astype(np.float32), or "
-            "Const(…) where it needs no derivative."
+            f"{path} has dtype {value.dtype}, which NumPy's functions do not all take. Pass {path}.astype(np.float32), "
+            "or Const(…) where it needs no derivative."
         )
 
 
