@@ -22,6 +22,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
+from .jax_axes import alike, result_avals
 from .jax_zeros import batch_size, in_front
 
 __all__ = ["call_back", "original_error", "original_errors"]
@@ -45,7 +46,7 @@ def call_back(host: Callable, shapes: list, *operands: Any, batched: bool = Fals
             raise
 
     kinds = tuple([(tuple(s.shape), jax.dtypes.canonicalize_dtype(s.dtype)) for s in shapes])
-    return call_back_p.bind(*operands, host=remembering, kinds=kinds, batched=batched)
+    return call_back_p.bind(*alike(operands), host=remembering, kinds=kinds, batched=batched)
 
 
 def _at_once(*operands: Any, host: Callable, kinds: tuple, batched: bool) -> list:
@@ -101,7 +102,7 @@ def _lowered(context: Any, *operands: Any, host: Callable, kinds: tuple, batched
 call_back_p = Primitive("call_back")
 call_back_p.multiple_results = True
 call_back_p.def_impl(_at_once)
-call_back_p.def_abstract_eval(lambda *_, kinds, **__: [jax.core.ShapedArray(*kind) for kind in kinds])
+call_back_p.def_abstract_eval(lambda *avals, kinds, **_: result_avals(kinds, avals))
 batching.primitive_batchers[call_back_p] = _batch
 mlir.register_lowering(call_back_p, _lowered_by_jax)
 mlir.register_lowering(call_back_p, _lowered, platform="cpu")

@@ -18,6 +18,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..rules.invocation import is_inexact
+from .jax_axes import alike, axes_of, result_avals, varying_over
 from .jax_zeros import batch_size, in_front, zero_tangent
 
 __all__ = ["arrays", "called", "linear_map"]
@@ -29,7 +30,7 @@ def called(value: Callable, push: Callable, natives: list) -> list:
     Tangents are those of the inexact arrays on both sides. In contrast to a ``jax.custom_jvp`` it stays what it is in
     a loop that is differentiated twice.
     """
-    return called_p.bind(*natives, value=_Programmed(value), push=push)
+    return called_p.bind(*alike(natives), value=_Programmed(value), push=push)
 
 
 class _Programmed:
@@ -42,14 +43,15 @@ class _Programmed:
     def __call__(self, *natives: Any) -> list:
         if not any(isinstance(v, Tracer) for v in natives):
             return self.function(*natives)
-        kinds = tuple([(v.shape, v.dtype) for v in natives])
+        axes = axes_of(natives)
+        kinds = tuple([(v.shape, v.dtype) for v in natives]), axes
         program = self.programs.get(kinds)
         if program is None:
-            program = jax.make_jaxpr(self.function)(*[jax.ShapeDtypeStruct(*kind) for kind in kinds])
+            program = jax.make_jaxpr(self.function)(*result_avals(kinds[0], natives))
             if any(isinstance(v, Tracer) for v in program.consts):
-                return self.function(*natives)
+                return varying_over(axes, self.function(*natives))
             self.programs[kinds] = program
-        return jax.core.eval_jaxpr(program.jaxpr, program.consts, *natives)
+        return varying_over(axes, jax.core.eval_jaxpr(program.jaxpr, program.consts, *natives))
 
 
 def arrays(values: Any) -> list:
@@ -62,7 +64,9 @@ def _called_jvp(primals: Any, tangents: Any, *, value: Callable, push: Callable)
     if all(type(t) is ad.Zero for t in tangents):
         ys = called_p.bind(*primals, value=value, push=push)
         return ys, [zero_tangent(y) for y in ys]
-    ys, dots = push(primals, [ad.instantiate_zeros(t) for v, t in zip(primals, tangents, strict=True) if is_inexact(v)])
+    axes = axes_of(primals)
+    moving = [ad.instantiate_zeros(t) for v, t in zip(primals, tangents, strict=True) if is_inexact(v)]
+    ys, dots = (varying_over(axes, part) for part in push(primals, varying_over(axes, moving)))
     remaining = iter(dots)
     return ys, [next(remaining) if is_inexact(y) else zero_tangent(y) for y in ys]
 
@@ -79,7 +83,7 @@ called_p = Primitive("called")
 called_p.multiple_results = True
 called_p.def_impl(lambda *natives, value, push: list(value(*natives)))
 called_p.def_abstract_eval(
-    lambda *natives, value, push: [jax.core.ShapedArray(y.shape, y.dtype) for y in jax.eval_shape(value, *natives)]
+    lambda *avals, value, push: result_avals([(y.shape, y.dtype) for y in jax.eval_shape(value, *avals)], avals)
 )
 ad.primitive_jvps[called_p] = _called_jvp
 batching.primitive_batchers[called_p] = _called_batch
@@ -97,11 +101,11 @@ def linear_map(
     It batches, and may be differentiated any number of times in either mode.
     """
     params = {"count": len(residuals), "forward": forward, "backward": backward, "shapes": tuple(shapes)}
-    return linear_map_p.bind(*residuals, *linear, refuse=refuse, **params)
+    return linear_map_p.bind(*alike([*residuals, *linear]), refuse=refuse, **params)
 
 
 def _carry_out(*operands: Any, forward: Callable, **_: Any) -> list:
-    return list(forward(*operands))
+    return varying_over(axes_of(operands), forward(*operands))
 
 
 def _linear_map_jvp(primals: Any, tangents: Any, *, count: int, forward: Callable, refuse: Any, **params: Any) -> tuple:
@@ -118,7 +122,7 @@ def _linear_map_jvp(primals: Any, tangents: Any, *, count: int, forward: Callabl
             operands = list(primals)
             for i, v in zip(moving, moved, strict=True):
                 operands[i] = v
-            return list(forward(*operands))
+            return _carry_out(*operands, forward=forward)
 
         terms.append(jax.jvp(by_residuals, [primals[i] for i in moving], [tangents[i] for i in moving])[1])
     if not terms:
@@ -166,7 +170,7 @@ def _linear_map_batch(
 linear_map_p = Primitive("linear_map")
 linear_map_p.multiple_results = True
 linear_map_p.def_impl(_carry_out)
-linear_map_p.def_abstract_eval(lambda *_, shapes, **__: [jax.core.ShapedArray(s.shape, s.dtype) for s in shapes])
+linear_map_p.def_abstract_eval(lambda *avals, shapes, **_: result_avals([(s.shape, s.dtype) for s in shapes], avals))
 ad.primitive_jvps[linear_map_p] = _linear_map_jvp
 ad.primitive_transposes[linear_map_p] = _linear_map_transpose
 batching.primitive_batchers[linear_map_p] = _linear_map_batch

@@ -31,6 +31,7 @@ from ..rules.announcement import announced, kept_promise, remember
 from ..rules.invocation import Invocation, is_inexact
 from .base import UNKNOWN
 from .jax_array import JaxArray
+from .jax_axes import axes_of, result_avals, varying_over
 from .jax_callbacks import call_back
 from .jax_primitives import arrays, called, linear_map
 
@@ -203,7 +204,8 @@ def _pulled(call: _Call, back: Callable, outputs: list, y_bars: Any) -> list:
     remaining = iter(y_bars)
     seeds = [JaxArray(_conj(next(remaining)), UNKNOWN) if is_inexact(y) else None for y in outputs]
     bars = back(seeds)
-    return [_conj(_native(bars[call.places[k]], call.specs[k])) for k in call.active]
+    found = [_conj(_native(bars[call.places[k]], call.specs[k])) for k in call.active]
+    return varying_over(axes_of([*outputs, *y_bars]), found)
 
 
 # -- traceable rules ---------------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ def _traced_function(call: _Call) -> Callable:
             return _pushed(call, primals, x_dots)
         outputs, back = call.invocation.pull(call.faces(primals), _ADTYPE)
         natives = call.converted(outputs)
-        ones = [jnp.ones(y.shape, y.dtype) for y in natives if is_inexact(y)]
+        ones = varying_over(axes_of(primals), [jnp.ones(y.shape, y.dtype) for y in natives if is_inexact(y)])
         return natives, list(_transposed(lambda *y_bars: _pulled(call, back, natives, y_bars), ones)(x_dots))
 
     return push
@@ -265,7 +267,8 @@ def _linear_function(call: _Call) -> Callable:
             call.remembered(natives)
         live = [jax.ShapeDtypeStruct(y.shape, y.dtype) for y in natives if is_inexact(y)]
         # The pullback as a program over its residuals: a closure over tracers would not outlive a scan.
-        program = jax.make_jaxpr(lambda *y_bars: _pulled(call, back, natives, y_bars))(*live)
+        kinds = [(s.shape, s.dtype) for s in live]
+        program = jax.make_jaxpr(lambda *y_bars: _pulled(call, back, natives, y_bars))(*result_avals(kinds, primals))
         jaxpr, consts, n = program.jaxpr, program.consts, len(primals)
         m = len(consts)
 
@@ -276,7 +279,7 @@ def _linear_function(call: _Call) -> Callable:
             x_dots = operands[n + m :]
             if call.has_traceable_frule:
                 return _pushed(call, operands[:n], x_dots)[1]
-            ones = [jnp.ones(s.shape, s.dtype) for s in live]
+            ones = varying_over(axes_of(operands), [jnp.ones(s.shape, s.dtype) for s in live])
             return list(_transposed(functools.partial(pullback, *operands[: n + m]), ones)(list(x_dots)))
 
         return natives, linear_map(pushforward, pullback, [*primals, *consts], x_dots, live)

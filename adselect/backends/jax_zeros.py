@@ -17,11 +17,14 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
+from .jax_axes import alike
+
 __all__ = ["batch_size", "dependencies", "evaluate_strongly", "in_front", "strong_product", "zero_tangent"]
 
 
 def strong_product(slope: Any, linear: Any, both: bool = False) -> Any:
     """``slope · linear``, and 0 where linear is 0 whatever slope is; with ``both``, also where slope is 0."""
+    slope, linear = alike([slope, linear])
     return strong_product_p.bind(slope, linear, both=both)
 
 

@@ -14,6 +14,8 @@ import adselect as ad
 jax = pytest.importorskip("jax")
 jnp = jax.numpy
 lax = jax.lax
+checkify = pytest.importorskip("jax.experimental.checkify")
+EVERYTHING = jax.checkpoint_policies.everything_saveable
 
 X = np.array([0.3, -0.7, 1.2])
 V = np.array([1.0, 2.0, -1.0])
@@ -48,6 +50,29 @@ def inside_custom_vjp(f):
 def without_leaks(f):
     with jax.checking_leaks():
         return jax.jit(jax.grad(squared(f)))(X + 0)
+
+
+def with_checks(f):
+    error, slopes = checkify.checkify(jax.jit(jax.grad(squared(f))), errors=checkify.all_checks)(X)
+    error.throw()
+    return slopes
+
+
+def root_of(f):
+    def solve(g, x):
+        return lax.fori_loop(0, 60, lambda _, x: x - 0.4 * g(x), x)
+
+    return lambda a: lax.custom_root(lambda x: f(x) - a, 1.0, solve, lambda g, y: y / g(1.0))
+
+
+def solution_of(f, x):
+    scale = 2 + jnp.sum(f(x) ** 2)
+    return lax.custom_linear_solve(lambda v: scale * v, x, lambda _, b: b / scale, symmetric=True)
+
+
+def without_jit(f):
+    with jax.disable_jit():
+        return jax.jit(jax.vmap(jax.grad(squared(f))))(TWO)
 
 
 FIRST = {
@@ -91,6 +116,17 @@ FIRST = {
     "jit of number": lambda f: jax.jit(jax.grad(f))(0.5),
     "used twice": lambda f: jax.grad(lambda x: jnp.sum(f(f(x)) * f(x)))(X),
     "nothing leaks": without_leaks,
+    "checkify": with_checks,
+    "custom_root": lambda f: jax.grad(root_of(f))(1.5),
+    "custom_linear_solve": lambda f: jax.grad(lambda x: jnp.sum(solution_of(f, x)))(X),
+    "policy of checkpoint": lambda f: jax.grad(jax.checkpoint(squared(f), policy=EVERYTHING))(X),
+    "associative_scan": lambda f: lax.associative_scan(lambda a, b: f(a) + b, jnp.array(TWO)),
+    "named axis": lambda f: jax.vmap(lambda x: lax.psum(f(x), "i"), axis_name="i")(TWO),
+    "grad of vmap of cond": lambda f: jax.grad(lambda x: jnp.sum(jax.vmap(lambda v: looped(f)(v[None]))(x)))(X),
+    "forward through while_loop": lambda f: jax.jacfwd(
+        lambda x: lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, f(c[1])), (0, x))[1]
+    )(X),
+    "without jit": without_jit,
 }
 SECOND = {
     "hessian": lambda f: jax.hessian(squared(f))(X),
@@ -216,6 +252,14 @@ for f in KINDS.values():
     jax.grad(lambda x: jnp.sum(f(x) ** 2))(x)
 """
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+
+
+@pytest.mark.parametrize("kinds", [EVERY_DAY, pytest.param(tuple(KINDS), marks=pytest.mark.sweep)], ids=["some", "all"])
+def test_on_a_mesh_of_two_devices(kinds):
+    code = [sys.executable, "two_devices.py", *kinds]
+    done = subprocess.run(code, capture_output=True, text=True, cwd=Path(__file__).parent, timeout=250)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout.split()[0]) > 10 * len(kinds)
 
 
 def test_structures_do_not_keep_tracers():
