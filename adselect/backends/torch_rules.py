@@ -241,6 +241,11 @@ class _Call:
 def _to_numpy(tensor: Tensor) -> Any:
     """The numbers of a tensor, in memory of their own."""
     numpy_dtype(tensor.dtype)  # an error where NumPy has none
+    if torch._C._functorch.is_legacy_batchedtensor(tensor):
+        raise UnsupportedError(
+            "a black box needs the numbers of a cotangent, and is_grads_batched=True or vectorize=True hands over many "
+            f"in one tensor that has none ({user_line()}). Use torch.func.jacrev or torch.func.vmap, or vectorize=False."
+        )
     return tensor.detach().cpu().resolve_conj().numpy().copy()[()]
 
 
@@ -269,15 +274,20 @@ class _Rule(torch.autograd.Function):
         ctx.call, ctx.back = call, back
         ctx.save_for_backward(*natives)
         outputs = _unaliased(outputs, natives)
+        ctx.versions = [(y.detach(), y._version) for y in outputs]
         _mark_integers(ctx, outputs)
         return tuple(outputs)
 
     @staticmethod
     def backward(ctx: Any, *y_bars: Any) -> tuple:
+        natives, back = ctx.saved_tensors, ctx.back
         with _block() as deps:
             if torch.is_grad_enabled():
-                return None, *_recomputed(ctx.call, ctx.saved_tensors, y_bars, deps)
-            return None, *ctx.call.strong_bars(ctx.back, ctx.saved_tensors, y_bars, deps)
+                return None, *_recomputed(ctx.call, natives, y_bars, deps)
+            # The closure may rely on results (y = exp(x) does), and they have been written to since: y.mul_(2).
+            if any(y._version != version for y, version in ctx.versions):
+                back = ctx.call.value(natives, deps)[1]
+            return None, *ctx.call.strong_bars(back, natives, y_bars, deps)
 
 
 def _recomputed(call: _Call, natives: Any, y_bars: Any, deps: int) -> list:

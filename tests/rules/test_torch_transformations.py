@@ -257,3 +257,71 @@ def test_calls_with_other_constants_are_other_calls():
             np.testing.assert_array_equal(mine.numpy(), V.numpy() * constant)
             np.testing.assert_array_equal(np.signbit(mine.numpy()), np.signbit(V.numpy() * constant))
         np.testing.assert_array_equal(got[2].numpy(), np.full(3, other))
+
+
+def written_without_grad(f):
+    def loss(x):
+        y = f(x)
+        with torch.no_grad():
+            y.mul_(5)
+        return y.sum() / 5
+
+    return backward(loss)
+
+
+def through_a_view(f):
+    def loss(x):
+        y = f(x).view(3, 1)
+        y[0] = 0.0
+        return y.sum()
+
+    return backward(loss)
+
+
+# Each writes to a result that the rule of exp needs, and gives the slopes of x -> sum(c * exp(x)) for these c.
+WRITTEN = {
+    "in place": (lambda f: backward(lambda x: f(x).mul_(2).sum()), [2, 2, 2]),
+    "without grad": (written_without_grad, [0.2, 0.2, 0.2]),
+    "through a view": (through_a_view, [0, 1, 1]),
+    "compiled": (lambda f: backward(compiled(lambda x: f(x).mul_(2).sum())), [2, 2, 2]),
+    "grad": (lambda f: func.grad(lambda x: f(x).mul_(2).sum())(X), [2, 2, 2]),
+    "jvp": (lambda f: func.jvp(lambda x: f(x).mul_(2), (X,), (torch.ones_like(X),))[1], [2, 2, 2]),
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("host", [False, True], ids=["traceable", "host"])
+@pytest.mark.parametrize("rule", ["closure", "own call", "frule", "scalar_rule"])
+@pytest.mark.parametrize("way", WRITTEN)
+def test_a_result_that_the_rule_relies_on_may_be_written_to(way, rule, host):
+    grow = ad.primitive(lambda x: np.exp(x), host=host)
+    if rule == "frule":
+        ad.define_frule(grow)(lambda dots, x: (np.exp(x), dots[1] * np.exp(x)))
+    elif rule == "scalar_rule":
+        ad.scalar_rule(grow, lambda y, x: y)
+    else:
+        value = grow if rule == "own call" else np.exp
+        ad.define_rrule(grow)(lambda x: (lambda y: (y, lambda y_bar: (ad.NoTangent(), y_bar * y)))(value(x)))
+    found, c = WRITTEN[way][0](grow), WRITTEN[way][1]
+    np.testing.assert_allclose(found.numpy(), c * np.exp(X.numpy()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("host", [False, True], ids=["traceable", "host"])
+def test_an_argument_that_was_written_to_is_torchs_error(host):
+    grow = ad.primitive(lambda x: np.exp(x), host=host)
+    ad.define_rrule(grow)(lambda x: (np.exp(x), lambda y_bar: (ad.NoTangent(), y_bar * np.exp(x))))
+    x = X.clone().requires_grad_()
+    z = 1 * x
+    y = grow(z)
+    z.mul_(3)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_many_cotangents_without_numbers_are_refused_by_a_black_box():
+    f = KINDS["first order, rrule"]
+    with pytest.raises(ad.UnsupportedError, match=r"vectorize=True.*torch\.func\.jacrev"):
+        torch.autograd.functional.jacobian(f, X, vectorize=True)
+    expected = torch.autograd.functional.jacobian(plain, X)
+    torch.testing.assert_close(torch.autograd.functional.jacobian(KINDS["rrule"], X, vectorize=True), expected)
+    torch.testing.assert_close(func.jacrev(f)(X), expected)
