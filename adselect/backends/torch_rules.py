@@ -244,7 +244,7 @@ def _to_numpy(tensor: Tensor) -> Any:
     if torch._C._functorch.is_legacy_batchedtensor(tensor):
         raise UnsupportedError(
             "a black box needs the numbers of a cotangent, and is_grads_batched=True or vectorize=True hands over many "
-            f"in one tensor that has none ({user_line()}). Use torch.func.jacrev or torch.func.vmap, or vectorize=False."
+            f"in one tensor that has none ({user_line()}). Use torch.func.jacrev or torch.func.vmap instead."
         )
     return tensor.detach().cpu().resolve_conj().numpy().copy()[()]
 
