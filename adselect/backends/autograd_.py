@@ -25,7 +25,7 @@ from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
-from autograd.core import VJPNode, add_outgrads, defvjp_argnums, primitive_vjps, vspace
+from autograd.core import VJPNode, add_outgrads, defjvp_argnums, defvjp_argnums, primitive_vjps, vspace
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.numpy.numpy_vjps import untake
 from autograd.tracer import getval, isbox, new_box, primitive, trace_primitives_map, trace_stack
@@ -248,7 +248,11 @@ def translate(function: Callable, rule: Rule) -> Callable:
 
         return vjp
 
+    def jvp(argnums: Any, x_dots: Any, y: Any, args: tuple, kwargs: dict) -> Any:
+        return _push(rule, argnums, x_dots, y, args, kwargs)
+
     defvjp_argnums(translated, make_vjp)
+    defjvp_argnums(translated, jvp)
     translated.__name__ = getattr(function, "__name__", "translated")
     return translated
 
@@ -262,8 +266,7 @@ def _pull(rule: Rule, i: int, g: Any, y: Any, args: tuple, kwargs: dict) -> Any:
     parts = [g[k] for k in range(len(getval(y)))] if items else [g]
     if MODE.strong and not any(np.any(getval(p)) for p in parts):
         return np.zeros(shape, np.result_type(plain_x))
-    faces = tuple([_face(a) for a in args])
-    y_face = tuple(_face(y[k]) for k in range(len(getval(y)))) if items else _face(y)
+    faces, y_face = _faced(args, y)
     g_face: Any = [_face(_conj(p)) for p in parts] if items else _face(_conj(g))
     if MODE.strong and hasattr(rule, "pull_strong"):
         x_bar = rule.pull_strong(i, g_face, y_face, faces, kwargs)
@@ -278,6 +281,38 @@ def _pull(rule: Rule, i: int, g: Any, y: Any, args: tuple, kwargs: dict) -> Any:
     if np.iscomplexobj(x_bar) and not np.iscomplexobj(plain_x):
         x_bar = np.real(x_bar)
     return _conj(_bare(x_bar))
+
+
+def _faced(args: tuple, y: Any) -> tuple[tuple, Any]:
+    """The arguments and the result of a function behind the NumPy face."""
+    several = isinstance(getval(y), tuple)
+    y_face = tuple(_face(y[k]) for k in range(len(getval(y)))) if several else _face(y)
+    return tuple([_face(a) for a in args]), y_face
+
+
+def _push(rule: Rule, argnums: Any, x_dots: Any, y: Any, args: tuple, kwargs: dict) -> Any:
+    """The tangent of a function's result by the shared rule."""
+    faces, y_face = _faced(args, y)
+    results = y_face if isinstance(y_face, tuple) else (y_face,)
+    dots: list = [None] * len(results)
+    for i, x_dot in zip(argnums, x_dots, strict=True):
+        found = rule.push(i, _face(x_dot), y_face, faces, kwargs)
+        for k, y_dot in enumerate(found if isinstance(y_face, tuple) and found is not None else [found]):
+            if y_dot is not None:
+                dots[k] = y_dot if dots[k] is None else dots[k] + y_dot
+    moved = [
+        np.zeros(np.shape(r), np.result_type(_plain(r))) if d is None else _bare(d)
+        for d, r in zip(dots, results, strict=True)
+    ]
+    return tuple(moved) if isinstance(y_face, tuple) else moved[0]
+
+
+def _plain(face: Any) -> Any:
+    """The numbers behind a face."""
+    value = _bare(face)
+    while isbox(value):
+        value = getval(value)
+    return value
 
 
 def _getitem(x: Any, index: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
-from autograd.core import defvjp_argnums
+from autograd.core import defjvp_argnums, defvjp_argnums
 from autograd.tracer import getval, isbox, primitive
 
 from ..adtypes import AutoAutograd
@@ -147,6 +147,29 @@ def _fitted(bar: Any, x: Any) -> Any:
 defvjp_argnums(_carry_out, _make_vjp)
 
 
+def _push(argnums: Any, x_dots: Any, y: Any, args: tuple, kwargs: dict) -> Any:
+    call, natives = args[0], args[1:]
+    given: list = [None] * len(call.leaves)
+    for i, x_dot in zip(argnums, x_dots, strict=True):
+        if is_inexact(getval(natives[i - 1])):
+            given[call.places[i - 1]] = _face(x_dot)
+    return _moved(call, natives, given)
+
+
+def _moved(call: _Call, natives: Any, given: list) -> Any:
+    """The tangent of what was carried out, from those of the leaves."""
+    outputs, rows = call.invocation.push(call.faces(natives), [given], _ADTYPE)
+    dots = [
+        anp.zeros_like(_bare(y)) if y_dot is None else _bare(y_dot)
+        for y_dot, y in zip(rows[0], outputs, strict=True)
+        if is_inexact(y)
+    ]
+    return dots[0] if len(dots) == 1 else tuple(dots)
+
+
+defjvp_argnums(_carry_out, _push)
+
+
 @primitive
 def _pull_on_host(call: _Call, natives: tuple, count: int, live: list, back: Callable, g: Any) -> tuple:
     """The cotangents by a pullback on real arrays: linear in g, which autograd may transpose."""
@@ -158,15 +181,13 @@ def _pull_on_host(call: _Call, natives: tuple, count: int, live: list, back: Cal
 
 
 def _make_transpose(argnums: tuple, bars: tuple, args: tuple, kwargs: dict) -> Callable:
-    call, natives, _, live, _, _ = args
+    call, natives = args[:2]
 
     def push_on_host(x_dots: Any) -> tuple:
         given: list = [None] * len(call.leaves)
         for n, i in enumerate(call.places):
             given[i] = _face(x_dots[n])
-        outputs, rows = call.invocation.push(call.faces(natives), [given], _ADTYPE)
-        moved = [np.zeros_like(outputs[k]) if rows[0][k] is None else rows[0][k] for k in live]
-        return (moved[0] if len(live) == 1 else tuple(moved),)
+        return (_moved(call, natives, given),)
 
     return push_on_host
 

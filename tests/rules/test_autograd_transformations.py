@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from kinds import KINDS, is_first_order
+from options import SAMPLES, function_of
 
 import adselect as ad
 
@@ -54,6 +55,9 @@ FIRST = {
     "elementwise_grad": lambda f: autograd.elementwise_grad(f)(X),
     "make_vjp": lambda f: autograd.make_vjp(f)(X)[0](V),
     "make_vjp called twice": lambda f: [back(V) for back in [autograd.make_vjp(f)(X)[0]] * 2],
+    "make_jvp": lambda f: autograd.make_jvp(f)(X)(V),
+    "deriv": lambda f: autograd.deriv(f)(0.5),
+    "make_jvp of a product": lambda f: autograd.make_jvp(lambda x: anp.sum(x * f(x)))(X)(V),
     "checkpoint": lambda f: autograd.grad(squared(autograd.checkpoint(f)))(X),
     "tensor_jacobian_product": lambda f: autograd.tensor_jacobian_product(f)(X, V),
     "number": lambda f: autograd.grad(f)(0.5),
@@ -72,6 +76,9 @@ SECOND = {
     "hessian_tensor_product": lambda f: autograd.hessian_tensor_product(squared(f))(X, V),
     "make_hvp": lambda f: autograd.make_hvp(squared(f))(X)[0](V),
     "make_ggnvp": lambda f: autograd.make_ggnvp(f)(X)(V),
+    "make_jvp of grad": lambda f: autograd.make_jvp(autograd.grad(squared(f)))(X)(V),
+    "grad of make_jvp": lambda f: autograd.grad(lambda x: autograd.make_jvp(squared(f))(x)(V)[1])(X),
+    "deriv of deriv": lambda f: autograd.deriv(autograd.deriv(f))(0.5),
     "third order": lambda f: autograd.grad(autograd.grad(autograd.grad(f)))(0.5),
     "gradient penalty": lambda f: autograd.grad(lambda x: anp.sum(autograd.grad(squared(f))(x) ** 2))(X),
     "fixed point": lambda f: autograd.grad(
@@ -110,3 +117,25 @@ def test_second_order(kind, name):
             check(name, SECOND[name], KINDS[kind])
     else:
         check(name, SECOND[name], KINDS[kind])
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # autograd's own, about constant results
+def test_forward_mode_through_numpy_functions():
+    """What a primitive does is differentiated by the library's rules in autograd's forward mode, too."""
+    checked = 0
+    for sample in [sample for samples in SAMPLES.values() for sample in samples]:
+        f, args = function_of(sample)
+        dots = tuple([np.cos(1.3 * np.arange(np.size(x))).reshape(np.shape(x))[()] * (1 + 0.5j) for x in args])
+        dots = tuple([d if np.iscomplexobj(x) else d.real for d, x in zip(dots, args, strict=True)])
+        try:
+            y, expected = ad.pushforward(f, ad.AutoForward(), tuple(args), dots)
+        except ad.ADSelectError:
+            continue
+        if isinstance(y, (tuple, list)):
+            continue
+        p = ad.primitive(f)
+        jvp = autograd.make_jvp(lambda values: p(*[values[i] for i in range(len(args))]))(tuple(args))  # noqa: B023
+        found = jvp(dots)[1]
+        np.testing.assert_allclose(found, 0.0 if expected is None else expected, rtol=1e-9, atol=1e-12, err_msg=sample)
+        checked += 1
+    assert checked > 900
