@@ -26,15 +26,15 @@ def axes_of(values: Any) -> frozenset:
 
 def _axes(value: Any) -> frozenset:
     aval = value if isinstance(value, ShapedArray) else jax.typeof(value)
-    kind = getattr(aval, "manual_axis_type", None)  # since JAX 0.9
-    return getattr(aval, "vma", frozenset()) if kind is None else kind.varying
+    kind = getattr(aval, "manual_axis_type", None)
+    return frozenset() if kind is None else kind.varying
 
 
 def varying_over(axes: frozenset, values: Any) -> list:
     """The same values, varying over these axes at least."""
     if not axes:
         return list(values)
-    # In the order that the mesh has them in no case matters; a sorted one is the same every time.
+    # Their order does not matter; sorted, a program is the same every time.
     return [jax.lax.pcast(v, tuple(sorted(axes - _axes(v), key=str)), to="varying") for v in values]
 
 

@@ -122,8 +122,7 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
             outputs = _strong_equation(name, inputs, flags, equation.outvars[0].aval.shape)
             if outputs is None:
                 params = equation.primitive.get_bind_params(equation.params)
-                functions, params = ((), params) if isinstance(params, dict) else params  # a pair before jax 0.10
-                outputs = equation.primitive.bind(*functions, *inputs, **params)
+                outputs = equation.primitive.bind(*inputs, **params)
                 outputs = outputs if equation.primitive.multiple_results else [outputs]
             out_flags = [any(flags)] * len(outputs)
         for v, output, flag in zip(equation.outvars, outputs, out_flags, strict=True):
