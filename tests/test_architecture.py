@@ -181,18 +181,25 @@ def test_importing_is_cheap(tmp_path):
     """At most 30 ms of processor time over NumPy, bytecode being cached.
 
     The thread's own time: that of the process counts the threads of NumPy's BLAS, which spin for a while after a start.
+    The measure is a machine that imports some of Python's own modules in 45 ms; a slower one is given more.
     """
     code = (
         "import time, numpy, numpy.fft, numpy.linalg\n"
-        "t = time.thread_time(); import adselect; print(time.thread_time() - t)"
+        "t = time.thread_time(); import adselect; print(time.thread_time() - t)\n"
+        "t = time.thread_time(); import asyncio, email.mime.text, http.client, unittest.mock, xml.dom.minidom\n"
+        "print(time.thread_time() - t)"
     )
     # The cache of its own is written even where the environment forbids to write bytecode or the package is read-only.
     cache = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     run("import adselect", **cache)
     assert any(tmp_path.rglob("adselect/array.*.pyc")), "no bytecode was cached: this would time the compiler"
     # The least of several: other processes can only add to it.
-    seconds = min(float(run(code, **cache)) for _ in range(7))
-    assert seconds < 0.030, f"import adselect takes {1e3 * seconds:.0f} ms over NumPy"
+    runs = [[float(line) for line in run(code, **cache).split()] for _ in range(7)]
+    seconds, others = (min(times) for times in zip(*runs, strict=True))
+    allowed = 0.030 * max(1.0, others / 0.045)
+    assert seconds < allowed, (
+        f"import adselect takes {1e3 * seconds:.0f} ms over NumPy; {1e3 * allowed:.0f} are allowed"
+    )
 
 
 def test_choices_are_data():
