@@ -301,13 +301,13 @@ def _push(rule: Rule, argnums: Any, x_dots: Any, y: Any, args: tuple, kwargs: di
             if y_dot is not None:
                 dots[k] = y_dot if dots[k] is None else dots[k] + y_dot
     moved = [
-        np.zeros(np.shape(r), np.result_type(_plain(r))) if d is None else _bare(d)
+        np.zeros(np.shape(r), np.result_type(_numbers(r))) if d is None else _bare(d)
         for d, r in zip(dots, results, strict=True)
     ]
     return tuple(moved) if isinstance(y_face, tuple) else moved[0]
 
 
-def _plain(face: Any) -> Any:
+def _numbers(face: Any) -> Any:
     """The numbers behind a face."""
     value = _bare(face)
     while isbox(value):
