@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .kinds import isa
+
 __all__ = [
     "ADType",
     "AutoAutograd",
@@ -46,7 +48,7 @@ class ADType:
 
     def __post_init__(self) -> None:
         wanted = getattr(self, "own_rules", ())
-        if isinstance(wanted, bool):
+        if isa(wanted, bool):
             object.__setattr__(self, "own_rules", wanted or ())
         elif callable(wanted) or isinstance(wanted, str):
             raise TypeError(f"own_rules= takes True or a tuple of functions: write own_rules=({wanted!r},)")

@@ -9,13 +9,16 @@ functional underneath with NumPy's semantics on top: a view writes through to it
 from __future__ import annotations
 
 import operator
+import sys
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .errors import MissingRuleError, TracedValueError, UnsupportedError, user_line
+from .binder import binder, check_axis
+from .errors import LAST, MissingRuleError, TracedValueError, UnsupportedError, user_line
+from .kinds import isa
 
 __all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
 
@@ -31,7 +34,51 @@ REDUCTIONS: dict[Any, Callable] = {
 ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 
+_SCALAR_CLASSES = {np.dtype(t).char: np.dtype(t).type for t in "?bhilqBHILQefdgFDG"}
+
+
+class _AbsentError(AttributeError, TypeError):
+    """An attribute that NumPy's scalars do not have: for hasattr it is absent, for len() and iter() a TypeError."""
+
+
+def _of_arrays(name, text):
+    own = "_nd" + name
+
+    def get(self):
+        if self._is_scalar():
+            if name == "__iter__":
+                code = sys._getframe(1).f_code.co_names
+                if "hasattr" not in code and "getattr" not in code:
+                    return None  # iter() then says TypeError instead of trying __getitem__
+            raise _AbsentError(text.format(self.__class__.__name__))
+        return getattr(self, own)
+
+    return property(get)
+
+
+class _OfArrays:
+    """What arrays have and scalars do not. Not in ``__mro__`` as seen from Python: abstract base classes ask there."""
+
+    __slots__ = ()
+    __len__ = _of_arrays("__len__", "object of type 'numpy.{}' has no len()")
+    __iter__ = _of_arrays("__iter__", "'numpy.{}' object is not iterable")
+    __contains__ = _of_arrays("__contains__", "argument of type 'numpy.{}' is not iterable")
+    __setitem__ = _of_arrays("__setitem__", "'numpy.{}' object does not support item assignment")
+
+
+class _Unhashable:
+    __slots__ = ()
+    __hash__ = None
+
+
 class _ArrayType(type):
+    @property
+    def __mro__(cls):
+        return tuple([c for c in type.__dict__["__mro__"].__get__(cls) if c is not _OfArrays][:-1]) + (
+            _Unhashable,
+            object,
+        )
+
     """Traced scalars are floats to code that looks at their type: ``np.issubdtype(type(x), np.floating)``."""
 
     @property
@@ -39,7 +86,7 @@ class _ArrayType(type):
         return np.dtype(np.float64)
 
 
-class Array(metaclass=_ArrayType):
+class Array(_OfArrays, metaclass=_ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
     __slots__ = ("__weakref__", "_link", "_views", "value")
@@ -48,6 +95,12 @@ class Array(metaclass=_ArrayType):
     value: Any
 
     # -- what an engine implements -------------------------------------------------------------------------------
+
+    @property
+    def __class__(self):
+        if self._is_scalar():
+            return _SCALAR_CLASSES.get(self.dtype.char, np.float64)
+        return np.ndarray
 
     @property
     def level(self) -> int:
@@ -106,7 +159,11 @@ class Array(metaclass=_ArrayType):
         # working; an array must not be converted silently, so the hook exists and raises.
         if self._closed:
             return lambda dtype=None, copy=None: np.array(plain(self), dtype=dtype)
+        if self.dtype.kind in "iub" and not self._recorded():
+            return lambda dtype=None, copy=None: np.array(self._numbers(), dtype=dtype)
         if self.ndim == 0:
+            frame = sys._getframe(1)
+            LAST.objects = (frame.f_code, frame.f_lineno)
             raise AttributeError("__array__")
         return self._refuse_conversion
 
@@ -161,7 +218,26 @@ class Array(metaclass=_ArrayType):
 
     # -- Python's conversions ------------------------------------------------------------------------------------
 
+    def _recorded(self):
+        """Whether a value that only an operator of the library may look at (a program being written)."""
+        v = self
+        while isinstance(v, Array):
+            if hasattr(v, "program") or hasattr(v, "_trace"):
+                return True
+            v = v.value
+        return getattr(self, "integer", None) is not None
+
+    def _numbers(self):
+        return self._inside
+
+    def is_integer(self):
+        if not self._is_scalar():
+            raise AttributeError(f"'{self.__class__.__name__}' object has no attribute 'is_integer'")
+        return bool(plain(self) == np.floor(plain(self)))
+
     def __float__(self) -> float:
+        if self.dtype.kind in "iub" and not self._recorded():
+            return float(self._numbers())
         if self._closed:
             return float(plain(self))
         raise TracedValueError(_conversion_message("float", self))
@@ -190,21 +266,13 @@ class Array(metaclass=_ArrayType):
     def __hash__(self) -> int:
         if self.ndim:
             raise TypeError("unhashable type: traced array")
+        if self.dtype.kind in "fc" and not self._closed:
+            raise TracedValueError(
+                f"a traced number was hashed at {user_line()} (functools.lru_cache, a dict's key, a member of a set): "
+                "equal numbers may be different variables, and a look-up by value would mix up their derivatives. Use "
+                "an index or a name as the key, call the cached function's __wrapped__, or compute without the cache."
+            )
         return hash(plain(self))
-
-    def __len__(self) -> int:
-        shape = self.shape
-        if not shape:
-            raise TypeError("len() of unsized object")
-        return shape[0]
-
-    def __iter__(self) -> Any:
-        if not self.shape:
-            raise TypeError("iteration over a 0-d array")
-        return (self[i] for i in range(self.shape[0]))
-
-    def __contains__(self, item: Any) -> bool:
-        return bool(np.any(self == item))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({plain(self)!r})"
@@ -227,6 +295,26 @@ class Array(metaclass=_ArrayType):
             "process. Differentiate inside the worker instead."
         )
 
+    def _nd__len__(self) -> int:
+        shape = self.shape
+        if not shape:
+            raise TypeError("len() of unsized object")
+        return shape[0]
+
+    def _nd__iter__(self) -> Any:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[i] for i in range(self.shape[0]))
+
+    def _nd__contains__(self, item: Any) -> bool:
+        return bool(np.any(self == item))
+
+    def _nd__setitem__(self, index: Any, value: Any) -> None:
+        if self._is_scalar():
+            raise TypeError("a scalar does not support item assignment (NumPy scalars are immutable)")
+        index = plain_index(index)
+        self._write(self._setitem(index, _listed(value)))
+
     # -- attributes ----------------------------------------------------------------------------------------------
 
     @property
@@ -248,6 +336,19 @@ class Array(metaclass=_ArrayType):
         for s in self.shape:
             n *= s
         return n
+
+    @property
+    def flags(self):
+        return np.empty(self.shape, self.dtype).flags if not self._is_scalar() else np.float64(0).flags
+
+    @property
+    def strides(self):
+        return np.empty(self.shape, self.dtype).strides
+
+    @property
+    def base(self):
+        link = getattr(self, "_link", None)
+        return None if link is None else link[0]
 
     @property
     def itemsize(self) -> int:
@@ -310,12 +411,6 @@ class Array(metaclass=_ArrayType):
             link_view(self, result, index)
         return result
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        if self._is_scalar():
-            raise TypeError("a scalar does not support item assignment (NumPy scalars are immutable)")
-        index = plain_index(index)
-        self._write(self._setitem(index, _listed(value)))
-
     def _write(self, new: Any) -> None:
         """Replace the contents by ``new`` (same shape), through to the base and out to the other views."""
         link = getattr(self, "_link", None)
@@ -364,11 +459,12 @@ class Array(metaclass=_ArrayType):
             shape = shape[0]
         shape = plain_index(shape)
         if order == "A":
-            order = "C"
+            flags = _layout(self).flags
+            order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
         old = self.shape
 
         def read(base: Any) -> Any:
-            return base._apply(np.reshape, (base, shape), {} if order == "C" else {"order": order})
+            return dispatch(np.reshape, (base, shape), {} if order == "C" else {"order": order})
 
         def write(base: Any, new: Any) -> None:
             base[...] = np.reshape(new, old, order=order)  # type: ignore[call-overload]
@@ -376,10 +472,16 @@ class Array(metaclass=_ArrayType):
         return self._view(read, write)
 
     def ravel(self, order: str = "C") -> Any:
-        return self.reshape(-1, order="C" if order in "AK" else order)
+        if order == "K":
+            strides = [abs(k) for k in _layout(self).strides]
+            axes = sorted(range(self.ndim), key=lambda i: -strides[i])
+            if axes != list(range(self.ndim)):
+                return self.transpose(axes).reshape(-1)
+            order = "C"
+        return self.reshape(-1, order=order)
 
     def flatten(self, order: str = "C") -> Any:
-        return self.copy().reshape(-1, order=order)
+        return self.ravel(order).copy()
 
     def transpose(self, *axes: Any) -> Any:
         if len(axes) == 1:
@@ -388,7 +490,7 @@ class Array(metaclass=_ArrayType):
         inverse = None if order is None else tuple(int(i) for i in np.argsort(order))
 
         def read(base: Any) -> Any:
-            return base._apply(np.transpose, (base, order), {})
+            return dispatch(np.transpose, (base, order), {})
 
         def write(base: Any, new: Any) -> None:
             base[...] = np.transpose(new, inverse)
@@ -403,7 +505,12 @@ class Array(metaclass=_ArrayType):
     def _view(self, read: Callable, write: Callable) -> Any:
         result = read(self)
         if isinstance(result, Array) and not self._is_scalar():
-            link_view(self, result, read, write)
+            if result is self:
+                return result
+            a = _layout(self)
+            b = _layout(result) if a.dtype != bool else read(a)
+            if a.size == 0 or np.may_share_memory(a, b):
+                link_view(self, result, read, write)
         return result
 
     def astype(
@@ -412,7 +519,7 @@ class Array(metaclass=_ArrayType):
         return dispatch(np.astype, (self, np.dtype(dtype)), {})
 
     def copy(self, order: str = "C") -> Any:
-        return dispatch(np.copy, (self,), {})
+        return dispatch(np.copy, (self,), {"order": order})
 
     def item(self, *args: Any) -> Any:
         """The element itself, still traced: a plain Python number would cut the derivative."""
@@ -449,10 +556,10 @@ class Array(metaclass=_ArrayType):
         return self.take(np.flatnonzero(plain_index(condition)), axis=axis, **({} if out is None else {"out": out}))
 
     def round(self, decimals: int = 0, out: Any = None) -> Any:
-        return dispatch(np.round, (self, decimals), {})
+        return function_call(np.round, (self, decimals), {} if out is None else {"out": out})
 
     def clip(self, min: Any = None, max: Any = None, out: Any = None, **kwargs: Any) -> Any:
-        return dispatch(np.clip, (self, min, max), kwargs)
+        return function_call(np.clip, (self, min, max), kwargs if out is None else {**kwargs, "out": out})
 
     def conjugate(self) -> Any:
         return dispatch(np.conjugate, (self,), {})
@@ -467,6 +574,20 @@ class Array(metaclass=_ArrayType):
 
     def tobytes(self, *args: Any, **kwargs: Any) -> bytes:
         raise TracedValueError(f"x.tobytes() would cut the derivative ({user_line()})")
+
+
+def _layout(value):
+    """The NumPy array behind: its strides are those that plain NumPy would have."""
+    inner = value
+    while isinstance(inner, Array):
+        inner = inner.concrete if hasattr(inner, "program") else inner.value
+    if isa(inner, (np.ndarray, np.generic)):
+        return inner
+    link = getattr(value, "_link", None)  # a framework's array: as NumPy would have laid it out
+    if link is None:
+        return np.empty(value.shape, bool)
+    base = _layout(link[0])
+    return base[link[1]] if len(link) == 2 else link[1](base)
 
 
 def _conversion_message(kind: str, array: Array) -> str:
@@ -500,15 +621,8 @@ def _as_tuple(value: Any) -> tuple:
 def is_basic(index: Any) -> bool:
     """Whether NumPy would return a view for this index."""
     if type(index) is tuple:
-        return all(
-            i is None or i is Ellipsis or (isinstance(i, (int, slice, np.integer)) and not isinstance(i, bool))
-            for i in index
-        )
-    return (
-        index is None
-        or index is Ellipsis
-        or (isinstance(index, (int, slice, np.integer)) and not isinstance(index, bool))
-    )
+        return all(i is None or i is Ellipsis or (isa(i, (int, slice, np.integer)) and not isa(i, bool)) for i in index)
+    return index is None or index is Ellipsis or (isa(index, (int, slice, np.integer)) and not isa(index, bool))
 
 
 def covers_all(index: Any) -> bool:
@@ -569,7 +683,7 @@ def is_traced(value: Any) -> bool:
     """
     if isinstance(value, Array):
         return True
-    if isinstance(value, np.ndarray):
+    if isa(value, np.ndarray):
         return value.dtype == object and any(isinstance(v, Array) for v in value.flat)
     if isinstance(value, (list, tuple)):
         return any(is_traced(v) for v in value)
@@ -578,12 +692,12 @@ def is_traced(value: Any) -> bool:
 
 def absorb(value: Any) -> Any:
     """Object arrays and lists of traced scalars become one Array (a stack); anything else is returned as it is."""
-    if isinstance(value, np.ndarray):
+    if isa(value, np.ndarray):
         if value.dtype == object and any(isinstance(v, Array) for v in value.flat):
             items = list(value.flat)
             stacked = np.stack(
                 [
-                    v if isinstance(v, Array) else np.asarray(v, dtype=float if not isinstance(v, complex) else complex)
+                    v if isinstance(v, Array) else np.asarray(v, dtype=float if not isa(v, complex) else complex)
                     for v in items
                 ]
             )
@@ -626,7 +740,7 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         where = kwargs.pop("where", True)
         if kwargs.get("dtype") is not None:
             dtype = kwargs["dtype"]
-            inputs = tuple([a.astype(dtype) if isinstance(a, (Array, np.ndarray)) else a for a in inputs])
+            inputs = tuple([a.astype(dtype) if isa(a, (Array, np.ndarray)) else a for a in inputs])
         for name in ("dtype", "casting", "order", "subok"):
             kwargs.pop(name, None)
         result = dispatch(ufunc, inputs, kwargs)
@@ -912,10 +1026,39 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
         return _VIEW_FUNCTIONS[function](*args, **kwargs)
     if function in _WRITERS:
         return _WRITERS[function](*args, **kwargs)
-    out = kwargs.pop("out", None) if "out" in kwargs else None
+    out = None
+    if len(args) > 1 or kwargs:
+        bind = binder(function)
+        if bind:
+            args, kwargs, out = bind(args, kwargs)
+        if kwargs.get("axis") is not None:
+            check_axis(function, args, kwargs)
+        if "casting" in kwargs:
+            casting, dtypes = (
+                kwargs["casting"],
+                [getattr(a, "dtype", None) for a in (args[0] if isa(args[0], (list, tuple)) else args)],
+            )
+            target = (
+                kwargs.get("dtype")
+                or getattr(out, "dtype", None)
+                or np.result_type(*[d for d in dtypes if d is not None])
+            )
+            for d in dtypes:
+                if d is not None and not np.can_cast(d, target, casting):
+                    raise TypeError(
+                        f"Cannot cast array data from {d} to {np.dtype(target)} according to the rule {casting!r}"
+                    )
+            kwargs = {k: v for k, v in kwargs.items() if k != "casting"}
     if kwargs.get("dtype") is not None and function in _COMPUTED_IN and isinstance(args[0], Array):
         args, kwargs = (args[0].astype(kwargs["dtype"]), *args[1:]), {k: v for k, v in kwargs.items() if k != "dtype"}
-    result = dispatch(function, args, kwargs)
+    try:
+        result = dispatch(function, args, kwargs)
+    except TypeError as error:
+        if "unexpected keyword argument" in str(error):
+            raise UnsupportedError(
+                f"np.{function.__name__} with {str(error).rpartition(' ')[2]}= has no derivative rule ({user_line()})"
+            ) from None
+        raise
     if out is not None:
         return _write_out(out, result, function.__name__)
     return result
@@ -1054,7 +1197,7 @@ def _comparable(other: Any) -> bool:
 def _install() -> None:
     def binary(function: Any) -> Callable:
         def forward(self: Array, other: Any) -> Any:
-            if isinstance(other, (Array, np.ndarray, np.generic, int, float, complex)):
+            if isa(other, (Array, np.ndarray, np.generic, int, float, complex)):
                 return ufunc_call(function, "__call__", (self, other), {})
             return _with_foreign(function, (self, other), other)
 
@@ -1062,7 +1205,7 @@ def _install() -> None:
 
     def reflected(function: Any) -> Callable:
         def backward(self: Array, other: Any) -> Any:
-            if isinstance(other, (Array, np.ndarray, np.generic, int, float, complex)):
+            if isa(other, (Array, np.ndarray, np.generic, int, float, complex)):
                 return ufunc_call(function, "__call__", (other, self), {})
             return _with_foreign(function, (other, self), other)
 
@@ -1122,12 +1265,12 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
     from fractions import Fraction
     from numbers import Number
 
-    if isinstance(other, Number):
+    if isa(other, Number):
         traced = inner = operands[0] if operands[1] is other else operands[1]
         while isinstance(inner, Array):
             inner = inner.value
-        exact = isinstance(inner, (Fraction, Decimal))  # traced exact numbers stay exact
-        if isinstance(other, (Fraction, Decimal)) and not exact and traced.dtype.kind in "fc":
+        exact = isa(inner, (Fraction, Decimal))  # traced exact numbers stay exact
+        if isa(other, (Fraction, Decimal)) and not exact and traced.dtype.kind in "fc":
             operands = tuple([float(o) if o is other else o for o in operands])  # NumPy would make an object array
         return dispatch(function, operands, {})
     return NotImplemented

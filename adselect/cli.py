@@ -23,6 +23,7 @@ from . import __version__
 from .adtypes import ADType
 from .backends.registry import available_backends
 from .errors import ADSelectError
+from .kinds import isa
 
 __all__ = ["main"]
 
@@ -162,7 +163,7 @@ def _bench(options: argparse.Namespace) -> int:
     else:
         # How many threads a library uses is settled when it is loaded, so the timing is done by another process.
         result = _timed_elsewhere(options)
-        if isinstance(result, int):
+        if isa(result, int):
             return result
     rows = result["rows"]
     if options.json:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 
 __all__ = [
     "ADSelectError",
@@ -50,6 +51,35 @@ class NotScalarError(ADSelectTypeError):
 
 class TracedValueError(ADSelectTypeError):
     """A traced value reached a place that would cut the derivative silently (``float(x)``, ``np.asarray(x)``, …)."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        LAST.error, LAST.serial = args, getattr(LAST, "serial", 0) + 1
+
+
+LAST = threading.local()
+
+
+def hidden(error):
+    """The error of ours that error was raised over (SciPy's C loops go on after a callback has failed)."""
+    seen, todo = set(), [error]
+    while todo:
+        e = todo.pop()
+        if e is None or id(e) in seen:
+            continue
+        seen.add(id(e))
+        if isinstance(e, ADSelectError):
+            return e
+        todo += [e.__context__, e.__cause__]
+    return None
+
+
+def raised_by_library(error):
+    tb = error.__traceback__
+    while tb.tb_next is not None:
+        tb = tb.tb_next
+    file = tb.tb_frame.f_code.co_filename
+    return file.startswith(_PACKAGE) or (tb.tb_frame.f_globals.get("__name__") or "").partition(".")[0] in _BETWEEN
 
 
 class UnsupportedError(ADSelectError, NotImplementedError):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .array import Array, absorb, is_traced
+from .kinds import isa
 
 __all__ = ["Namespace"]
 
@@ -151,7 +152,7 @@ class Namespace:
 
 def _dtype(value: Any) -> Any:
     """The dtype of an array; a dtype is returned as it is."""
-    return value.dtype if isinstance(value, (Array, np.ndarray, np.generic)) else value
+    return value.dtype if isa(value, (Array, np.ndarray, np.generic)) else value
 
 
 class _FourierTransforms:

@@ -19,6 +19,7 @@ import numpy as np
 
 from .array import Array
 from .errors import ADSelectTypeError
+from .kinds import isa
 from .tangents import NoTangent, Tangent, ZeroTangent, field_names
 
 __all__ = [
@@ -69,11 +70,11 @@ def is_leaf(value: Any) -> bool:
         return True
     if kind is np.ndarray:
         return value.dtype.kind in "fiuc"
-    if isinstance(value, (bool, np.bool_)):
+    if isa(value, (bool, np.bool_)):
         return False
-    if isinstance(value, _NUMBERS):
+    if isa(value, _NUMBERS):
         return not _is_enum(value)
-    if isinstance(value, np.ndarray):
+    if isa(value, np.ndarray):
         return value.dtype.kind in "fiuc"
     if isinstance(value, Array):
         return value.dtype.kind in "fiuc"
@@ -482,13 +483,13 @@ class _Flattener:
 
     def node(self, value: Any, path: str) -> _Node:
         if self.is_leaf(value):
-            if isinstance(value, np.ndarray) and type(value) is not np.ndarray:
+            if isa(value, np.ndarray) and type(value) is not np.ndarray:
                 _refuse_other_algebra(value, path)
             self.leaves.append(value)
             self.paths.append(path)
             return _Leaf(len(self.leaves) - 1)
-        if isinstance(value, (str, bytes, bool, type(None), np.generic)):
-            if isinstance(value, np.generic):
+        if isa(value, (str, bytes, bool, type(None), np.generic)):
+            if isa(value, np.generic):
                 _refuse_extension_float(value, path)
             return _Opaque(value)
         known = self.seen.get(id(value))
@@ -500,7 +501,7 @@ class _Flattener:
             return self._fill(_List(value), [(f"{path}[{i}]", v) for i, v in enumerate(value)])
         if isinstance(value, dict):
             return self._fill(_Dict(value), [(f"{path}[{k!r}]", v) for k, v in value.items()], list(value))
-        if isinstance(value, np.ndarray):
+        if isa(value, np.ndarray):
             if value.dtype != object:
                 _refuse_extension_float(value, path)
                 return _Opaque(value)
@@ -675,17 +676,17 @@ def project(grad: Any, leaf: Any) -> Any:
         return float(np.real(to_numpy(grad)))
     if kind is complex:
         return complex(to_numpy(grad))
-    if isinstance(leaf, Fraction):
-        return ExactFraction(grad if isinstance(grad, (Fraction, int)) else float(np.real(grad)))
-    if isinstance(leaf, np.generic):
+    if isa(leaf, Fraction):
+        return ExactFraction(grad if isa(grad, (Fraction, int)) else float(np.real(grad)))
+    if isa(leaf, np.generic):
         dtype = np.float64 if leaf.dtype.kind in "iu" else leaf.dtype
         grad = np.asarray(to_numpy(grad))
         return (grad.real if dtype != grad.dtype and np.dtype(dtype).kind != "c" else grad).astype(dtype)[()]
-    if isinstance(leaf, np.ndarray):
+    if isa(leaf, np.ndarray):
         return project(grad, np.asarray(leaf))
     if isinstance(leaf, Array):
         return project(grad, np.zeros(leaf.shape, leaf.dtype)) if leaf.ndim else grad
-    if isinstance(leaf, (int, float)):
+    if isa(leaf, (int, float)):
         return float(np.real(to_numpy(grad)))
     return _project_native(grad, leaf)
 
@@ -710,16 +711,16 @@ def _project_traced(grad: Any, leaf: Any) -> Any:
         grad = grad.real
     if grad.shape != shape:
         grad = np.broadcast_to(grad, shape)
-    if dtype is not None and dtype.kind in "fc" and grad.dtype != dtype and isinstance(leaf, (np.ndarray, Array)):
+    if dtype is not None and dtype.kind in "fc" and grad.dtype != dtype and isa(leaf, (np.ndarray, Array)):
         grad = grad.astype(dtype)
     return grad
 
 
 def leaf_dtype(leaf: Any) -> Any:
     """NumPy dtype of a leaf (None for exact numbers such as Fraction)."""
-    if isinstance(leaf, Fraction):
+    if isa(leaf, Fraction):
         return None
-    if isinstance(leaf, (np.ndarray, np.generic, Array)):
+    if isa(leaf, (np.ndarray, np.generic, Array)):
         return leaf.dtype
     if is_native(leaf):
         return np.dtype(str(leaf.dtype).replace("torch.", "")) if "bfloat16" not in str(leaf.dtype) else None

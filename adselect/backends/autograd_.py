@@ -41,6 +41,7 @@ from ..errors import (
     UnsupportedError,
     user_line,
 )
+from ..kinds import isa
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.invocation import FirstOrderError, is_cut_off
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
@@ -414,7 +415,7 @@ class AutogradArray(FrameworkArray):
             return np.asarray(stacked) if kind is list else stacked
         if isinstance(value, Array):
             raise UnsupportedError(_foreign(value))
-        if isinstance(value, (Fraction, Decimal)):
+        if isa(value, (Fraction, Decimal)):
             return float(value)  # NumPy would make an object array
         # autograd keeps what it is given until the reverse pass; f may write to its own arrays before.
         return value.copy() if kind is np.ndarray else value
@@ -485,7 +486,7 @@ def _covers_all(index: Any) -> bool:
 
 def _wrap(value: Any) -> Any:
     """A result behind the face; tuples entry by entry."""
-    if isinstance(value, ArrayBox) or type(value) is np.ndarray or isinstance(value, (np.inexact, float, complex)):
+    if isinstance(value, ArrayBox) or type(value) is np.ndarray or isa(value, (np.inexact, float, complex)):
         return AutogradArray(value)
     inner = getval(value)
     if isinstance(inner, (tuple, list)):
@@ -618,15 +619,15 @@ class _Leaf:
         if self.is_array and not isinstance(leaf, AutogradArray):
             raise UnsupportedError(_foreign(leaf))
         value = leaf.value if self.is_array else leaf
-        if isinstance(value, (bool, np.bool_)) or not (isbox(value) or isinstance(value, _NUMERIC)):
+        if isa(value, (bool, np.bool_)) or not (isbox(value) or isa(value, _NUMERIC)):
             raise ADSelectTypeError(
                 f"AutoAutograd differentiates numbers and NumPy arrays, not {type(leaf).__name__}; for jax arrays use "
                 "AutoJax(), for torch tensors AutoTorch()"
             )
         if self.is_array:
             self.integer = leaf.integer
-        if isinstance(value, (int, np.integer)) or (isinstance(value, np.ndarray) and value.dtype.kind in "iu"):
-            self.integer = value.copy() if isinstance(value, np.ndarray) else int(value)
+        if isa(value, (int, np.integer)) or (isa(value, np.ndarray) and value.dtype.kind in "iu"):
+            self.integer = value.copy() if isa(value, np.ndarray) else int(value)
         if not isbox(value):
             value = self._plain(value)
         self.value = value
@@ -635,12 +636,12 @@ class _Leaf:
     @staticmethod
     def _plain(value: Any) -> Any:
         """A scalar as a NumPy scalar (1/0 means what it means in NumPy), an array as a private copy in floats."""
-        if isinstance(value, np.ndarray):
+        if isa(value, np.ndarray):
             dtype = value.dtype.newbyteorder("=")
             return value.astype(dtype if dtype.kind in "fc" else np.float64)
-        if isinstance(value, (np.inexact,)):
+        if isa(value, (np.inexact,)):
             return value
-        return np.complex128(value) if isinstance(value, complex) else np.float64(value)
+        return np.complex128(value) if isa(value, complex) else np.float64(value)
 
     def cotangent(self, x_bar: Any, stays_face: bool) -> Any:
         """What the caller gets for this leaf: its dtype and shape, our complex convention."""

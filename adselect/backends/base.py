@@ -17,6 +17,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..array import Array, is_traced, occurrences, plain_index
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
+from ..kinds import isa
 from ..rules import load_for
 from ..rules.enforcement import check_own_rules
 from ..rules.hosted import hosted
@@ -416,7 +417,7 @@ class FrameworkArray(Array):
         """A keyword argument: axes and the like stay as they are."""
         if isinstance(value, FrameworkArray) and value.integer is not None:
             return value.integer
-        return cls._unwrap(value, mask) if isinstance(value, (Array, np.ndarray, range)) else value
+        return cls._unwrap(value, mask) if isa(value, (Array, np.ndarray, range)) else value
 
     @classmethod
     def _wrap(cls, value: Any, deps: int) -> Any:

@@ -31,6 +31,7 @@ import numpy as np
 from ..adtypes import AutoFiniteDifferences
 from ..array import Array, is_traced, plain
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError
+from ..kinds import isa
 from ..structure import is_native
 from .base import Backend, Call, FrameworkArray
 from .tape import enter
@@ -118,7 +119,7 @@ class Leaf:
     __slots__ = ("base", "frozen", "original")
 
     def __init__(self, original: Any):
-        self.original = original.copy() if isinstance(original, np.ndarray) else original
+        self.original = original.copy() if isa(original, np.ndarray) else original
         self.frozen = False  # handed to f as it is, in every call
         numbers = _numbers(float(original) if _is_fraction(original) else original)
         if numbers is None:
@@ -129,9 +130,7 @@ class Leaf:
             self.base = numbers.astype(np.result_type(numbers, np.float64))
 
     def _is_native(self) -> bool:
-        return not isinstance(self.original, (np.ndarray, np.generic, int, float, complex)) and not _is_fraction(
-            self.original
-        )
+        return not isa(self.original, (np.ndarray, np.generic, int, float, complex)) and not _is_fraction(self.original)
 
     @property
     def narrow(self) -> bool:
@@ -152,14 +151,14 @@ class Leaf:
         """What f receives for these numbers: the argument's own kind."""
         original = self.original
         if self.frozen:
-            return original.copy() if isinstance(original, np.ndarray) else original
-        if isinstance(original, np.ndarray):
+            return original.copy() if isa(original, np.ndarray) else original
+        if isa(original, np.ndarray):
             return values.copy()
-        if values.dtype.kind != "c" and isinstance(original, (int, np.integer)):
+        if values.dtype.kind != "c" and isa(original, (int, np.integer)):
             return PerturbedInt(values[()], int(original))
-        if isinstance(original, np.generic):
+        if isa(original, np.generic):
             return values[()]
-        if isinstance(original, (int, float, complex)) or _is_fraction(original):
+        if isa(original, (int, float, complex)) or _is_fraction(original):
             return values[()]  # a NumPy scalar: 1/x and x**0.5 mean what they mean in NumPy, and math.* takes it
         if hasattr(original, "new_tensor"):
             return original.new_tensor(values, dtype=original.dtype if original.dtype.is_floating_point else None)
@@ -495,7 +494,7 @@ class Problem:
         leaves = [self.leaves[k] for k, _, _ in line.moves]
         if not 0.0 < h < np.inf or any(y is not None and y.dtype.kind == "c" for y in self.outputs):
             return None
-        if any(leaf.base.dtype.kind == "c" or isinstance(leaf.original, (int, np.integer)) for leaf in leaves):
+        if any(leaf.base.dtype.kind == "c" or isa(leaf.original, (int, np.integer)) for leaf in leaves):
             return None
         try:
             with np.errstate(all="ignore"):
@@ -605,7 +604,7 @@ class FiniteDifferencesBackend(Backend):
             flat = np.reshape(np.asarray(_numbers(x_dot)), -1)
             for moving in _coordinates(problem.leaves, k):
                 _, i, unit = moving.moves[0]
-                weight = float(np.imag(flat[i]) if isinstance(unit, complex) else np.real(flat[i]))
+                weight = float(np.imag(flat[i]) if isa(unit, complex) else np.real(flat[i]))
                 if weight:
                     lines.append(moving)
                     weights.append(weight)
@@ -618,7 +617,7 @@ class FiniteDifferencesBackend(Backend):
     def _start(self, call: Call, leaves: list) -> tuple[list[Leaf], list, list]:
         """The leaves, and f evaluated once where it stands."""
         inner = [Leaf(x) for x in leaves]
-        arrays = [leaf for leaf in inner if isinstance(leaf.original, np.ndarray)]
+        arrays = [leaf for leaf in inner if isa(leaf.original, np.ndarray)]
         integers = [leaf for leaf in arrays if leaf.original.dtype.kind in "iub"]
         try:
             outputs, aux = call([leaf.unperturbed() for leaf in inner])

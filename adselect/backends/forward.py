@@ -9,6 +9,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..array import Array, absorb
+from ..kinds import isa
 from ..rules.registry import without_zero_times_infinity
 from ..structure import leaf_dtype
 from ..tape.forward import DualArray, Pass, chunks
@@ -114,7 +115,7 @@ def pullback_by_directions(
     def back(y_bars: list) -> list:
         entries: list[list] = [[] for _ in leaves]
         # What has no entries has a cotangent without entries.
-        dependent = [isinstance(leaf, np.ndarray) and leaf.size == 0 and leaf.dtype.kind in "fc" for leaf in leaves]
+        dependent = [isa(leaf, np.ndarray) and leaf.size == 0 and leaf.dtype.kind in "fc" for leaf in leaves]
         for (i, _, unit), tangents in zip(place, dots, strict=True):
             total: Any = 0.0
             for y_bar, y_dot in zip(y_bars, tangents, strict=True):

@@ -22,6 +22,7 @@ from jax.core import Tracer
 from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
+from ..kinds import isa
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call
 from .jax_array import NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
@@ -340,7 +341,7 @@ def _native_value(leaf: Any, kind: str) -> Any:
         leaf = leaf.value
     if isinstance(leaf, jax.Array):
         return leaf.astype(float) if leaf.dtype.kind in "iub" else leaf
-    if isinstance(leaf, (np.ndarray, np.generic)):
+    if isa(leaf, (np.ndarray, np.generic)):
         dtype = leaf.dtype
         if dtype.kind in "iub":
             dtype = np.dtype(float)
@@ -348,11 +349,11 @@ def _native_value(leaf: Any, kind: str) -> Any:
             raise ADSelectTypeError(f"JAX has no arrays of dtype {dtype}; convert the argument, as in x.astype(float)")
         # A copy: JAX may read the buffer later than the caller writes into it again.
         return jnp.asarray(np.array(leaf, dtype=dtype.newbyteorder("="), order="C"))
-    if isinstance(leaf, (int, Fraction)):
+    if isa(leaf, (int, Fraction)):
         leaf = float(leaf)
-    if isinstance(leaf, (float, complex)):
+    if isa(leaf, (float, complex)):
         return jnp.asarray(leaf)  # weak, as Python numbers are in NumPy: float32 arrays stay float32
-    if isinstance(leaf, Number):
+    if isa(leaf, Number):
         return jnp.asarray(float(leaf))  # type: ignore[arg-type]
     raise ADSelectTypeError(f"AutoJax cannot differentiate with respect to a {type(leaf).__name__}")
 
@@ -361,7 +362,7 @@ def _integers(leaf: Any) -> Any:
     """The integers behind a leaf that counts as float in arithmetic and still works as an index."""
     if isinstance(leaf, JaxArray):
         return leaf.integer
-    if isinstance(leaf, (int, np.integer)) or (isinstance(leaf, np.ndarray) and leaf.dtype.kind in "iub"):
+    if isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iub"):
         return leaf
     return None
 

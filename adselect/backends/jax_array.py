@@ -22,6 +22,7 @@ from jax.extend.core import set_current_trace
 
 from ..array import Array, covers_all, dispatch
 from ..errors import UnsupportedError, user_line
+from ..kinds import isa
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE
 from . import jax_reductions  # noqa: F401  (its rows join the table)
@@ -160,7 +161,7 @@ class JaxArray(FrameworkArray):
     def _native(cls, value: Any) -> Any:
         if type(value) is np.ndarray:
             return value.copy()  # JAX may read the buffer later, and f may have written into it by then
-        if isinstance(value, (Fraction, Decimal)):
+        if isa(value, (Fraction, Decimal)):
             return float(value)
         if isinstance(value, Array):
             raise UnsupportedError(
@@ -229,6 +230,8 @@ class JaxArray(FrameworkArray):
     def __hash__(self) -> int:
         if self.value.shape:
             raise TypeError("unhashable type: traced array")
+        if self.dtype.kind in "fc":
+            return Array.__hash__(self)
         return hash(_known(self).item())
 
     def _as_index(self) -> Any:

@@ -23,6 +23,7 @@ from jax.core import Tracer
 from ..adtypes import AutoJax
 from ..array import Array
 from ..errors import UnsupportedError
+from ..kinds import isa
 from ..structure import Const, Skeleton, flatten
 from .jax_ import FlatCall, precise
 from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
@@ -121,8 +122,8 @@ class CompiledOperator:
     def _foreseeable(self, leaves: list) -> bool:
         """Whether the kinds of all results follow from those of the leaves."""
         if self.name in ("gradient", "withgradient"):
-            return all([isinstance(leaf, _FORESEEN) and not isinstance(leaf, Fraction) for leaf in leaves])
-        return self.python or all([isinstance(leaf, (np.ndarray, np.generic)) and np.ndim(leaf) for leaf in leaves])
+            return all([isinstance(leaf, _FORESEEN) and not isa(leaf, Fraction) for leaf in leaves])
+        return self.python or all([isa(leaf, (np.ndarray, np.generic)) and np.ndim(leaf) for leaf in leaves])
 
     def _gradients(self, leaves: list, skeleton: Skeleton) -> dict[str, Any]:
         """Places in the result that are like a leaf of the arguments, by their paths."""
@@ -277,16 +278,16 @@ _HELD = _held(None).__code__  # type: ignore[attr-defined]
 
 
 def _needs_conversion(leaf: Any) -> bool:
-    if isinstance(leaf, (np.ndarray, np.generic)):
+    if isa(leaf, (np.ndarray, np.generic)):
         return leaf.dtype.kind in "iub" or not leaf.dtype.isnative
-    return not isinstance(leaf, (float, complex, jax.Array)) or type(leaf) not in (float, complex)
+    return not isa(leaf, (float, complex, jax.Array)) or type(leaf) not in (float, complex)
 
 
 def _number(leaf: Any) -> Any:
     """A leaf that JAX does not take as it is, as the floating-point value that it counts as."""
-    if isinstance(leaf, (np.ndarray, np.generic)):
+    if isa(leaf, (np.ndarray, np.generic)):
         return np.asarray(leaf, dtype=float if leaf.dtype.kind in "iub" else leaf.dtype.newbyteorder("="))
-    if isinstance(leaf, complex):
+    if isa(leaf, complex):
         return complex(leaf)
     return leaf if isinstance(leaf, jax.Array) else float(leaf)
 
@@ -346,15 +347,15 @@ def _functions(skeleton: Skeleton) -> list:
 
 def _split(value: Any, arrays: list | None) -> Any:
     """A key that is equal where a compiled program can be used again; arrays and floats are set apart as arguments."""
-    if isinstance(value, (np.ndarray, jax.Array, float, complex, np.inexact)):
-        if isinstance(value, np.ndarray) and value.dtype.kind not in "fciub":
+    if isa(value, (np.ndarray, jax.Array, float, complex, np.inexact)):
+        if isa(value, np.ndarray) and value.dtype.kind not in "fciub":
             raise _UnknownError(f"NumPy array of dtype {value.dtype}")
         if arrays is None:
             contents = np.asarray(value)
             return type(value), contents.dtype, contents.shape, contents.tobytes()
         arrays.append(value)
         return "array"
-    if isinstance(value, Fraction) or value is None or isinstance(value, (str, bytes, int, np.generic)):
+    if isa(value, Fraction) or value is None or isa(value, (str, bytes, int, np.generic)):
         return type(value), value
     if type(value) in (tuple, list):
         return type(value), tuple([_split(v, arrays) for v in value])
@@ -371,7 +372,7 @@ def _joined(value: Any, arrays: Any) -> Any:
     """The value again, around the next of the arrays."""
     if isinstance(value, jax.Array):
         return next(arrays)
-    if isinstance(value, (np.ndarray, float, complex, np.inexact)):
+    if isa(value, (np.ndarray, float, complex, np.inexact)):
         return JaxArray(next(arrays), 0)
     if type(value) in (tuple, list):
         return type(value)([_joined(v, arrays) for v in value])
@@ -429,13 +430,13 @@ def _kind_of(reference: Any, leaf: Any, value: Any, keeps_native: bool) -> str:
     if isinstance(reference, jax.Array) or (reference is None and keeps_native and not isinstance(leaf, JaxArray)):
         return "native"
     star = "*" if value.dtype.kind in "fc" else ""
-    if isinstance(reference, np.ndarray):
+    if isa(reference, np.ndarray):
         return ("large" if value.size >= _WORTH_TAKING else "vector" if value.ndim == 1 else "array") + star
-    if isinstance(reference, np.generic):
+    if isa(reference, np.generic):
         return "scalar" + star
-    if isinstance(reference, Fraction):
+    if isa(reference, Fraction):
         return "fraction"
-    return ("number" if isinstance(reference, (float, complex, int)) else "numpy") + star
+    return ("number" if isa(reference, (float, complex, int)) else "numpy") + star
 
 
 def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -> Callable[[list], Any]:
@@ -461,7 +462,7 @@ def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -
     for i, kind in enumerate(kinds):
         if not kind:
             names[f"c{i}"] = constants[i]
-            lines.append(f"r{i} = c{i}.copy()" if isinstance(constants[i], np.ndarray) else f"r{i} = c{i}")
+            lines.append(f"r{i} = c{i}.copy()" if isa(constants[i], np.ndarray) else f"r{i} = c{i}")
             continue
         lines.append(f"r{i} = {_CONVERSIONS[kind.rstrip('*')].format(f'n{i}')}")
         if checked and kind.endswith("*"):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..kinds import isa
 from .jax_table import TABLE, absolute, concrete, is_complex, power_of_number, root, safe, translation
 
 __all__: list[str] = []
@@ -108,7 +109,7 @@ def _nan_quantile(*args: Any, **kwargs: Any) -> Any:
 @translation(np.percentile)
 def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
     q = q / 100 if hasattr(q, "dtype") else np.true_divide(q, 100)
-    return _quantile(a, q if np.ndim(q) or not isinstance(q, np.generic) else float(q), *args, **kwargs)
+    return _quantile(a, q if np.ndim(q) or not isa(q, np.generic) else float(q), *args, **kwargs)
 
 
 @translation(np.nanpercentile)

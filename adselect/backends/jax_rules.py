@@ -27,6 +27,7 @@ from jax.core import Tracer
 from ..adtypes import AutoJax
 from ..array import Array
 from ..errors import UnsupportedError, user_line
+from ..kinds import isa
 from ..rules.announcement import announced, kept_promise, remember
 from ..rules.invocation import Invocation, is_inexact
 from .base import UNKNOWN
@@ -150,7 +151,7 @@ class _Call:
         """The leaves with these concrete arrays as real NumPy values."""
         full = list(self.leaves)
         for i, v, integer in zip(self.places, arrays, self.integers, strict=True):
-            full[i] = np.array(v)[()] if integer is None or not isinstance(integer, int) else integer
+            full[i] = np.array(v)[()] if integer is None or not isa(integer, int) else integer
         return full
 
     def _on_host(self, *natives: Any) -> list:

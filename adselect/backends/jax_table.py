@@ -19,6 +19,8 @@ import numpy as np
 from jax import lax
 from jax.extend.core import concrete_or_error
 
+from ..kinds import isa
+
 __all__ = [
     "REAL_ONLY",
     "TABLE",
@@ -266,7 +268,7 @@ def root(x: Any) -> Any:
 
 @translation(np.power)
 def _power(x: Any, y: Any) -> Any:
-    if isinstance(y, (int, float)) and not isinstance(y, (bool, np.generic)):
+    if isa(y, (int, float)) and not isa(y, (bool, np.generic)):
         return power_of_number(x, y)
     x, y = _like_numpy((x, y))
     x, y = jnp.asarray(x), jnp.asarray(y)
@@ -283,7 +285,7 @@ def power_of_number(x: Any, y: Any) -> Any:
         return jnp.ones_like(x)  # slope 0, also at 0
     if y == 0.5:
         return jnp.sqrt(x)
-    return jnp.power(x, int(y)) if y in (-1, 1, 2, 3) or isinstance(y, int) else jnp.power(x, y)
+    return jnp.power(x, int(y)) if y in (-1, 1, 2, 3) or isa(y, int) else jnp.power(x, y)
 
 
 @translation(np.float_power)
@@ -470,7 +472,7 @@ def _rectangle(a: Any, k: int) -> tuple:
 def _weak_or_dtype(a: Any) -> Any:
     if getattr(a, "weak_type", False):
         return {"i": 0, "f": 0.0, "c": 0j, "b": False}[a.dtype.kind]
-    return a.dtype if isinstance(a, (jax.Array, np.ndarray, np.generic)) else a
+    return a.dtype if isa(a, (jax.Array, np.ndarray, np.generic)) else a
 
 
 def _at_least(n: int) -> Callable:

@@ -17,6 +17,7 @@ from jax.extend.core import ClosedJaxpr, Literal, Primitive
 from jax.interpreters import ad, batching, mlir
 from jax.interpreters import partial_eval as pe
 
+from ..kinds import isa
 from .jax_axes import alike
 
 __all__ = ["batch_size", "dependencies", "evaluate_strongly", "in_front", "strong_product", "zero_tangent"]
@@ -134,7 +135,7 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list) -> tuple[list
 
 def _is_known(value: Any) -> bool:
     """Whether the numbers are there already, in NumPy's or Python's hands."""
-    return isinstance(value, (np.ndarray, np.generic, int, float, complex))
+    return isa(value, (np.ndarray, np.generic, int, float, complex))
 
 
 def _strong_equation(name: str, inputs: list, flags: list, shape: tuple) -> list | None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, absorb
+from ..kinds import isa
 from ..structure import framework_of, is_native, to_numpy
 from ..tape.reverse import pull_back
 from ..tape.trace import TapeArray, Trace
@@ -29,7 +30,7 @@ def enter(leaf: Any) -> Any:
     kind = type(leaf)
     if kind is float:
         return np.float64(leaf)
-    if kind is np.ndarray or kind is int or isinstance(leaf, (Array, np.generic, Fraction)):
+    if kind is np.ndarray or kind is int or isa(leaf, (Array, np.generic, Fraction)):
         return leaf if kind is not np.ndarray or leaf.dtype.isnative else leaf.astype(leaf.dtype.newbyteorder("="))
     if kind is complex:
         return np.complex128(leaf)

@@ -31,6 +31,7 @@ from torch.overrides import TorchFunctionMode
 
 from ..array import CREATORS, Array, absorb, created, function_call, is_traced, ufunc_call
 from ..errors import TracedValueError, UnsupportedError, user_line
+from ..kinds import isa
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray, Selections
@@ -146,7 +147,7 @@ class TorchArray(FrameworkArray):
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
         values = [seen.unwrap(a) for a in args]
-        options = {k: seen.unwrap(v) if isinstance(v, (Array, np.ndarray, Tensor)) else v for k, v in kwargs.items()}
+        options = {k: seen.unwrap(v) if isa(v, (Array, np.ndarray, Tensor)) else v for k, v in kwargs.items()}
         return self._carry_out(function, implementation, values, options, seen.deps, given)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -309,9 +310,9 @@ def _operand(value: Any, device: Any) -> Any:
         if value.requires_grad and not isinstance(value, torch.nn.Parameter):
             _notice_captured()
         return value
-    if isinstance(value, (np.ndarray, np.generic)):
+    if isa(value, (np.ndarray, np.generic)):
         return from_numpy(value, device) if value.dtype.kind in "biufc" else value
-    if isinstance(value, Fraction):
+    if isa(value, Fraction):
         return float(value)
     if isinstance(value, Array):
         raise UnsupportedError(
@@ -919,7 +920,7 @@ class _Call:
             if value.dtype is torch.bool:
                 return None
         else:
-            array = np.asarray(float(leaf) if isinstance(leaf, Fraction) else leaf)
+            array = np.asarray(float(leaf) if isa(leaf, Fraction) else leaf)
             if array.dtype.kind in "iu":
                 self.integers[i] = array.copy() if array.ndim else int(array)
             value = from_numpy(array)

@@ -18,6 +18,7 @@ from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch._subclasses.fake_tensor import is_fake, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from ..kinds import isa
 from ..rules.announcement import announced, kept_promise, signature_of
 from ..rules.primitives import NUMBERED
 from .torch_table import TORCH_DTYPES, numpy_dtype
@@ -58,7 +59,7 @@ def fits(value: Any) -> bool:
         return all([fits(v) for v in value])
     if isinstance(value, dict):
         return all([fits(v) for v in value.values()])
-    return isinstance(value, (Tensor, np.ndarray, bool, int, float, complex, str, type(None)))
+    return isa(value, (Tensor, np.ndarray, bool, int, float, complex, str, type(None)))
 
 
 def is_watched() -> bool:
@@ -115,7 +116,7 @@ def _name_of(call: Any, natives: Sequence[Tensor]) -> str:
 
 def _kind_of(call: Any, natives: Sequence[Tensor]) -> Any:
     """What calls that do the same have in common; None for a call with arrays of its own, which is like no other."""
-    if any(isinstance(v, np.ndarray) for v in call.leaves):
+    if any(isa(v, np.ndarray) for v in call.leaves):
         return None
     signature = signature_of(call.invocation, call.leaves, call.places, _specs(natives))
     # 0.0 and -0.0 are equal, and not the same.

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..array import absorb
 from ..errors import ADSelectError, UnsupportedError, user_line
+from ..kinds import isa
 from ..structure import flatten
 from .torch_ import (
     SELECTIONS,
@@ -64,7 +65,7 @@ def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple,
 
 
 def _is_real(leaf: Any) -> bool:
-    if isinstance(leaf, (np.ndarray, np.generic)):
+    if isa(leaf, (np.ndarray, np.generic)):
         return leaf.dtype in _REAL and leaf.dtype.isnative
     return type(leaf) is float
 
@@ -144,9 +145,9 @@ def _variable(leaf: Any) -> Tensor:
 
 def _converter(leaf: Any) -> Callable[[Tensor], Any]:
     """From a cotangent to what the eager gradient of such a leaf is; NumPy arrays of their own memory."""
-    if isinstance(leaf, np.ndarray):
+    if isa(leaf, np.ndarray):
         return lambda x_bar: x_bar.numpy().copy()
-    if isinstance(leaf, np.generic):
+    if isa(leaf, np.generic):
         return lambda x_bar: x_bar.numpy()[()]
     return Tensor.item
 
@@ -253,7 +254,7 @@ def _freezes(skeleton: Any) -> bool:
             continue
         seen.add(id(node))
         value = getattr(node, "value", None)
-        if not (isinstance(value, (str, bytes, bool)) or value is None or hasattr(node, "children")) or callable(value):
+        if not (isa(value, (str, bytes, bool)) or value is None or hasattr(node, "children")) or callable(value):
             return True
         pending.extend(getattr(node, "children", ()))
     return False

@@ -22,6 +22,7 @@ from torch.autograd import forward_ad
 from ..adtypes import AutoTorch
 from ..array import Array
 from ..errors import UnsupportedError, user_line
+from ..kinds import isa
 from ..rules.invocation import Invocation, is_inexact
 from .torch_ import TorchArray, _close_block, _in_transform, _open_block
 from .torch_compiled import is_staged, staged_pullback, staged_pushforward, staged_value
@@ -133,7 +134,7 @@ class _Call:
         """The leaves with these tensors as real NumPy values."""
         full = list(self.leaves)
         for i, v, integer in zip(self.places, natives, self.integers, strict=True):
-            full[i] = _to_numpy(v) if not isinstance(integer, int) else integer
+            full[i] = _to_numpy(v) if not isa(integer, int) else integer
         return full
 
     def tensors(self, outputs: list) -> list:

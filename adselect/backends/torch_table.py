@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..array import fingerprint, overwritten
 from ..errors import UnsupportedError, user_line
+from ..kinds import isa
 from ..rules.quantiles import ranked
 from .base import UntranslatedError
 
@@ -374,7 +375,7 @@ def _modf(x: Any) -> tuple:
 
 def _comparison(operate: Callable) -> Callable:
     def call(a: Any, b: Any) -> Tensor:
-        if isinstance(a, Tensor) and isinstance(b, (float, Tensor)) and (type(b) is float or a.dtype is b.dtype):
+        if isinstance(a, Tensor) and isa(b, (float, Tensor)) and (type(b) is float or a.dtype is b.dtype):
             return operate(a, b)
         return operate(*_promoted(a, b))
 
@@ -1406,7 +1407,7 @@ def get_item(x: Tensor, index: Any) -> Tensor:
             return _reversed_slices(x, index)
         return _checked(x, index)
     # Single integers and booleans among arrays, and negative steps, mean something else to torch.
-    if all((_advanced(i) and not isinstance(i, (bool, np.bool_))) or _forward(i) for i in index):
+    if all((_advanced(i) and not isa(i, (bool, np.bool_))) or _forward(i) for i in index):
         return x[tuple([_native_index(i, x) if _advanced(i) else i for i in index])]
     places = _numbered(x)[index]
     return x.reshape(-1)[torch.from_numpy(np.ascontiguousarray(places)).to(x.device)]
@@ -1419,7 +1420,7 @@ def _checked(x: Tensor, index: Any) -> Tensor:
 
 
 def _advanced(index: Any) -> bool:
-    return isinstance(index, (np.ndarray, list, Tensor, bool, np.bool_))
+    return isa(index, (np.ndarray, list, Tensor, bool, np.bool_))
 
 
 def _native_index(index: Any, x: Tensor) -> Tensor:
@@ -1595,7 +1596,7 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: A
 
 
 def _is_sublist(o: Any) -> bool:
-    return isinstance(o, (list, tuple)) and all(isinstance(i, int) or i is Ellipsis for i in o)
+    return isinstance(o, (list, tuple)) and all(isa(i, int) or i is Ellipsis for i in o)
 
 
 @implements(np.kron)

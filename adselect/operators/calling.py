@@ -12,7 +12,17 @@ import numpy as np
 from ..adtypes import ADType, AutoTape
 from ..array import Array, absorb, is_traced, plain
 from ..backends.base import Backend, backend_of
-from ..errors import ADSelectTypeError, ADSelectValueError, NotScalarError, TracedValueError
+from ..errors import (
+    LAST,
+    ADSelectError,
+    ADSelectTypeError,
+    ADSelectValueError,
+    NotScalarError,
+    TracedValueError,
+    hidden,
+    raised_by_library,
+)
+from ..kinds import isa
 from ..rules.enforcement import call_enforced
 from ..structure import Skeleton, flatten, is_leaf, is_native, project
 
@@ -76,16 +86,26 @@ def resolve(operator: str, f: Any, args: tuple) -> tuple[Backend, tuple]:
 
 def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) -> Any:
     """``f(*args, **kwargs)``; an error that hides ours is replaced by it, one we can explain gets a note."""
+    before = getattr(LAST, "serial", 0)
+    LAST.objects = None
     try:
         own_rules = () if backend is None else getattr(backend.adtype, "own_rules", ())
         return call_enforced(own_rules, f, args, kwargs) if own_rules else f(*args, **kwargs)
-    except ValueError as error:
-        # NumPy wraps what float() raised inside a write into a plain array.
-        if isinstance(error.__cause__, TracedValueError):
-            raise error.__cause__.with_traceback(error.__traceback__) from None
-        _explain(error, backend)
+    except ADSelectError:
         raise
     except Exception as error:
+        ours = hidden(error)
+        if ours is not None and (raised_by_library(error) or error.__cause__ is ours):
+            raise ours.with_traceback(error.__traceback__) from None
+        if getattr(LAST, "serial", 0) > before:
+            if raised_by_library(error):
+                raise TracedValueError(*LAST.error) from error
+            error.add_note("adselect: before this, and possibly its cause: " + LAST.error[0])
+        found = getattr(LAST, "objects", None)
+        if found is not None and isinstance(error, TypeError):
+            error.add_note(
+                f"adselect: {found[0].co_filename}:{found[1]} made an object array of traced numbers; write np.stack([…])"
+            )
         _explain(error, backend)
         raise
 
@@ -131,7 +151,7 @@ class ArrayCall(FlatCall):
 
     def __call__(self, lifted: list) -> tuple[list, list]:
         y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
-        if isinstance(y, np.ndarray):
+        if isa(y, np.ndarray):
             y = absorb(y)
         if not is_leaf(y) and not isinstance(y, Array):
             raise ADSelectTypeError(
@@ -180,7 +200,7 @@ def flatten_output(y: Any) -> tuple[list, Skeleton]:
 
 
 def _absorb_nested(y: Any) -> Any:
-    if isinstance(y, np.ndarray):
+    if isa(y, np.ndarray):
         return absorb(y)
     if type(y) in (list, tuple):
         return type(y)([_absorb_nested(v) for v in y])
@@ -194,7 +214,7 @@ def check_scalar(y: Any, operator: str, what: str = "f") -> None:
     if type(y) is np.float64 or type(y) is float:
         return
     shape = getattr(y, "shape", None)
-    if shape is None and not isinstance(y, (int, float, complex)) and not is_leaf(y):
+    if shape is None and not isa(y, (int, float, complex)) and not is_leaf(y):
         hint = " Did f forget its return statement?" if y is None else ""
         if isinstance(y, (tuple, list, dict)) and operator == "gradient":
             hint = " For a loss with auxiliary output use withgradient; for several outputs pullback."
@@ -225,7 +245,7 @@ def seed_for(y: Any) -> Any:
     """The cotangent 1 in y's precision."""
     if type(y) is np.float64 or type(y) is float:
         return 1.0
-    if isinstance(y, Fraction):
+    if isa(y, Fraction):
         return Fraction(1)
     dtype = getattr(y, "dtype", None)
     if dtype is not None and str(dtype) in ("float32", "torch.float32", "float16", "torch.float16"):
@@ -242,7 +262,7 @@ def plain_seed(seed: Any, y: Any, where: str) -> Any:
         seed = absorb(seed)
         seed = np.asarray(seed) if isinstance(seed, list) else seed
     if not isinstance(seed, Array) and not is_native(seed):
-        if not isinstance(seed, (int, float, complex, np.generic, np.ndarray)):
+        if not isa(seed, (int, float, complex, np.generic, np.ndarray)):
             raise ADSelectTypeError(f"the seed for {where} must be numeric or None, got {type(seed).__name__}")
         array = np.asarray(seed)
         if array.dtype.kind in "iub":
@@ -304,7 +324,7 @@ def shape_result(
 
 def write_out(operator: str, out: Any, result: tuple) -> Any:
     """Copy the result into the arrays of out (same structure; a bare array will do for one argument)."""
-    if isinstance(out, np.ndarray) and len(result) == 1:
+    if isa(out, np.ndarray) and len(result) == 1:
         _copy_into(operator, out, result[0], "out")
         return out
     _copy_into(operator, out, result, "out")
@@ -312,7 +332,7 @@ def write_out(operator: str, out: Any, result: tuple) -> Any:
 
 
 def _copy_into(operator: str, out: Any, result: Any, path: str) -> None:
-    if isinstance(out, np.ndarray):
+    if isa(out, np.ndarray):
         value = 0.0 if result is None else plain(result)
         if result is not None and np.shape(value) != out.shape:
             raise ADSelectValueError(
@@ -323,13 +343,13 @@ def _copy_into(operator: str, out: Any, result: Any, path: str) -> None:
         out[...] = value
     elif isinstance(out, dict) and isinstance(result, dict) and out.keys() == result.keys():
         for key in result:
-            if isinstance(out[key], (np.ndarray, dict, list, tuple)):
+            if isa(out[key], (np.ndarray, dict, list, tuple)):
                 _copy_into(operator, out[key], result[key], f"{path}[{key!r}]")
             else:
                 out[key] = result[key]
     elif isinstance(out, (list, tuple)) and isinstance(result, (list, tuple)) and len(out) == len(result):
         for i, (o, r) in enumerate(zip(out, result, strict=True)):
-            if isinstance(out, list) and not isinstance(o, (np.ndarray, dict, list, tuple)):
+            if isinstance(out, list) and not isa(o, (np.ndarray, dict, list, tuple)):
                 out[i] = r
             elif o is not None or r is not None:
                 _copy_into(operator, o, r, f"{path}[{i}]")

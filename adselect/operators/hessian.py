@@ -9,6 +9,7 @@ import numpy as np
 
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError
+from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, project
 from .calling import plain_number, resolve, settle_captured, shape_result
 from .gradient import leaf_gradients
@@ -39,7 +40,7 @@ def _basis(leaf: Any) -> list:
     """The unit tangents of a leaf."""
     shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
     n = int(np.prod(shape))
-    dtype = leaf.dtype if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind == "f" else float
+    dtype = leaf.dtype if isa(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind == "f" else float
     if not shape:
         return [np.dtype(dtype).type(1)]
     eye = np.eye(n, dtype=dtype)
@@ -118,10 +119,10 @@ def _native_stack(columns: list) -> Any:
 
 def _square(matrix: Any, leaf: Any) -> Any:
     """The Hessian in the form that fits x: a number for a scalar x."""
-    if hasattr(leaf, "shape") and (tuple(leaf.shape) != () or isinstance(leaf, np.ndarray)):
-        if isinstance(leaf, np.ndarray) and leaf.shape == ():
+    if hasattr(leaf, "shape") and (tuple(leaf.shape) != () or isa(leaf, np.ndarray)):
+        if isa(leaf, np.ndarray) and leaf.shape == ():
             return np.reshape(matrix, (1, 1))[0, 0]
-        if isinstance(leaf, np.ndarray) and not is_traced(matrix):
+        if isa(leaf, np.ndarray) and not is_traced(matrix):
             return np.asarray(matrix, dtype=leaf.dtype if leaf.dtype.kind == "f" else float)
         return matrix
     entry = matrix[0, 0]

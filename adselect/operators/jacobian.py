@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..array import Array, is_traced
+from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
 from .calling import ArrayCall, resolve, settle_captured
 
@@ -63,10 +64,7 @@ def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
 def _shaped(block: Any, leaf: Any) -> Any:
     """(m, n) for an array argument, (m,) for a scalar; in the argument's precision and kind."""
     scalar = not hasattr(leaf, "shape") or (
-        tuple(leaf.shape) == ()
-        and not isinstance(leaf, np.ndarray)
-        and not is_native(leaf)
-        and not isinstance(leaf, Array)
+        tuple(leaf.shape) == () and not isa(leaf, np.ndarray) and not is_native(leaf) and not isinstance(leaf, Array)
     )
     if isinstance(leaf, Array) and leaf.ndim == 0 and leaf._is_scalar():
         scalar = True

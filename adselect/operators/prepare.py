@@ -12,6 +12,7 @@ from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..backends.base import backend_of
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
+from ..kinds import isa
 from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, framework_of, is_native, is_tracer
 from .calling import take_adtype
@@ -121,12 +122,12 @@ def _describe(args: tuple) -> Any:
     def picture(value: Any, seen: tuple) -> Any:
         if isinstance(value, Const):
             value = value.value
-            return ("const", _show(value)) if isinstance(value, np.ndarray) else ("const", type(value).__name__)
-        if isinstance(value, (np.ndarray, Array)) or is_native(value):
+            return ("const", _show(value)) if isa(value, np.ndarray) else ("const", type(value).__name__)
+        if isa(value, (np.ndarray, Array)) or is_native(value):
             return "·"
-        if isinstance(value, (int, float, complex)) and not isinstance(value, bool):
+        if isa(value, (int, float, complex)) and not isa(value, bool):
             return "·"
-        if isinstance(value, (str, bytes, bool, type(None))):
+        if isa(value, (str, bytes, bool, type(None))):
             return value
         if id(value) in seen:
             return "↺"
@@ -223,7 +224,7 @@ class Prepared:
                 return None
             from ..structure import project
 
-            out.append(project(leaf, prepared) if not isinstance(prepared, (int, np.integer)) else type(prepared)(leaf))
+            out.append(project(leaf, prepared) if not isa(prepared, (int, np.integer)) else type(prepared)(leaf))
         return out
 
     def __repr__(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError
+from ..kinds import isa
 from ..rules.invocation import describe, spread
 from ..rules.thunks import unthunk
 from ..structure import Const, flatten, is_leaf, is_native, project
@@ -92,7 +93,7 @@ def _taken(tangent: Any, leaf: Any, path: str) -> Any:
     if not isinstance(tangent, Array) and not is_native(tangent):
         kind = np.result_type(leaf).kind if not is_native(leaf) else "f"
         tangent = np.asarray(tangent, dtype=None if np.iscomplexobj(tangent) or kind == "c" else float)
-        if isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc":
+        if isa(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc":
             if tangent.dtype.kind == "c" and leaf.dtype.kind != "c":
                 raise ADSelectValueError(f"the tangent of {path} is complex, the argument is real")
             tangent = tangent.astype(leaf.dtype)
@@ -100,7 +101,7 @@ def _taken(tangent: Any, leaf: Any, path: str) -> Any:
         raise ADSelectValueError(
             f"the tangent of {path} has shape {tuple(tangent.shape)}, the argument has shape {shape}"
         )
-    return tangent if shape or not isinstance(tangent, np.ndarray) else tangent[()]
+    return tangent if shape or not isa(tangent, np.ndarray) else tangent[()]
 
 
 def _zero_if_none(tangent: Any, output: Any) -> Any:
@@ -154,16 +155,16 @@ def _derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> Any:
 
 
 def _one_like(x: Any) -> Any:
-    if isinstance(x, np.generic) and x.dtype.kind == "f":
+    if isa(x, np.generic) and x.dtype.kind == "f":
         return x.dtype.type(1)
     return 1.0
 
 
 def _as_scalar(tangent: Any, x: Any) -> Any:
     """A Python number for a Python number."""
-    if isinstance(tangent, np.ndarray) and tangent.shape == () and not is_traced(tangent):
+    if isa(tangent, np.ndarray) and tangent.shape == () and not is_traced(tangent):
         tangent = tangent[()]
-    if type(x) in (float, int) and isinstance(tangent, np.floating):
+    if type(x) in (float, int) and isa(tangent, np.floating):
         return project(tangent, x)
     return tangent
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RuleError, UnsupportedError, user_line
+from ..kinds import isa
 from .invocation import Invocation
 
 __all__ = ["announced", "kept_promise", "remember", "signature_of"]
@@ -20,7 +21,7 @@ def signature_of(invocation: Invocation, leaves: list, places: list, specs: list
     kinds = list(leaves)
     for i, spec in zip(places, specs, strict=True):
         kinds[i] = (tuple(spec.shape), str(spec.dtype))
-    kinds = [_kind(v) if isinstance(v, np.ndarray) else (type(v), v) for v in kinds]
+    kinds = [_kind(v) if isa(v, np.ndarray) else (type(v), v) for v in kinds]
     signature = (*kinds, *invocation.skeleton.settings())
     try:
         hash(signature)

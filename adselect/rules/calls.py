@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, absorb, dispatch
+from ..kinds import isa
 from .elementwise import clipped, select
 from .registry import composite
 
@@ -49,7 +50,7 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 
 @composite(np.piecewise)
 def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> Any:
-    single = isinstance(condlist, (bool, np.bool_, np.ndarray, Array)) and np.ndim(condlist) <= np.ndim(x)
+    single = isa(condlist, (bool, np.bool_, np.ndarray, Array)) and np.ndim(condlist) <= np.ndim(x)
     conditions: Any = [condlist] if single else condlist
     funclist = list(funclist)
     default = funclist.pop() if len(funclist) == len(conditions) + 1 else 0.0

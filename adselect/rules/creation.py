@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, absorb
+from ..kinds import isa
 from .registry import composite, no_derivative
 
 
 def _array(x: Any) -> Any:
     x = absorb(x)
-    return x if isinstance(x, (Array, np.ndarray)) else np.asarray(x)
+    return x if isa(x, (Array, np.ndarray)) else np.asarray(x)
 
 
 @composite(np.linspace)

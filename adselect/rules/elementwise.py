@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, dispatch
+from ..kinds import isa
 from .registry import RULES, composite, define, elementwise, no_derivative
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
@@ -23,7 +24,7 @@ def _safe(d: Any) -> Any:
 
 def _power_base(g: Any, y: Any, a: Any, p: Any) -> Any:
     # Whole factors are ints: an exact argument (a Fraction) keeps an exact derivative.
-    if isinstance(p, (int, float)):
+    if isa(p, (int, float)):
         if p == 2:
             return g * 2 * a
         if p == 1:
@@ -372,7 +373,7 @@ def _leaving_the_reals(function: Any, outside: Any) -> Any:
     """numpy.emath: the complex function where the real one is not defined."""
 
     def extended(x: Any, *args: Any) -> Any:
-        x = x if isinstance(x, (Array, np.ndarray, np.generic)) else np.asarray(x)
+        x = x if isa(x, (Array, np.ndarray, np.generic)) else np.asarray(x)
         if not _complex(x) and np.any(outside(x)):
             x = x.astype(np.result_type(x.dtype, np.complex64))
         return function(x, *args)

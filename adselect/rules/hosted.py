@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..kinds import isa
 from ..tangents import NoTangent, ZeroTangent
 from .primitives import Primitive, define_frule, define_rrule
 from .registry import RULES
@@ -77,7 +78,7 @@ def _primitive(function: Any, live: tuple) -> Primitive:
 def _result(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Something of the result's shapes and dtypes: the dtype is asked of a call on nothing."""
     shape = np.broadcast_shapes(*[np.shape(a) for a in args])
-    nothing = [np.empty(0, a.dtype) if isinstance(a, np.ndarray) and a.ndim else a for a in args]
+    nothing = [np.empty(0, a.dtype) if isa(a, np.ndarray) and a.ndim else a for a in args]
     y = function(*nothing, **kwargs)
     described = [np.broadcast_to(np.zeros((), part.dtype), shape) for part in (y if isinstance(y, tuple) else (y,))]
     return tuple(described) if isinstance(y, tuple) else described[0]

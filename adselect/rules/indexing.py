@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..array import Array, absorb, dispatch, is_basic, plain_index
+from ..kinds import isa
 from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
 
 __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
@@ -131,7 +132,7 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
         return None, value_bar, False
     if isinstance(g, Array):
         return _rest(g, index), value_bar, False
-    if isinstance(value_bar, np.ndarray) and value_bar.base is not None:
+    if isa(value_bar, np.ndarray) and value_bar.base is not None:
         value_bar = value_bar.copy()
     base_bar = g if owned and g.flags.writeable else np.array(g)
     base_bar[index] = 0
@@ -148,7 +149,7 @@ def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:
     flat = np.reshape(x, -1)
     if isinstance(numbers, (list, tuple)):
         return type(numbers)([flat[n] for n in numbers])
-    if isinstance(numbers, np.ndarray):
+    if isa(numbers, np.ndarray):
         numbers.flags.writeable = False  # a replay may rely on it: runs of numbers become slices
     return flat[numbers]
 
@@ -267,7 +268,7 @@ def _diag(v: Any, k: int = 0) -> Any:
 
 @composite(np.trim_zeros)
 def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
-    filt = filt if isinstance(filt, (Array, np.ndarray)) else np.asarray(filt)
+    filt = filt if isa(filt, (Array, np.ndarray)) else np.asarray(filt)
     ndim = np.ndim(filt)
     places = np.nonzero(filt)
     axes = range(ndim) if axis is None else [k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))]
@@ -294,9 +295,9 @@ def _sort_complex(a: Any) -> Any:
 
 @composite(np.insert)
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    arr = arr if isinstance(arr, (Array, np.ndarray)) else np.asarray(arr)
+    arr = arr if isa(arr, (Array, np.ndarray)) else np.asarray(arr)
     values = absorb(values)
-    values = values if isinstance(values, (Array, np.ndarray)) else np.asarray(values)
+    values = values if isa(values, (Array, np.ndarray)) else np.asarray(values)
     n, m = int(np.prod(np.shape(arr))), int(np.prod(np.shape(values)))
     # Numbers of the elements of both arrays, moved as the elements are.
     numbers = np.insert(np.arange(n).reshape(np.shape(arr)), obj, n + np.arange(m).reshape(np.shape(values)), axis)
@@ -313,7 +314,7 @@ def _ix(*args: Any) -> Any:
 
 @composite(np.choose)
 def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
-    stacked: Any = choices if isinstance(choices, (Array, np.ndarray)) else np.stack(np.broadcast_arrays(*choices))
+    stacked: Any = choices if isa(choices, (Array, np.ndarray)) else np.stack(np.broadcast_arrays(*choices))
     selector = np.asarray(a)
     if mode != "raise":
         n = np.shape(stacked)[0]

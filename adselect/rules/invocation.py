@@ -17,6 +17,7 @@ import numpy as np
 from ..adtypes import ADType, AutoForward, AutoTape
 from ..array import Array, absorb
 from ..errors import MissingRuleError, RuleError, TracedValueError, UnsupportedError, user_line
+from ..kinds import isa
 from ..structure import Skeleton, flatten, is_extension_float, is_mask, is_value
 from ..tangents import NoTangent, Tangent, ZeroTangent, add
 from .config import RuleConfig
@@ -388,7 +389,7 @@ def is_inexact(value: Any) -> bool:
     """Whether a leaf is a floating-point or complex one."""
     dtype = getattr(value, "dtype", None)
     if dtype is None:
-        return isinstance(value, (float, complex))
+        return isa(value, (float, complex))
     kind = getattr(dtype, "kind", "V")
     if kind != "V":  # V: JAX's bfloat16 and the like
         return kind in "fc"
@@ -398,9 +399,7 @@ def is_inexact(value: Any) -> bool:
 def is_number(value: Any) -> bool:
     """Whether a leaf can carry a derivative: floating-point, or an integer, which counts as a float64."""
     dtype = getattr(value, "dtype", None)
-    return is_inexact(value) or (
-        type(value) is not bool and isinstance(value, int) if dtype is None else "int" in str(dtype)
-    )
+    return is_inexact(value) or (type(value) is not bool and isa(value, int) if dtype is None else "int" in str(dtype))
 
 
 def _is_result(value: Any) -> bool:
@@ -411,7 +410,7 @@ def host_value(value: Any, invocation: Invocation, definition: Any) -> Any:
     """A leaf as the real NumPy value that a host rule is promised."""
     if isinstance(value, Array):
         raise invocation.first_order_only(definition)
-    return value if isinstance(value, (np.ndarray, np.generic, int)) else np.asarray(value)[()]
+    return value if isa(value, (np.ndarray, np.generic, int)) else np.asarray(value)[()]
 
 
 def zeros_of(value: Any) -> Any:
@@ -478,7 +477,7 @@ def fitted(bar: Any, shape: tuple, value: Any, where: str) -> Any:
             raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no array") from None
     elif type(bar) is np.ndarray and bar.dtype == object:
         bar = absorb(bar)
-    host = isinstance(bar, (Array, np.ndarray, np.generic))
+    host = isa(bar, (Array, np.ndarray, np.generic))
     if host and bar.dtype.kind not in "fiuc" and not is_extension_float(bar.dtype):
         raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no number and no numeric array")
     if tuple(bar.shape) != tuple(shape):
@@ -519,11 +518,11 @@ def _parts(node: Any, bar: Any, where: str) -> list:
     if isinstance(value, dict):
         if isinstance(bar, dict):
             return [bar.get(k) for k in names]
-    elif isinstance(value, (tuple, list, np.ndarray)):
+    elif isa(value, (tuple, list, np.ndarray)):
         if isinstance(bar, Tangent) and hasattr(value, "_fields"):
             return [getattr(bar, n, None) for n in value._fields]
         flat = bar
-        if isinstance(bar, (np.ndarray, Array)) and bar.ndim:
+        if isa(bar, (np.ndarray, Array)) and bar.ndim:
             flat = list(bar.flat) if bar.dtype == object else list(bar)
         if isinstance(flat, (tuple, list)) and len(flat) == len(node.children):
             return list(flat)
@@ -543,7 +542,7 @@ def _parts(node: Any, bar: Any, where: str) -> list:
             "a dict"
             if isinstance(value, dict)
             else f"a {type(value).__name__} of {len(node.children)} entries"
-            if isinstance(value, (tuple, list, np.ndarray))
+            if isa(value, (tuple, list, np.ndarray))
             else f"Tangent[{type(value).__name__}](…) or NoTangent()"
         )
     )
@@ -559,4 +558,4 @@ def describe(value: Any) -> str:
         return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)} entries"
-    return repr(value) if isinstance(value, (int, float, complex, str)) else type(value).__name__
+    return repr(value) if isa(value, (int, float, complex, str)) else type(value).__name__

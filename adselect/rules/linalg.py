@@ -12,6 +12,7 @@ import numpy as np
 
 from ..array import Array, dispatch
 from ..errors import UnsupportedError, user_line
+from ..kinds import isa
 from .reductions import _root, squared_modulus
 from .registry import composite, define, no_derivative, unbroadcast
 
@@ -134,7 +135,7 @@ no_derivative(np.einsum_path)
 @composite(np.tensordot)
 def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     na, nb = np.ndim(a), np.ndim(b)
-    if isinstance(axes, (int, np.integer)):
+    if isa(axes, (int, np.integer)):
         left, right = tuple(range(na - axes, na)), tuple(range(axes))
     else:
         left, right = [tuple(s) if hasattr(s, "__len__") else (s,) for s in axes]

@@ -8,12 +8,13 @@ import numpy as np
 
 from ..array import Array, absorb
 from ..errors import UnsupportedError, user_line
+from ..kinds import isa
 from .registry import composite
 
 
 def _array(x: Any) -> Any:
     x = absorb(x)
-    return x if isinstance(x, (Array, np.ndarray)) else np.asarray(x)
+    return x if isa(x, (Array, np.ndarray)) else np.asarray(x)
 
 
 def _coefficients(p: Any) -> Any:

@@ -21,6 +21,7 @@ import numpy as np
 from ..adtypes import ADType, AutoTape
 from ..array import Array, dispatch, plain
 from ..errors import RuleError
+from ..kinds import isa
 from ..structure import flatten, framework_of, is_value
 from ..tangents import NoTangent, ZeroTangent
 from . import load_for
@@ -370,7 +371,7 @@ def _strong_product(partial: Any, tangent: Any) -> Any:
 
 def _scaled_back(y_bars: Any, column: tuple, x: Any, product: Callable) -> Any:
     """Σ ȳ_k · conj(∂y_k/∂x), summed down to x's shape."""
-    if not isinstance(x, (int, float, complex, np.ndarray, np.generic, Array)):
+    if not isa(x, (int, float, complex, np.ndarray, np.generic, Array)):
         return NoTangent()
     total: Any = ZeroTangent()
     for y_bar, partial in zip(y_bars, column, strict=True):
@@ -513,7 +514,7 @@ def _built_in_rrule(f: Any, args: tuple, kwargs: dict) -> tuple | None:
         if isinstance(y_bar, (NoTangent, ZeroTangent)):
             return (NoTangent(), *[y_bar for _ in args])
         g = list(y_bar) if isinstance(y, (tuple, list)) else np.broadcast_to(y_bar, np.shape(y))
-        g = g[()] if isinstance(g, np.ndarray) and not g.shape else g
+        g = g[()] if isa(g, np.ndarray) and not g.shape else g
         bars = [rule.pull(i, g, y, args, kwargs) if rule.differentiable(i) else NoTangent() for i in range(len(args))]
         return (NoTangent(), *[_dense(bar, x) for bar, x in zip(bars, args, strict=True)])
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, plain_index
+from ..kinds import isa
 from .reductions import _merged
 from .registry import composite, define, dispatched, elementwise, no_derivative
 
@@ -134,7 +135,7 @@ def _quantiles(kernel: Any, a: Any, q: Any, axis: Any, method: str, keepdims: An
 def _flattened(q: Any, function: Any) -> Any:
     """``function(q)`` for a q of any shape, by way of one axis."""
     if np.ndim(q) < 2:
-        return function(q if isinstance(q, (Array, np.ndarray)) or np.ndim(q) == 0 else np.asarray(q))
+        return function(q if isa(q, (Array, np.ndarray)) or np.ndim(q) == 0 else np.asarray(q))
     result = function(np.reshape(q, -1))
     return np.reshape(result, np.shape(q) + np.shape(result)[1:])
 

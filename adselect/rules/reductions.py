@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, dispatch
+from ..kinds import isa
 from .registry import AtIndex, composite, define, linear
 
 _NOT_GIVEN: Any = np._NoValue
@@ -92,7 +93,7 @@ def _fast_mean(a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = Fals
     if (
         where is True
         and dtype is None
-        and isinstance(a, (np.ndarray, Array))
+        and isa(a, (np.ndarray, Array))
         and a.dtype.kind in "fc"
         and a.dtype.itemsize > 2
     ):

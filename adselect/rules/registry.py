@@ -23,6 +23,7 @@ import numpy as np
 
 from ..array import Array, dispatch
 from ..errors import TracedValueError, UnsupportedError
+from ..kinds import isa
 
 __all__ = [
     "COMPOSITES",
@@ -354,7 +355,7 @@ _SIGNATURES: dict[Any, inspect.Signature] = {}
 def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """The same call with array arguments given by keyword moved to their positions."""
     if not any(
-        isinstance(v, (Array, np.ndarray, list, tuple)) and getattr(v, "integer", None) is None for v in kwargs.values()
+        isa(v, (Array, np.ndarray, list, tuple)) and getattr(v, "integer", None) is None for v in kwargs.values()
     ):
         return args, kwargs
     signature = _SIGNATURES.get(function)

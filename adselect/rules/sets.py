@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, plain_index
+from ..kinds import isa
 from .registry import composite, dispatched, no_derivative
 
 
@@ -20,7 +21,7 @@ no_derivative(distinct)
 
 
 def _array(x: Any) -> Any:
-    return x if isinstance(x, (Array, np.ndarray)) else np.asarray(x)
+    return x if isa(x, (Array, np.ndarray)) else np.asarray(x)
 
 
 @composite(np.unique)

@@ -23,7 +23,12 @@ def _reshape_vjp(g: Any, y: Any, x: Any, *args: Any, order: Any = "C", **kwargs:
 linear(np.reshape, _reshape_vjp)
 linear(np.squeeze, _BACK)
 linear(np.expand_dims, _BACK)
-linear(np.copy, lambda g, y, x, *a, **k: g, call=lambda x, *a, **k: np.copy(x) if np.ndim(x) else x, lazy=True)
+linear(
+    np.copy,
+    lambda g, y, x, *a, **k: g,
+    call=lambda x, *a, order="K", **k: np.copy(x, order) if np.ndim(x) else x,
+    lazy=True,
+)
 linear(np.broadcast_to, lambda g, y, x, shape, subok=False: unbroadcast(g, np.shape(y), np.shape(x)), lazy=True)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..kinds import isa
 from .linalg import _like
 from .registry import composite, define, dispatched, elementwise
 
@@ -14,7 +15,7 @@ _NOT_GIVEN: Any = np._NoValue
 
 
 def _array(x: Any) -> Any:
-    return x if isinstance(x, (Array, np.ndarray)) else np.asarray(x)
+    return x if isa(x, (Array, np.ndarray)) else np.asarray(x)
 
 
 def _along(axis: int, ndim: int, part: Any) -> tuple:

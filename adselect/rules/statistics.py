@@ -8,6 +8,7 @@ import numpy as np
 
 from ..array import Array, is_traced, plain_index
 from ..errors import MissingRuleError, user_line
+from ..kinds import isa
 from .indexing import scatter
 from .reductions import _root, squared_modulus
 from .registry import composite
@@ -161,7 +162,7 @@ def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, w
 
 def _edges(a: Any, bins: Any, range: Any, weights: Any) -> Any:
     """The edges of a histogram, which follow the extremes of a where nothing fixes them."""
-    if isinstance(bins, (int, np.integer)) and range is None and isinstance(a, Array) and np.size(a):
+    if isa(bins, (int, np.integer)) and range is None and isinstance(a, Array) and np.size(a):
         low, high = np.min(a), np.max(a)
         return (
             np.linspace(low, high, int(bins) + 1) if low != high else np.linspace(low - 0.5, high + 0.5, int(bins) + 1)

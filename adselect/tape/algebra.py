@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..kinds import isa
 from ..rules.indexing import rolled, scatter_parts
 from ..rules.linalg import contract
 from ..rules.reductions import spread
@@ -175,14 +176,14 @@ class _Algebra:
         return self.new[base.number].shape if type(base) is Ref else np.shape(base)
 
     def scalar(self, base: Any) -> bool:
-        return self.new[base.number].scalar if type(base) is Ref else not isinstance(base, np.ndarray)
+        return self.new[base.number].scalar if type(base) is Ref else not isa(base, np.ndarray)
 
     def maker(self, base: Any, *functions: Any) -> Instruction | None:
         """The new instruction behind base if it is a call of one of the functions on values of base's own dtype."""
         if type(base) is Ref:
             i = self.new[base.number]
             if i.function in functions and all(
-                self.dtype(a) == i.dtype for a in i.args if type(a) is Ref or isinstance(a, np.ndarray)
+                self.dtype(a) == i.dtype for a in i.args if type(a) is Ref or isa(a, np.ndarray)
             ):
                 return i
         return None
@@ -629,7 +630,7 @@ class _Algebra:
         for spec, k in zip(inner.args, inner.kwargs["indices"], strict=True):
             if not is_basic(k):
                 return [(term, index)]
-            part = Term(term.factor * spec, None) if isinstance(spec, float) else Term(term.factor, spec)
+            part = Term(term.factor * spec, None) if isa(spec, float) else Term(term.factor, spec)
             found.append((part, (*row, *(k if type(k) is tuple else (k,)))))
         return found
 
@@ -746,7 +747,7 @@ class _Algebra:
 
     def _total_of_sum(self, i: Instruction, axes: tuple, lone: bool) -> Term | None:
         p, q = i.args
-        if any(isinstance(s, float) or self.shape(s) != i.shape for s in (p, q)):
+        if any(isa(s, float) or self.shape(s) != i.shape for s in (p, q)):
             return None
         if lone and len(axes) == len(i.shape) and i.function is np.add:
             squares = self._total_of_squares(Ref(i.number))
@@ -853,7 +854,7 @@ class _Algebra:
         return base if inner is None else self._bare(inner.args[0])
 
     def _is_constant_along(self, r: Any, shape: tuple, axes: tuple) -> bool:
-        if isinstance(r, float):
+        if isa(r, float):
             return True
         own = self.shape(r)
         lead = len(shape) - len(own)
@@ -863,7 +864,7 @@ class _Algebra:
 
     def _einsum(self, i: Instruction, a: Any, b: Any, axes: tuple) -> Term | None:
         """Σ a·b along axes in one pass."""
-        if any(isinstance(s, float) or self.shape(s) != i.shape or self.dtype(s) != i.dtype for s in (a, b)):
+        if any(isa(s, float) or self.shape(s) != i.shape or self.dtype(s) != i.dtype for s in (a, b)):
             return None
         letters = _LETTERS[: len(i.shape)]
         shape = tuple(n for k, n in enumerate(i.shape) if k not in axes)
@@ -880,7 +881,7 @@ def is_basic(index: Any) -> bool:
 
 
 def _is_basic_part(k: Any) -> bool:
-    return k is None or k is Ellipsis or (isinstance(k, (slice, int, np.integer)) and not isinstance(k, bool))
+    return k is None or k is Ellipsis or (isa(k, (slice, int, np.integer)) and not isa(k, bool))
 
 
 def _runs(index: Any, shape: tuple) -> list[slice] | None:

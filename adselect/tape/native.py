@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import BackendNotInstalledError
+from ..kinds import isa
 from ..rules.elementwise import select
 from ..rules.indexing import scatter_parts
 from ..rules.shaping import join, pile
@@ -167,7 +168,7 @@ class _Loops:
             self._return(k, r)
 
     def _guard(self, name: str, value: Any) -> None:
-        if not isinstance(value, (bool, float, int)):
+        if not isa(value, (bool, float, int)):
             raise NotReplayable("a guard that is no number")
         self.lines.append([f"if {name} != {float(value)!r}: return False"])
 
@@ -182,7 +183,7 @@ class _Loops:
             self._copy(self.places[r.number], Place(f"out{k}", 0, _steps(shape), shape))
         elif type(r) is Ref:
             self.lines.append([f"results[{k}] = {self.numbers[r.number]}"])
-        elif isinstance(r, (float, int)):
+        elif isa(r, (float, int)):
             self.lines.append([f"results[{k}] = {float(r)!r}"])
         else:
             raise NotReplayable("a result that is a constant array")
@@ -193,7 +194,7 @@ class _Loops:
         f = i.function
         if f is CONSTANT:
             raise NotReplayable("a constant of another kind")
-        if any(isinstance(n, int) and n in self.pending for n in uses_of(i)):
+        if any(isa(n, int) and n in self.pending for n in uses_of(i)):
             self._close()
         if f in _EXPRESSIONS and not i.kwargs:
             if i.scalar or not i.shape:
@@ -224,7 +225,7 @@ class _Loops:
                     raise NotReplayable("an array where a number is needed")
                 return place.at(["0"] * len(place.shape))
             return name
-        if isinstance(spec, (float, int)):
+        if isa(spec, (float, int)):
             return repr(float(spec)) if math.isfinite(spec) else f"math.{'nan' if spec != spec else 'inf'}"
         raise NotReplayable("an operand of another kind")
 
@@ -431,7 +432,7 @@ class _Loops:
                 offset += start * stride
                 strides.append(step * stride)
                 shape.append(len(range(start, stop, step)))
-            elif isinstance(k, (int, np.integer)) and not isinstance(k, bool):
+            elif isa(k, (int, np.integer)) and not isa(k, bool):
                 offset += (int(k) % n) * stride
             else:
                 raise NotReplayable("an index array")

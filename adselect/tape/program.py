@@ -19,6 +19,7 @@ import numpy as np
 
 from ..array import COMPARISONS, Array, absorb, dispatch
 from ..errors import _PACKAGE, ADSelectError
+from ..kinds import isa
 from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
@@ -44,7 +45,7 @@ class Instruction:
         self.args: Sequence[Any] = args
         self.shape = np.shape(value)
         self.dtype = getattr(value, "dtype", None) or np.result_type(value)
-        self.scalar = not isinstance(value, np.ndarray)
+        self.scalar = not isa(value, np.ndarray)
 
     def __repr__(self) -> str:
         name = getattr(self.function, "__name__", self.function)
@@ -112,7 +113,7 @@ class Program:
 
     def constant(self, value: Any) -> ProgramArray:
         """A seed of the derivative as a value of the program: what it multiplies is then read anew by every replay."""
-        key = ("constant", type(value), repr(value)) if not isinstance(value, np.ndarray) else None
+        key = ("constant", type(value), repr(value)) if not isa(value, np.ndarray) else None
         number = self.known.get(key) if key is not None else None
         if number is None:
             array = self._emit(CONSTANT, (value,), {}, value)
@@ -135,7 +136,7 @@ class Program:
             if number is not None:
                 return self._unpack(number)
         value = function(*[self._concrete(r) for r in refs], **{k: self._concrete(r) for k, r in options.items()})
-        if not isinstance(value, (np.ndarray, np.generic, float, int, complex, bool, tuple, list)):
+        if not isa(value, (np.ndarray, np.generic, float, int, complex, bool, tuple, list)):
             return value
         if isinstance(value, (tuple, list)):
             return self._several(function, refs, options, value, key)
@@ -273,7 +274,7 @@ class ProgramArray(Array):
         return value.dtype if hasattr(value, "dtype") else np.result_type(value)
 
     def _is_scalar(self) -> bool:
-        return not isinstance(self.concrete, np.ndarray)
+        return not isa(self.concrete, np.ndarray)
 
     def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
         if function in _STATIC:
@@ -299,7 +300,7 @@ class ProgramArray(Array):
     def __getitem__(self, index: Any) -> Any:
         return self.program.call(operator.getitem, (self, index), {})
 
-    def __setitem__(self, index: Any, value: Any) -> None:
+    def _nd__setitem__(self, index: Any, value: Any) -> None:
         raise NotReplayable("a traced value was written to in place")
 
     def _as_index(self) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kinds import isa
 from ..rules.elementwise import select
 from ..rules.indexing import scatter_parts, set_item
 from ..rules.linalg import contract
@@ -460,7 +461,7 @@ class _Writer:
             return False
         for spec in operands:
             their = self._shape(spec)
-            if their and (their != own or (type(spec) is not Ref and not isinstance(spec, np.ndarray))):
+            if their and (their != own or (type(spec) is not Ref and not isa(spec, np.ndarray))):
                 return False
             if not their and type(spec) is Ref and spec.number in members:
                 return False  # a sum of this run: not known before its end
@@ -495,7 +496,7 @@ class _Writer:
             if type(spec) is Ref and spec.number in held:
                 return held[spec.number]
             if not self._shape(spec):
-                return self._zero_d(float(spec)) if isinstance(spec, (int, float)) else self.spec(spec)
+                return self._zero_d(float(spec)) if isa(spec, (int, float)) else self.spec(spec)
             text = self.spec(spec)
             if text not in pieces:
                 pieces[text] = f"p{len(pieces)}"
@@ -645,7 +646,7 @@ class _Writer:
 
     def operand(self, spec: Any, i: Instruction) -> str:
         """An operand of a ufunc; scalar constants as 0-d arrays of the right dtype, which NumPy reads fastest."""
-        if i.shape and type(spec) in (float, int) and i.dtype == _FLOAT and not isinstance(spec, bool):
+        if i.shape and type(spec) in (float, int) and i.dtype == _FLOAT and not isa(spec, bool):
             return self._zero_d(float(spec))
         return self.spec(spec)
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..adtypes import AutoTape
 from ..array import Array
+from ..kinds import isa
 from ..rules.invocation import Invocation
 from .program import GuardFailed, NotReplayable, Program, ProgramArray
 
@@ -84,7 +85,7 @@ class _Step:
         """Run the step and write it down; its results as values of the program."""
         results = program.call(self, tuple(values), {})
         for value in results:
-            if not (value is None or isinstance(value, (ProgramArray, np.ndarray, np.generic, int, float, complex))):
+            if not (value is None or isa(value, (ProgramArray, np.ndarray, np.generic, int, float, complex))):
                 raise NotReplayable(f"{self.__name__} returned {type(value).__name__}")
         return list(results)
 

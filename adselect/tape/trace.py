@@ -32,6 +32,7 @@ from ..array import (
     ufunc_call,
 )
 from ..errors import MissingRuleError, user_line
+from ..kinds import isa
 from ..rules import load_for
 from ..rules.reductions import expand
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
@@ -94,7 +95,7 @@ class Trace:
         if self.by_reference:
             return array
         if array.size <= _SMALL:
-            return array.copy()
+            return array.copy(order="K")
         known = self.watched.get(id(array))
         if known is None:
             self.watched[id(array)] = (array, fingerprint(array))
@@ -139,7 +140,7 @@ _SMALL = 2048  # entries up to which a plain array is copied when it is recorded
 
 def _differentiable(value: Any) -> bool:
     dtype = getattr(value, "dtype", None)
-    return dtype.kind in "fc" if dtype is not None else isinstance(value, (float, complex))
+    return dtype.kind in "fc" if dtype is not None else isa(value, (float, complex))
 
 
 class _Item(Rule):
@@ -191,7 +192,7 @@ class EngineArray(Array):
         value = self.value
         if isinstance(value, Array):
             return value._is_scalar()
-        return not isinstance(value, np.ndarray)
+        return not isa(value, np.ndarray)
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         """Attach the derivative of ``y = rule.call(*args)``; own[i] is the Array of this trace behind args[i]."""
@@ -386,7 +387,13 @@ class TapeArray(EngineArray):
         return ufunc_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if args and args[0] is self and function in _SIMPLE:
+        if (
+            args
+            and args[0] is self
+            and function in _SIMPLE
+            and len(args) < 3
+            and (not kwargs or _NAMED.issuperset(kwargs))
+        ):
             trace = self._trace
             x = self.value
             if trace.open:
@@ -443,6 +450,7 @@ _new: Callable[[type], Any] = TapeArray.__new__  # type: ignore[assignment]
 _SIMPLE = frozenset({np.sum, np.mean, np.max, np.min, np.prod, np.cumsum})
 _OPTIONS = frozenset({int, bool, type(None), type})
 _SHAPED = frozenset({"axis", "keepdims"})
+_NAMED = frozenset({"axis", "keepdims", "dtype"})
 
 
 class _Constant(Rule):

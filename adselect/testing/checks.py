@@ -12,6 +12,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..backends.base import backend_of
 from ..errors import ADSelectError, ADSelectTypeError
+from ..kinds import isa
 from ..operators.gradient import pullback, withgradient
 from ..operators.hessian import withhessian
 from ..operators.jacobian import withjacobian
@@ -186,11 +187,9 @@ class _Counted:
 def _precision(scenario: Scenario) -> Any:
     """The coarsest floating dtype among the arguments."""
     found = [
-        np.dtype(float)
-        if isinstance(v, (int, float, complex)) and not isinstance(v, np.generic)
-        else np.asarray(to_numpy(v)).dtype
+        np.dtype(float) if isa(v, (int, float, complex)) and not isa(v, np.generic) else np.asarray(to_numpy(v)).dtype
         for v in (*_inputs(scenario).values(), *entries(scenario.expected).values())
-        if isinstance(v, (int, float, complex, np.generic, np.ndarray)) or is_native(v)
+        if isa(v, (int, float, complex, np.generic, np.ndarray)) or is_native(v)
     ]
     found = [d for d in found if d.kind in "fc"]
     return min(found, key=lambda d: d.itemsize // (2 if d.kind == "c" else 1), default=np.dtype(float))
@@ -269,9 +268,9 @@ def _negated(value: Any) -> Any:
 
 def _shared(result: Any, inputs: Any) -> list[str]:
     """Results that are an argument's own memory: writing into one would change the other."""
-    arrays = [v for v in entries(inputs).values() if isinstance(v, np.ndarray)]
+    arrays = [v for v in entries(inputs).values() if isa(v, np.ndarray)]
     return [
         f"{name} shares memory with an input"
         for name, value in entries(result).items()
-        if isinstance(value, np.ndarray) and any(np.may_share_memory(value, a) for a in arrays)
+        if isa(value, np.ndarray) and any(np.may_share_memory(value, a) for a in arrays)
     ]

@@ -15,6 +15,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..backends.registry import BackendInfo, available_backends, name_of
 from ..errors import ADSelectTypeError, BackendNotInstalledError
+from ..kinds import isa
 from ..operators.gradient import withgradient
 from .checks import is_exact, tolerance
 from .results import difference, entries, magnitude, short
@@ -301,7 +302,7 @@ def _scientific(number: float | None) -> str:
 
 
 def _value(value: Any) -> str:
-    return f"{float(value):.10g}" if isinstance(value, (float, np.floating)) else short(value)
+    return f"{float(value):.10g}" if isa(value, (float, np.floating)) else short(value)
 
 
 def _seconds(seconds: float) -> str:
@@ -317,7 +318,7 @@ def _finite(number: float) -> float | str:
 
 def _plain(value: Any) -> Any:
     """Arrays as lists, complex numbers as pairs, what is not finite as text."""
-    if value is None or isinstance(value, (str, bool, int)):
+    if value is None or isa(value, (str, bool, int)):
         return value
     array = np.asarray(value) if not hasattr(value, "detach") else value.detach().cpu().numpy()
     if array.dtype.kind == "c":
@@ -331,4 +332,4 @@ def _plain(value: Any) -> Any:
 def _finite_list(listed: Any) -> Any:
     if isinstance(listed, list):
         return [_finite_list(v) for v in listed]
-    return _finite(listed) if isinstance(listed, float) else listed
+    return _finite(listed) if isa(listed, float) else listed

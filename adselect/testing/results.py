@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array
+from ..kinds import isa
 from ..structure import is_native, to_numpy
 from ..tangents import NoTangent, Tangent, ZeroTangent
 
@@ -48,7 +49,7 @@ def _children(value: Any, path: str) -> list[tuple[str, Any]] | None:
         return [(f"{path}.{k}", v) for k, v in zip(value._fields, value, strict=True)]
     if isinstance(value, (tuple, list)):
         return [(f"{path}[{i}]", v) for i, v in enumerate(value)]
-    if isinstance(value, np.ndarray) and value.dtype == object:
+    if isa(value, np.ndarray) and value.dtype == object:
         return [(f"{path}[{', '.join(map(str, i))}]", value[i]) for i in np.ndindex(value.shape)]
     return None
 
@@ -184,7 +185,7 @@ def _kind(got: Any, right: Any, x: Any, y: Any) -> str:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.ndim > 0
+    return isa(value, np.ndarray) and value.ndim > 0
 
 
 def _is_python(value: Any) -> bool:
@@ -193,9 +194,9 @@ def _is_python(value: Any) -> bool:
 
 def short(value: Any) -> str:
     """A value in a few characters."""
-    if isinstance(value, np.ndarray) and value.size > 6:
+    if isa(value, np.ndarray) and value.size > 6:
         return f"array{value.shape} {np.array2string(value.reshape(-1)[:4], precision=6)[:-1]} …]".replace("\n", "")
-    if isinstance(value, np.ndarray):
+    if isa(value, np.ndarray):
         return np.array2string(value, precision=8, separator=", ").replace("\n", "")
     text = repr(value)
     return text if len(text) < 80 else text[:77] + "…"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
+from ..kinds import isa
 from ..operators.gradient import gradient, pullback
 from ..operators.hessian import diaghessian, hessian, hessian_reverse, hvp
 from ..operators.jacobian import jacobian
@@ -101,10 +102,10 @@ class Scenario:
 
 def _beside(x: Any) -> Any:
     """A point a little beside x, of the same kind; integers stay, they may be sizes and powers."""
-    if isinstance(x, (int, np.integer)) or getattr(x, "dtype", np.dtype(float)).kind in "iu":
+    if isa(x, (int, np.integer)) or getattr(x, "dtype", np.dtype(float)).kind in "iu":
         return x
     beside = 1.01 * x + 0.003
-    return np.asarray(beside, dtype=x.dtype) if isinstance(x, np.ndarray) else type(x)(beside)
+    return np.asarray(beside, dtype=x.dtype) if isa(x, np.ndarray) else type(x)(beside)
 
 
 # -- variants: the same mathematics reached another way --------------------------------------------------------------
@@ -167,7 +168,7 @@ def _scaled(result: Any, factor: float) -> Any:
 
 def _direction(x: Any) -> Any:
     """A tangent without symmetry, in x's shape, dtype and kind."""
-    if isinstance(x, float):
+    if isa(x, float):
         return 3.14
     steps = np.arange(1, x.size + 1) * np.where(np.arange(x.size) % 3 == 1, -0.5, 0.75)
     if x.dtype.kind == "c":
@@ -176,7 +177,7 @@ def _direction(x: Any) -> Any:
 
 
 def _cotangent(y: Any) -> Any:
-    if isinstance(y, float) or np.ndim(y) == 0:
+    if isa(y, float) or np.ndim(y) == 0:
         return np.asarray(y).dtype.type(-1 / 12).item()
     steps = np.arange(-y.size + 1, y.size, 2) + 0.25
     return steps.reshape(y.shape).astype(y.dtype)
@@ -198,7 +199,7 @@ def _map(name: str, f: Callable, x: Any, matrix: Any, **more: Any) -> list[Scena
             "jacobian",
             f,
             (x,),
-            (_as(matrix[:, 0] if isinstance(x, float) else matrix, x, False),),
+            (_as(matrix[:, 0] if isa(x, float) else matrix, x, False),),
             **more,
         ),
     ]
@@ -245,11 +246,11 @@ def _curve(name: str, f: Callable, t: float, first: Any, second: Any, **more: An
 
 def _as(value: Any, like: Any, reshape: bool = True) -> Any:
     """value in the dtype and kind of ``like``: a Python number for a Python number."""
-    if isinstance(like, (float, complex)) and not isinstance(like, np.generic) and np.ndim(value) == 0:
+    if isa(like, (float, complex)) and not isa(like, np.generic) and np.ndim(value) == 0:
         return type(like)(value)
     dtype = np.asarray(like).dtype
     array = np.asarray(value).astype(dtype if dtype.kind in "fc" else float)
-    return array if array.shape or isinstance(like, np.ndarray) else array[()]
+    return array if array.shape or isa(like, np.ndarray) else array[()]
 
 
 def _tag(*tags: str) -> frozenset[str]:

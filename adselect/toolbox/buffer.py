@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, absorb, covers_all, dispatch, is_traced, plain, plain_index
+from ..kinds import isa
 from ..rules.indexing import set_item
 
 __all__ = ["Buffer"]
@@ -79,7 +80,7 @@ class Buffer:
 
     def __getitem__(self, index: Any) -> Any:
         part = self._value[plain_index(index)]
-        return part.copy() if isinstance(part, np.ndarray) else part
+        return part.copy() if isa(part, np.ndarray) else part
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if self._frozen:
@@ -89,7 +90,7 @@ class Buffer:
             whole = np.broadcast_to(value, self.shape)
             self._value = whole if isinstance(whole, Array) else np.array(whole, dtype=self._value.dtype)
         elif isinstance(value, Array) or isinstance(self._value, Array):
-            if isinstance(self._value, np.ndarray) and self._value.dtype.kind in "iu" and value.dtype.kind in "fc":
+            if isa(self._value, np.ndarray) and self._value.dtype.kind in "iu" and value.dtype.kind in "fc":
                 self._value = self._value.astype(value.dtype)
             self._value = dispatch(set_item, (self._value, value, index), {})
         else:
