@@ -8,6 +8,7 @@ functional underneath with NumPy's semantics on top: a view writes through to it
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 import weakref
@@ -15,10 +16,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
-from .binder import binder, check_axis
+from .binder import binder_of, check_casting
 from .errors import LAST, MissingRuleError, TracedValueError, UnsupportedError, user_line
 from .kinds import isa
+from .likeness import SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar
 
 __all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
 
@@ -34,59 +37,7 @@ REDUCTIONS: dict[Any, Callable] = {
 ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 
-_SCALAR_CLASSES = {np.dtype(t).char: np.dtype(t).type for t in "?bhilqBHILQefdgFDG"}
-
-
-class _AbsentError(AttributeError, TypeError):
-    """An attribute that NumPy's scalars do not have: for hasattr it is absent, for len() and iter() a TypeError."""
-
-
-def _of_arrays(name, text):
-    own = "_nd" + name
-
-    def get(self):
-        if self._is_scalar():
-            if name == "__iter__":
-                code = sys._getframe(1).f_code.co_names
-                if "hasattr" not in code and "getattr" not in code:
-                    return None  # iter() then says TypeError instead of trying __getitem__
-            raise _AbsentError(text.format(self.__class__.__name__))
-        return getattr(self, own)
-
-    return property(get)
-
-
-class _OfArrays:
-    """What arrays have and scalars do not. Not in ``__mro__`` as seen from Python: abstract base classes ask there."""
-
-    __slots__ = ()
-    __len__ = _of_arrays("__len__", "object of type 'numpy.{}' has no len()")
-    __iter__ = _of_arrays("__iter__", "'numpy.{}' object is not iterable")
-    __contains__ = _of_arrays("__contains__", "argument of type 'numpy.{}' is not iterable")
-    __setitem__ = _of_arrays("__setitem__", "'numpy.{}' object does not support item assignment")
-
-
-class _Unhashable:
-    __slots__ = ()
-    __hash__ = None
-
-
-class _ArrayType(type):
-    @property
-    def __mro__(cls):
-        return tuple([c for c in type.__dict__["__mro__"].__get__(cls) if c is not _OfArrays][:-1]) + (
-            _Unhashable,
-            object,
-        )
-
-    """Traced scalars are floats to code that looks at their type: ``np.issubdtype(type(x), np.floating)``."""
-
-    @property
-    def dtype(cls) -> np.dtype:
-        return np.dtype(np.float64)
-
-
-class Array(_OfArrays, metaclass=_ArrayType):
+class Array(OfArrays, metaclass=ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
     __slots__ = ("__weakref__", "_link", "_views", "value")
@@ -97,9 +48,10 @@ class Array(_OfArrays, metaclass=_ArrayType):
     # -- what an engine implements -------------------------------------------------------------------------------
 
     @property
-    def __class__(self):
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
+        # What isinstance, np.isscalar and abstract base classes see: the NumPy type that stands here in plain code.
         if self._is_scalar():
-            return _SCALAR_CLASSES.get(self.dtype.char, np.float64)
+            return SCALAR_CLASSES.get(self.dtype.char, np.float64)
         return np.ndarray
 
     @property
@@ -143,6 +95,22 @@ class Array(_OfArrays, metaclass=_ArrayType):
     def _is_scalar(self) -> bool:
         """Whether this stands for an immutable scalar rather than a 0-d array."""
         return self.ndim == 0
+
+    def _as_array(self) -> Any:
+        """This, without dimensions, as a 0-d array that can be written to: for results that NumPy gives as arrays."""
+        return self
+
+    def _as_scalar(self) -> Any:
+        """This, without dimensions, as a scalar: for results that NumPy gives as scalars."""
+        return self
+
+    def _in_memory(self) -> Any:
+        """One level further in, to the NumPy array that shows the layout in memory, if there is one."""
+        return self.value
+
+    def _order_unknown(self) -> bool:
+        """Whether plain NumPy might have laid this array out in another order than C, without our knowing."""
+        return False
 
     # -- NumPy's protocols ---------------------------------------------------------------------------------------
 
@@ -295,25 +263,32 @@ class Array(_OfArrays, metaclass=_ArrayType):
             "process. Differentiate inside the worker instead."
         )
 
-    def _nd__len__(self) -> int:
+    def _array__len__(self) -> int:
         shape = self.shape
         if not shape:
             raise TypeError("len() of unsized object")
         return shape[0]
 
-    def _nd__iter__(self) -> Any:
+    def _array__iter__(self) -> Any:
         if not self.shape:
             raise TypeError("iteration over a 0-d array")
         return (self[i] for i in range(self.shape[0]))
 
-    def _nd__contains__(self, item: Any) -> bool:
+    def _array__contains__(self, item: Any) -> bool:
         return bool(np.any(self == item))
 
-    def _nd__setitem__(self, index: Any, value: Any) -> None:
+    def _array__setitem__(self, index: Any, value: Any) -> None:
         if self._is_scalar():
             raise TypeError("a scalar does not support item assignment (NumPy scalars are immutable)")
         index = plain_index(index)
-        self._write(self._setitem(index, _listed(value)))
+        value = _listed(value)
+        shape = getattr(value, "shape", ())
+        if shape:
+            self._check_write(index, shape)
+        if type(index) is not int and isinstance(value, Array) and self._overlaps(value) and _is_mask(index):
+            self._write_overlapping(index, value)
+        else:
+            self._write(self._setitem(index, value))
 
     # -- attributes ----------------------------------------------------------------------------------------------
 
@@ -406,9 +381,14 @@ class Array(_OfArrays, metaclass=_ArrayType):
 
     def __getitem__(self, index: Any) -> Any:
         index = plain_index(index)
+        if type(index) is int and self._is_scalar():
+            raise entry_of_scalar(self, sys._getframe(1))
         result = self._getitem(index)
-        if isinstance(result, Array) and not result._is_scalar() and is_basic(index):
-            link_view(self, result, index)
+        if isinstance(result, Array):
+            if not result.shape and keeps_array(index):
+                result = result._as_array()
+            if is_basic(index) and not result._is_scalar():
+                link_view(self, result, index)
         return result
 
     def _write(self, new: Any) -> None:
@@ -423,6 +403,23 @@ class Array(_OfArrays, metaclass=_ArrayType):
         else:
             base, _, write = link
             write(base, new)
+
+    def _check_write(self, index: Any, shape: tuple) -> None:
+        """NumPy's error for writing a value of this shape at index, where the engine would have another or none."""
+        if type(index) is tuple and not index and not self.shape:
+            raise ValueError("setting an array element with a sequence.")
+
+    def _overlaps(self, other: Array) -> bool:
+        """Whether the two are views of one array, or one of the other."""
+        return _root(self) is _root(other)
+
+    def _write_overlapping(self, mask: Any, value: Array) -> None:
+        """``self[mask] = value`` where both show one array: NumPy reads while it writes, so it is asked how."""
+        root = _root(self)
+        layout = _layout(root)
+        positions = _positions(np.empty(root.shape, bool) if layout is None else layout)
+        _shown_of(self, positions)[mask] = _shown_of(value, positions)
+        root[...] = dispatch(np.reshape, (root, -1), {})[positions]
 
     def _refresh_views(self) -> None:
         for reference in getattr(self, "_views", ()):
@@ -449,7 +446,7 @@ class Array(_OfArrays, metaclass=_ArrayType):
                     "write x = x + y instead of x += y"
                 )
             new = new.astype(self.dtype)
-        self._write(new)
+        self._write(new if new.shape else np.copy(new))
         return self
 
     # -- methods whose signature differs from the function's ------------------------------------------------------
@@ -458,9 +455,7 @@ class Array(_OfArrays, metaclass=_ArrayType):
         if len(shape) == 1:
             shape = shape[0]
         shape = plain_index(shape)
-        if order == "A":
-            flags = _layout(self).flags
-            order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
+        order = _order_of(self, order)
         old = self.shape
 
         def read(base: Any) -> Any:
@@ -469,25 +464,67 @@ class Array(_OfArrays, metaclass=_ArrayType):
         def write(base: Any, new: Any) -> None:
             base[...] = np.reshape(new, old, order=order)  # type: ignore[call-overload]
 
-        return self._view(read, write)
+        if copy:
+            return np.copy(read(self))
+        result = self._view(read, write)
+        if copy is False and isinstance(result, Array) and getattr(result, "_link", None) is None:
+            raise ValueError("Unable to avoid creating a copy while reshaping.")
+        return result
 
     def ravel(self, order: str = "C") -> Any:
+        order = _order_of(self, order)
+        layout = _layout(self)
         if order == "K":
-            strides = [abs(k) for k in _layout(self).strides]
-            axes = sorted(range(self.ndim), key=lambda i: -strides[i])
-            if axes != list(range(self.ndim)):
-                return self.transpose(axes).reshape(-1)
-            order = "C"
-        return self.reshape(-1, order=order)
+            if layout is None or layout.flags.c_contiguous:
+                order = "C"
+            elif layout.flags.f_contiguous:
+                order = "F"
+            else:
+                return self._in_memory_order(layout)
+        old = self.shape
+        options = {} if order == "C" else {"order": order}
+
+        def read(base: Any) -> Any:
+            return dispatch(np.reshape, (base, -1), options)
+
+        def write(base: Any, new: Any) -> None:
+            base[...] = np.reshape(new, old, order=order)  # type: ignore[call-overload]
+
+        # The same elements as reshape(-1), but contiguous: a copy where reshape gives a view with gaps.
+        return self._view(read, write, lambda plainly: plainly.ravel(order))
+
+    def _in_memory_order(self, layout: np.ndarray) -> Any:
+        """ravel("K") of an array that is neither in C nor in Fortran order."""
+        if 0 in layout.strides and layout.size:
+            raise UnsupportedError(
+                f'ravel(order="K") of a broadcast array at {user_line()}: its order in memory is not that of an array '
+                "of its own. Write np.ravel(np.copy(x))."
+            )
+        places = _positions(layout).ravel("K")
+
+        def read(base: Any) -> Any:
+            return dispatch(np.reshape, (base, -1), {})[places]
+
+        def write(base: Any, new: Any) -> None:
+            _put_flat(base, places, new)
+
+        return self._view(read, write, lambda plainly: plainly.ravel("K"))
 
     def flatten(self, order: str = "C") -> Any:
         return self.ravel(order).copy()
 
     def transpose(self, *axes: Any) -> Any:
+        if self._is_scalar():
+            return self
         if len(axes) == 1:
             axes = axes[0]
-        order = None if axes is None or axes == () else tuple(a % self.ndim for a in plain_index(_as_tuple(axes)))
-        inverse = None if order is None else tuple(int(i) for i in np.argsort(order))
+        order = None
+        axes = () if axes is None else tuple(axes) if hasattr(axes, "__iter__") else (axes,)
+        if axes:
+            order = normalize_axis_tuple(plain_index(axes), self.ndim)
+            if len(order) != self.ndim:
+                raise ValueError("axes don't match array")
+        inverse = None if order is None else tuple([order.index(i) for i in range(len(order))])
 
         def read(base: Any) -> Any:
             return dispatch(np.transpose, (base, order), {})
@@ -497,28 +534,51 @@ class Array(_OfArrays, metaclass=_ArrayType):
 
         return self._view(read, write)
 
+    def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
+        self[...] = dispatch(np.partition, (self, kth), {"axis": axis})
+
     def swapaxes(self, axis1: int, axis2: int) -> Any:
+        axis1, axis2 = normalize_axis_index(axis1, self.ndim), normalize_axis_index(axis2, self.ndim)
         order = list(range(self.ndim))
-        order[axis1], order[axis2] = order[axis2], order[axis1]
+        order[axis1], order[axis2] = axis2, axis1
         return self.transpose(order)
 
-    def _view(self, read: Callable, write: Callable) -> Any:
+    def _view(self, read: Callable, write: Callable, plainly: Callable | None = None) -> Any:
+        """``read(self)``, linked to self if what read (or plainly) makes of a plain array is a view of that array."""
         result = read(self)
-        if isinstance(result, Array) and not self._is_scalar():
-            if result is self:
-                return result
-            a = _layout(self)
-            b = _layout(result) if a.dtype != bool else read(a)
-            if a.size == 0 or np.may_share_memory(a, b):
-                link_view(self, result, read, write)
+        if result is self or not isinstance(result, Array):
+            return result
+        if not result.shape:
+            result = result._as_array()
+        if self._is_scalar():
+            return result
+        before = _layout(self)
+        if before is None:
+            if self.ndim:
+                link_view(self, result, read, _not_known if self.ndim > 1 else write)
+            return result
+        after = None if plainly is not None or getattr(self, "_link", None) is not None else _real_layout(result)
+        if before.size == 0 or np.may_share_memory(before, (plainly or read)(before) if after is None else after):
+            link_view(self, result, read, write)
         return result
 
     def astype(
         self, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True, copy: bool = True
     ) -> Any:
-        return dispatch(np.astype, (self, np.dtype(dtype)), {})
+        dtype = np.dtype(dtype)
+        if casting != "unsafe":
+            check_casting([self], dtype, casting)
+        if not copy and dtype == self.dtype and order in "KA":
+            return self
+        return dispatch(np.astype, (self, dtype), {})
 
     def copy(self, order: str = "C") -> Any:
+        if self._is_scalar():
+            return self
+        if order != "C" and self.ndim > 1 and _real_layout(self) is None:
+            # A framework copies in C order; the order asked for is kept as that of the transposed copy's view.
+            axes = tuple(range(self.ndim))[::-1] if _order_of(self, order) == "F" else axes_in_memory(self)
+            return self.transpose(axes).copy().transpose(np.argsort(axes))
         return dispatch(np.copy, (self,), {"order": order})
 
     def item(self, *args: Any) -> Any:
@@ -549,7 +609,7 @@ class Array(_OfArrays, metaclass=_ArrayType):
             places = np.clip(places, 0, self.size - 1)
         values = np.ravel(_listed(values))
         if len(values) and len(places):  # too few values are used again and again, as in NumPy
-            self.reshape(-1)[places] = values[np.arange(len(places)) % len(values)]
+            _put_flat(self, places, values[np.arange(len(places)) % len(values)])
 
     def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
         """The slices where condition is true; the function of that name takes the condition first."""
@@ -576,18 +636,39 @@ class Array(_OfArrays, metaclass=_ArrayType):
         raise TracedValueError(f"x.tobytes() would cut the derivative ({user_line()})")
 
 
-def _layout(value):
-    """The NumPy array behind: its strides are those that plain NumPy would have."""
+def _real_layout(value: Any) -> Any:
+    """The NumPy array behind value, whose strides are those that plain NumPy would have; None on a framework."""
     inner = value
     while isinstance(inner, Array):
-        inner = inner.concrete if hasattr(inner, "program") else inner.value
-    if isa(inner, (np.ndarray, np.generic)):
-        return inner
-    link = getattr(value, "_link", None)  # a framework's array: as NumPy would have laid it out
-    if link is None:
-        return np.empty(value.shape, bool)
-    base = _layout(link[0])
-    return base[link[1]] if len(link) == 2 else link[1](base)
+        inner = inner._in_memory()
+    return inner if isa(inner, (np.ndarray, np.generic)) else None
+
+
+def _layout(value: Any) -> Any:
+    """An array with the strides that value would have in plain NumPy; None where that is not known."""
+    link = getattr(value, "_link", None)
+    if link is not None:
+        base = _layout(link[0])
+        return base if base is None else base[link[1]] if len(link) == 2 else link[1](base)
+    found = _real_layout(value)
+    if found is not None:
+        return found
+    return None if value._order_unknown() else np.empty(value.shape, bool)
+
+
+def axes_in_memory(value: Array) -> tuple[int, ...]:
+    """The axes from the slowest to the fastest in memory, the order of NumPy's "K"."""
+    layout = _layout(value)
+    strides = [0] * value.ndim if layout is None else [abs(k) for k in layout.strides]
+    return tuple(sorted(range(value.ndim), key=lambda i: -strides[i]))
+
+
+def _order_of(value: Array, order: str) -> str:
+    """What "A" means for value."""
+    if order != "A":
+        return order
+    layout = _layout(value)
+    return "F" if layout is not None and layout.flags.f_contiguous and not layout.flags.c_contiguous else "C"
 
 
 def _conversion_message(kind: str, array: Array) -> str:
@@ -614,6 +695,26 @@ def link_view(base: Array, view: Array, *how: Any) -> None:
     views.append(weakref.ref(view))
 
 
+def _root(array: Array) -> Array:
+    """The array that owns what array shows."""
+    while (link := getattr(array, "_link", None)) is not None:
+        array = link[0]
+    return array
+
+
+def _shown_of(array: Array, root: np.ndarray) -> np.ndarray:
+    """The part of a plain array that array shows of its own root."""
+    link = getattr(array, "_link", None)
+    if link is None:
+        return root
+    base = _shown_of(link[0], root)
+    return base[link[1]] if len(link) == 2 else link[1](base)
+
+
+def _is_mask(index: Any) -> bool:
+    return any([isa(i, np.ndarray) and i.dtype == bool for i in (index if type(index) is tuple else (index,))])
+
+
 def _as_tuple(value: Any) -> tuple:
     return tuple(value) if isinstance(value, (tuple, list)) else (value,)
 
@@ -625,11 +726,22 @@ def is_basic(index: Any) -> bool:
     return index is None or index is Ellipsis or (isa(index, (int, slice, np.integer)) and not isa(index, bool))
 
 
+def keeps_array(index: Any) -> bool:
+    """Whether ``y[index]`` is an array in NumPy even without dimensions: an index with an ellipsis."""
+    return index is Ellipsis or (type(index) is tuple and any([i is Ellipsis for i in index]))
+
+
 def covers_all(index: Any) -> bool:
     """Whether ``y[index] = value`` replaces every element."""
     if type(index) is tuple:
         return all(i is Ellipsis or (type(i) is slice and i == slice(None)) for i in index)
     return index is Ellipsis or (type(index) is slice and index == slice(None))
+
+
+def without_leading_ones(value: Any, ndim: int) -> Any:
+    """value without the leading axes of length 1 that it has beyond ndim: what may be written into ndim dimensions."""
+    extra = getattr(value, "ndim", 0) - ndim
+    return value.reshape(value.shape[extra:]) if extra > 0 and set(value.shape[:extra]) == {1} else value
 
 
 def plain_index(index: Any) -> Any:
@@ -738,12 +850,12 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         inputs = tuple([absorb(a) for a in inputs])
     if method == "__call__":
         where = kwargs.pop("where", True)
-        if kwargs.get("dtype") is not None:
-            dtype = kwargs["dtype"]
-            inputs = tuple([a.astype(dtype) if isa(a, (Array, np.ndarray)) else a for a in inputs])
-        for name in ("dtype", "casting", "order", "subok"):
-            kwargs.pop(name, None)
-        result = dispatch(ufunc, inputs, kwargs)
+        if kwargs:
+            inputs, kwargs = _ufunc_options(ufunc, inputs, kwargs, out)
+        keepdims = kwargs.pop("keepdims", False)
+        result = _carried_out(ufunc, inputs, kwargs)
+        if keepdims:  # a product of vectors: the axis that is gone
+            result = np.expand_dims(result, kwargs.get("axis", -1))
         if where is not True:
             if out is None:
                 raise UnsupportedError(
@@ -775,6 +887,38 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     if out is not None:
         return _write_out(out, result, ufunc.__name__)
     return result
+
+
+def _ufunc_options(ufunc: Any, inputs: tuple, kwargs: dict, out: Any) -> tuple[tuple, dict]:
+    """The operands in the dtype that the options ask for, and the options that are left for the rule.
+
+    Which are allowed, and what they lead to, says NumPy.
+    """
+    kwargs = {k: v for k, v in kwargs.items() if v is not None and not (k == "keepdims" and v is False)}
+    typing = {k: kwargs.pop(k) for k in ("dtype", "casting", "signature", "sig") if k in kwargs}
+    for name in ("order", "subok"):
+        kwargs.pop(name, None)
+    if typing and ufunc.signature is None:
+        given = [a.dtype if hasattr(a, "dtype") else type(a) for a in inputs]
+        results = out if type(out) is tuple else (out,) * ufunc.nout
+        given += [None if t is None else t.dtype for t in results]
+        loop = _signature(ufunc, typing)
+        options = {} if loop is None else {"signature": loop}
+        chosen = ufunc.resolve_dtypes(tuple(given), casting=typing.get("casting", "same_kind"), **options)
+        inputs = tuple(
+            [
+                a.astype(t) if isinstance(a, Array) or isa(a, np.ndarray) else a
+                for a, t in zip(inputs, chosen, strict=False)
+            ]
+        )
+    return inputs, kwargs
+
+
+def _signature(ufunc: Any, typing: dict) -> Any:
+    """What ``dtype=`` means: the dtype of the loop's results."""
+    if typing.get("dtype") is not None:
+        return (None,) * ufunc.nin + (np.dtype(typing["dtype"]),) * ufunc.nout
+    return typing.get("signature", typing.get("sig"))
 
 
 def _stepwise(
@@ -843,12 +987,13 @@ def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
         target._write(dispatch(ufunc, (target, scatter(amounts, [indices], target.shape, dtype)), {}))
         return
     # Elsewhere the order counts: one write for each time an index has come up before.
-    flat, positions = target.reshape(-1), positions.reshape(-1)
+    positions = positions.reshape(-1)
     amounts = [np.reshape(a, -1) for a in amounts]
     seen = occurrences(positions)
     for k in range(int(seen.max(initial=-1)) + 1):
         chosen = np.flatnonzero(seen == k)
-        flat[positions[chosen]] = dispatch(ufunc, (flat[positions[chosen]], *[a[chosen] for a in amounts]), {})
+        place = np.unravel_index(positions[chosen], target.shape)
+        target[place] = dispatch(ufunc, (target[place], *[a[chosen] for a in amounts]), {})
 
 
 def occurrences(positions: np.ndarray) -> np.ndarray:
@@ -924,12 +1069,11 @@ class _Flat:
         return piece.copy() if isinstance(piece, Array) and piece.ndim else piece
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        target = self.base.reshape(-1)
         places = np.arange(self.base.size)[plain_index(index)]
-        if places.ndim:
-            target.put(places, value)
+        if np.ndim(places):
+            self.base.put(places, value)
         else:
-            target[places] = value
+            _put_flat(self.base, places, value)
 
     def copy(self) -> Any:
         return self.base.flatten()
@@ -939,44 +1083,86 @@ def _read_only(base: Array, new: Any) -> None:
     raise ValueError("assignment destination is read-only")
 
 
-def _gathered(function: Callable, read_only: bool = False) -> Callable:
-    """function, which only rearranges the elements of its first argument, with views for results.
+def _not_known(base: Array, new: Any) -> None:
+    raise UnsupportedError(
+        f"an array was written to at {user_line()} of which it is not known whether NumPy would have made it a view or "
+        "a copy of the array that it was reshaped from (its memory order depends on the order of other arrays). Write "
+        "np.copy(…) around the reshaped array, or write to the array before it is reshaped."
+    )
 
-    Where each element came from is what function makes of the positions: that serves every engine.
+
+def _put_flat(target: Array, places: np.ndarray, values: Any) -> None:
+    """``target.flat[places] = values``."""
+    target[np.unravel_index(places, target.shape)] = values
+
+
+def _positions(layout: np.ndarray) -> np.ndarray:
+    """The numbers 0, 1, 2, … of the elements, as an array with this layout in memory."""
+    positions = np.empty_like(layout, dtype=np.intp)
+    positions[...] = np.arange(positions.size).reshape(positions.shape)
+    return positions
+
+
+def _linked(function: Callable, at: int = 0) -> Callable:
+    """function, which rearranges the elements of its argument number ``at``: its results are linked to that argument
+    as NumPy's own results are views of it.
+
+    Whether they are, and where each element came from, is what function itself makes of a plain array with the same
+    layout and of the positions: that serves every engine.
     """
 
-    def call(base: Array, *args: Any, **kwargs: Any) -> Any:
-        result = dispatch(function, (base, *args), kwargs)
-        if base._is_scalar():
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = dispatch(function, args, kwargs)
+        base = args[at] if len(args) > at else None
+        if not isinstance(base, Array) or base._is_scalar():
             return result
+        layout = _layout(base)
+        plainly = functools.partial(_applied, function, args, kwargs, at)
+        shown = plainly(np.empty(base.shape, bool) if layout is None else layout)
         if isinstance(result, (list, tuple)):
-            for i, piece in enumerate(result):
-                link(base, piece, args, kwargs, i)
-        else:
-            link(base, result, args, kwargs, None)
-        return result
+            return type(result)(
+                [link(base, plainly, layout, v, s, i) for i, (v, s) in enumerate(zip(result, shown, strict=True))]
+            )
+        return link(base, plainly, layout, result, shown, None)
 
-    def link(base: Array, view: Any, args: tuple, kwargs: dict, part: int | None) -> None:
+    def link(base: Array, plainly: Callable, layout: Any, view: Any, shown: Any, part: int | None) -> Any:
         if view is base or not isinstance(view, Array) or getattr(view, "_link", None) is not None:
-            return  # a rule written with views has linked it already
+            return view  # a rule written with views has linked it already
+        if not view.shape and isa(shown, np.ndarray):
+            view = view._as_array()
+        if layout is not None and layout.size and not np.may_share_memory(layout, shown):
+            return view
 
-        def read(source: Array) -> Any:
-            result = dispatch(function, (source, *args), kwargs)
+        def read(source: Any) -> Any:
+            result = plainly(source)
             return result if part is None else result[part]
 
         def write(target: Array, new: Any) -> None:
-            places = function(np.arange(target.size).reshape(target.shape), *args, **kwargs)
-            places = places if part is None else places[part]
-            target.reshape(-1)[places.reshape(-1)] = np.reshape(new, -1)
+            _put_flat(target, np.reshape(read(_positions(_layout(target))), -1), np.reshape(new, -1))
 
-        link_view(base, view, read, _read_only if read_only else write)
+        how = _not_known if layout is None and base.ndim > 1 else write if shown_is_writable(shown) else _read_only
+        link_view(base, view, read, how)
+        return view
+
+    def shown_is_writable(shown: Any) -> bool:
+        # An array in which several elements are one in memory is refused, too: which of them holds is left open.
+        strides = [k for k, n in zip(shown.strides, shown.shape, strict=True) if n > 1]
+        return shown.flags.writeable and (0 not in strides or not shown.size)
 
     return call
 
 
+def _dispatched(function: Callable, *args: Any, **kwargs: Any) -> Any:
+    return dispatch(function, args, kwargs)
+
+
+def _applied(function: Callable, args: tuple, kwargs: dict, at: int, operand: Any) -> Any:
+    return dispatch(function, (*args[:at], operand, *args[at + 1 :]), kwargs)
+
+
 def _each(function: Callable) -> Callable:
     """A function of any number of arrays that returns a view of each."""
-    one = _gathered(function)
+    one = _linked(function)
 
     def call(*arrays: Any) -> Any:
         views = tuple([one(a) if isinstance(a, Array) else function(a) for a in arrays])
@@ -990,6 +1176,8 @@ def _part_view(function: Callable, base: Array) -> Any:
     result = dispatch(function, (base,), {})
     if result is base or not isinstance(result, Array) or base._is_scalar():
         return result
+    if not result.shape:
+        result = result._as_array()
 
     def write(target: Array, new: Any) -> None:
         if target.dtype.kind != "c":
@@ -1004,64 +1192,146 @@ def _part_view(function: Callable, base: Array) -> Any:
     return result
 
 
+def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple:
+    arrays = [_listed(a) for a in args]
+    shape = np.broadcast_shapes(*[np.shape(a) for a in arrays])
+    return tuple([a if isinstance(a, Array) and a.shape == shape else np.broadcast_to(a, shape) for a in arrays])
+
+
+def _einsum(subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
+    """np.einsum; the result is a view where it only rearranges its single operand ("ii->i", "ij->ji")."""
+    one = isinstance(subscripts, str) and len(operands) == 1
+    return (_EINSUM_OF_ONE if one else _EINSUM_OF_SEVERAL)(subscripts, *operands, **kwargs)
+
+
+def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+    replaced = dispatch(np.nan_to_num, (x,), {"nan": nan, "posinf": posinf, "neginf": neginf})
+    if copy or not isinstance(x, Array) or x._is_scalar():
+        return replaced
+    x[...] = replaced
+    return x
+
+
+def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
+    return x.astype(dtype, copy=copy)
+
+
+def _diff(a: Any, n: int = 1, *args: Any, **kwargs: Any) -> Any:
+    return a if n == 0 else dispatch(np.diff, (a, n, *args), kwargs)
+
+
+def _matrix_power(a: Any, n: int) -> Any:
+    shape = np.shape(a)
+    if len(shape) < 2:
+        raise np.linalg.LinAlgError(f"{len(shape)}-dimensional array given. Array must be at least two-dimensional")
+    if shape[-1] != shape[-2]:
+        raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
+    return a if operator.index(n) == 1 else dispatch(np.linalg.matrix_power, (a, n), {})
+
+
+_EINSUM_OF_ONE = _linked(np.einsum, 1)
+_EINSUM_OF_SEVERAL = functools.partial(_dispatched, np.einsum)
+
 # Functions that return a view of their argument in NumPy: the result keeps the link to the base.
 _VIEW_FUNCTIONS: dict[Any, Callable] = {
-    np.reshape: lambda a, shape=None, order="C", **kw: a.reshape(shape, order=order),
+    np.reshape: lambda a, shape=None, order="C", **options: a.reshape(shape, order=order, **options),
     np.ravel: lambda a, order="C": a.ravel(order),
     np.transpose: lambda a, axes=None: a.transpose() if axes is None else a.transpose(axes),
     np.swapaxes: lambda a, axis1, axis2: a.swapaxes(axis1, axis2),
     np.real: lambda val: _part_view(np.real, val),
     np.imag: lambda val: _part_view(np.imag, val),
-    **{f: _gathered(f) for f in (np.squeeze, np.expand_dims, np.moveaxis, np.rollaxis)},
-    **{f: _gathered(f) for f in (np.flip, np.fliplr, np.flipud, np.rot90)},
-    **{f: _gathered(f) for f in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)},
+    np.astype: _astype,
+    np.broadcast_arrays: _broadcast_arrays,
+    np.einsum: _einsum,
+    np.diff: _diff,
+    np.linalg.matrix_power: _matrix_power,
+    np.nan_to_num: _nan_to_num,
+    **{f: _linked(f) for f in (np.squeeze, np.expand_dims, np.moveaxis, np.rollaxis, np.unstack)},
+    **{f: _linked(f) for f in (np.matrix_transpose, np.linalg.matrix_transpose)},
+    **{f: _linked(f) for f in (np.flip, np.fliplr, np.flipud, np.rot90)},
+    **{f: _linked(f) for f in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)},
     **{f: _each(f) for f in (np.atleast_1d, np.atleast_2d, np.atleast_3d)},
-    **{f: _gathered(f, read_only=True) for f in (np.diagonal, np.broadcast_to)},
+    **{f: _linked(f) for f in (np.diagonal, np.linalg.diagonal, np.diag, np.broadcast_to)},
+    np.lib.stride_tricks.sliding_window_view: _linked(np.lib.stride_tricks.sliding_window_view),
 }
 
 
 def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     """A NumPy function (not a ufunc) on traced values."""
-    if function in _VIEW_FUNCTIONS and args and isinstance(args[0], Array):
+    out = None
+    if len(args) > 1 or kwargs:
+        bind = binder_of(function)
+        if bind is not None:
+            args, kwargs, out = bind(args, kwargs)
+        if "casting" in kwargs and function not in _WRITERS:
+            operands = args[0] if isinstance(args[0], (list, tuple)) else args
+            check_casting(operands, kwargs.get("dtype") or getattr(out, "dtype", None), kwargs.pop("casting"))
+    if function in _VIEW_FUNCTIONS and args and any([isinstance(a, Array) for a in args]) and out is None:
         return _VIEW_FUNCTIONS[function](*args, **kwargs)
     if function in _WRITERS:
         return _WRITERS[function](*args, **kwargs)
-    out = None
-    if len(args) > 1 or kwargs:
-        bind = binder(function)
-        if bind:
-            args, kwargs, out = bind(args, kwargs)
-        if kwargs.get("axis") is not None:
-            check_axis(function, args, kwargs)
-        if "casting" in kwargs:
-            casting, dtypes = (
-                kwargs["casting"],
-                [getattr(a, "dtype", None) for a in (args[0] if isa(args[0], (list, tuple)) else args)],
-            )
-            target = (
-                kwargs.get("dtype")
-                or getattr(out, "dtype", None)
-                or np.result_type(*[d for d in dtypes if d is not None])
-            )
-            for d in dtypes:
-                if d is not None and not np.can_cast(d, target, casting):
-                    raise TypeError(
-                        f"Cannot cast array data from {d} to {np.dtype(target)} according to the rule {casting!r}"
-                    )
-            kwargs = {k: v for k, v in kwargs.items() if k != "casting"}
     if kwargs.get("dtype") is not None and function in _COMPUTED_IN and isinstance(args[0], Array):
         args, kwargs = (args[0].astype(kwargs["dtype"]), *args[1:]), {k: v for k, v in kwargs.items() if k != "dtype"}
     try:
         result = dispatch(function, args, kwargs)
     except TypeError as error:
-        if "unexpected keyword argument" in str(error):
-            raise UnsupportedError(
-                f"np.{function.__name__} with {str(error).rpartition(' ')[2]}= has no derivative rule ({user_line()})"
-            ) from None
-        raise
-    if out is not None:
+        if "unexpected keyword argument" not in str(error):
+            raise
+        option = str(error).rpartition(" ")[2].strip("'")
+        raise UnsupportedError(
+            f"np.{function.__name__} with {option}= has no derivative rule ({user_line()})"
+        ) from None
+    if out is not None and _takes_out(function, args, kwargs, out):
         return _write_out(out, result, function.__name__)
+    if isinstance(result, Array) and not result.shape:
+        return result._as_array() if function in ARRAYS_ALWAYS else result._as_scalar()
     return result
+
+
+def _carried_out(function: Any, args: tuple, kwargs: dict) -> Any:
+    """The call handed to the engine; an option that its rule does not know is refused by name."""
+    try:
+        return dispatch(function, args, kwargs)
+    except TypeError as error:
+        if "unexpected keyword argument" not in str(error) or not kwargs:
+            raise
+        option = str(error).rpartition(" ")[2].strip("'")
+        if option not in kwargs:
+            raise
+        raise UnsupportedError(
+            f"np.{function.__name__} with {option}= has no derivative rule ({user_line()})"
+        ) from None
+
+
+def _takes_out(function: Any, args: tuple, kwargs: dict, out: Any) -> bool:
+    """Whether function writes to its ``out``: some of NumPy's transforms take one and leave it alone."""
+    if not (getattr(function, "__module__", None) or "").startswith("numpy.fft"):
+        return True
+    written = np.empty(out.shape, out.dtype)
+    stand_ins = [np.ones(np.shape(a)) if isinstance(a, (Array, list)) or isa(a, np.ndarray) else a for a in args]
+    return function(*stand_ins, **kwargs, out=written) is written
+
+
+# Functions whose result without dimensions is a 0-d array in NumPy, where others give a scalar.
+ARRAYS_ALWAYS: frozenset[Any] = frozenset(
+    {
+        *(np.where, np.copy, np.tensordot, np.linalg.tensordot, np.cov, np.select, np.piecewise, np.reshape),
+        *(
+            np.linalg.tensorsolve,
+            np.trim_zeros,
+            np.argsort,
+            np.roll,
+            np.pad,
+            np.i0,
+            np.real_if_close,
+            np.astype,
+            np.fft.fftn,
+            np.fft.ifftn,
+        ),
+        *(np.zeros_like, np.ones_like, np.empty_like, np.full_like, np.broadcast_to),
+        *(np.array, np.asarray, np.asanyarray, np.zeros, np.ones, np.empty, np.full),
+    }
+)
 
 
 # Functions whose dtype= is the one they compute in.
@@ -1093,7 +1363,9 @@ def created(like: Array, function: Any, args: tuple, kwargs: dict) -> Any:
         value = Namespace(like).asarray(args[0], dtype=kwargs.get("dtype"), copy=function is np.array or None)
     else:
         value = function(*args, **kwargs)
-    return value if isinstance(value, Array) or like._closed else like._constant(value)
+    if not isinstance(value, Array) and not like._closed:
+        value = like._constant(value)
+    return value._as_array() if isinstance(value, Array) and not value.shape else value
 
 
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
@@ -1120,7 +1392,7 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None
     if not isinstance(arr, Array):
         _refuse_write("np.put_along_axis")
     positions = np.take_along_axis(np.arange(arr.size).reshape(arr.shape), plain_index(indices), axis)
-    arr.reshape(-1)[positions.ravel()] = np.reshape(np.broadcast_to(values, positions.shape), -1)
+    _put_flat(arr, positions.ravel(), np.reshape(np.broadcast_to(values, positions.shape), -1))
 
 
 def _place(arr: Any, mask: Any, vals: Any) -> None:

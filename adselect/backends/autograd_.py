@@ -742,7 +742,12 @@ class AutogradBackend(Backend):
         def lifted_call(boxes: list) -> tuple[list, list]:
             if self.face == "native":
                 return call(boxes)
-            return call([AutogradArray(b, integer=leaf.integer) for b, leaf in zip(boxes, taken, strict=True)])
+            return call(
+                [
+                    AutogradArray(b, integer=leaf.integer)._given_as(given)
+                    for b, leaf, given in zip(boxes, taken, leaves, strict=True)
+                ]
+            )
 
         MODE.depth += 1
         before = MODE.strong, MODE.shared

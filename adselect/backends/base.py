@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, is_traced, occurrences, plain_index
+from ..array import ARRAYS_ALWAYS, Array, is_traced, occurrences, plain_index
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..kinds import isa
 from ..rules import load_for
@@ -278,6 +278,19 @@ class UntranslatedError(Exception):
     """Raised by a framework's implementation of a function for an option it lacks; the library's rule takes over."""
 
 
+def is_zero_d(leaf: Any) -> bool:
+    """Whether an argument is an array without dimensions, which can be written to, and no scalar."""
+    return (
+        not leaf._is_scalar() and not leaf.shape
+        if isinstance(leaf, Array)
+        else isa(leaf, np.ndarray) and not leaf.shape
+    )
+
+
+_KNOWN_INDICES = (int, slice, list, np.ndarray, np.generic)
+_NOTHING = np.zeros(())
+
+
 class FrameworkArray(Array):
     """The NumPy face over a framework's own array; ``deps`` is the bit mask of the leaves it depends on.
 
@@ -285,13 +298,35 @@ class FrameworkArray(Array):
     ``_native`` and ``_wrap``. The mask makes "does not depend on" mean the same on every framework.
     """
 
-    __slots__ = ("deps", "integer")
+    __slots__ = ("_array", "deps", "integer")
 
     framework = ""
     real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
 
     def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):
         self.value, self.deps, self.integer = value, deps, integer
+
+    def _is_scalar(self) -> bool:
+        # The framework has no scalars; whether NumPy would give one is remembered for the rarer case.
+        return not self.shape and not getattr(self, "_array", False)
+
+    def _check_write(self, index: Any, shape: tuple) -> None:
+        parts = index if type(index) is tuple else (index,)
+        if all([i is None or i is Ellipsis or isa(i, _KNOWN_INDICES) for i in parts]):
+            np.empty(self.shape)[index] = np.broadcast_to(_NOTHING, shape)
+
+    def _as_array(self) -> Any:
+        if self._is_scalar():
+            self = type(self)(self.value, self.deps, self.integer)
+            self._array = True
+        return self
+
+    def _as_scalar(self) -> Any:
+        return self if self._is_scalar() else type(self)(self.value, self.deps, self.integer)
+
+    def _given_as(self, leaf: Any) -> Any:
+        """This, the value of an argument of f, as the 0-d array that the argument is."""
+        return self._as_array() if is_zero_d(leaf) else self
 
     @classmethod
     def _target(cls, function: Any) -> Callable | None:
@@ -330,7 +365,10 @@ class FrameworkArray(Array):
     ) -> Any:
         """``target(*values, **options)`` behind the face; by the library's rule where the framework lacks an option."""
         try:
-            return self._wrap(target(*values, **options), 0 if function in NO_DERIVATIVE else deps)
+            result = self._wrap(target(*values, **options), 0 if function in NO_DERIVATIVE else deps)
+            if function in ARRAYS_ALWAYS and isinstance(result, FrameworkArray) and not result.value.shape:
+                return result._as_array()
+            return result
         except UntranslatedError as untranslated:
             return self._by_rules(function, *given, str(untranslated))
         except TypeError as error:

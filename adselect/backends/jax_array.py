@@ -20,7 +20,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import set_current_trace
 
-from ..array import Array, covers_all, dispatch
+from ..array import Array, covers_all, dispatch, without_leading_ones
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from ..rules.enforcement import ENFORCED, stand_in
@@ -296,11 +296,11 @@ class JaxArray(FrameworkArray):
             )
         new = new.astype(old.dtype)
         if covers_all(index):
-            return JaxArray(jnp.broadcast_to(_without_leading_ones(new, old.ndim), old.shape), mask[0])
+            return JaxArray(jnp.broadcast_to(without_leading_ones(new, old.ndim), old.shape), mask[0])
         index = _array_index(index)
         if not _holds_native(index):
             shape = _check_bounds(old.shape, index)
-            new = _without_leading_ones(new, len(shape))
+            new = without_leading_ones(new, len(shape))
         return JaxArray(old.at[index].set(new), self.deps | mask[0])
 
 
@@ -357,11 +357,6 @@ def _check_bounds(shape: tuple, index: Any) -> tuple:
 
 
 _NOTHING = np.empty((), bool)
-
-
-def _without_leading_ones(value: Any, ndim: int) -> Any:
-    extra = value.ndim - ndim
-    return value.reshape(value.shape[extra:]) if extra > 0 and set(value.shape[:extra]) == {1} else value
 
 
 # -- operators --------------------------------------------------------------------------------------------------------

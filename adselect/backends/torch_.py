@@ -224,14 +224,6 @@ class TorchArray(FrameworkArray):
                 "Write np.where(condition, a, b)."
             ) from error
 
-    def __len__(self) -> int:
-        if not self.value.ndim:
-            raise TypeError(
-                "len() of unsized object (a traced scalar; torch.tensor and torch.as_tensor cannot take traced values: "
-                "write torch.stack([…]), or use the value as it is)"
-            )
-        return self.value.shape[0]
-
     def __hash__(self) -> int:
         if self.ndim:
             raise TypeError("unhashable type: traced array")
@@ -852,7 +844,7 @@ class _Call:
                 self.places: list = list(range(n))
                 variables = [own_variable(leaf) for leaf in leaves]
                 self.record: Any = _Graph(variables)
-                lifted = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
+                lifted = [TorchArray(v, 1 << (start + i))._given_as(leaves[i]) for i, v in enumerate(variables)]
                 self.record.outputs, others = self._called(call, lifted)
             else:
                 self.native = [isinstance(leaf, Tensor) for leaf in leaves]
@@ -944,7 +936,8 @@ class _Call:
         if self.native[i] or (not self.face and not self.arrays[i]):
             return variables[place]
         deps = 1 << (self.start + i)
-        return TorchArray(variables[place], deps | leaf.deps if self.arrays[i] else deps, self.integers[i])
+        deps = deps | leaf.deps if self.arrays[i] else deps
+        return TorchArray(variables[place], deps, self.integers[i])._given_as(leaf)
 
     def _run(self, call: Callable, variables: list) -> tuple[list, list]:
         """Call f; gives the tensors to differentiate, and all others that came out."""

@@ -1410,7 +1410,7 @@ def get_item(x: Tensor, index: Any) -> Tensor:
     if all((_advanced(i) and not isa(i, (bool, np.bool_))) or _forward(i) for i in index):
         return x[tuple([_native_index(i, x) if _advanced(i) else i for i in index])]
     places = _numbered(x)[index]
-    return x.reshape(-1)[torch.from_numpy(np.ascontiguousarray(places)).to(x.device)]
+    return x.reshape(-1)[torch.from_numpy(np.array(places, order="C")).to(x.device)]  # also without dimensions
 
 
 def _checked(x: Tensor, index: Any) -> Tensor:
@@ -1477,7 +1477,7 @@ def set_item(x: Tensor, index: Any, value: Any) -> tuple[Tensor, bool]:
         new = x.clone()
         new[index] = value
         return new, False
-    places = np.ascontiguousarray(_numbered(x)[index])
+    places = np.array(_numbered(x)[index], order="C")
     value = _shrunk(value, places.shape).expand(places.shape).reshape(-1)
     flat = places.reshape(-1)
     # Where an element is written twice the last one counts, for the derivative too.

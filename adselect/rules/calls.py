@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..array import Array, absorb, dispatch
 from ..kinds import isa
@@ -82,7 +83,7 @@ def _apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: An
 def _apply_over_axes(func: Any, a: Any, axes: Any) -> Any:
     ndim = np.ndim(a)
     for axis in [axes] if np.ndim(axes) == 0 else axes:
-        axis = axis % ndim
+        axis = normalize_axis_index(axis, ndim)
         result = func(a, axis)
         a = result if np.ndim(result) == ndim else np.expand_dims(result, axis)
         if np.ndim(a) != ndim:

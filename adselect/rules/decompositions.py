@@ -520,7 +520,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     x = least_squares(a, b, rcond)
     s = further_values(a)
     cut = np.finfo(s.dtype).eps * (max(m, n) if rcond is None else 1) if rcond is None or rcond == -1 else rcond
-    rank = int(np.sum(s > cut * np.max(s, initial=0.0)))
+    rank = np.int32(np.sum(s > cut * np.max(s, initial=0.0)))
     if rank == n and m > n:
         residuals = np.sum(squared_modulus(b - a @ x), axis=0)
         residuals = np.reshape(residuals, 1) if np.ndim(b) == 1 else residuals

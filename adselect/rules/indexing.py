@@ -235,7 +235,7 @@ def _take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
 
 @composite(np.compress)
 def _compress(condition: Any, a: Any, axis: Any = None) -> Any:
-    return np.take(a, np.flatnonzero(condition), axis=axis)
+    return np.take(np.atleast_1d(a), np.flatnonzero(condition), axis=axis)
 
 
 @composite(np.extract)
@@ -270,6 +270,8 @@ def _diag(v: Any, k: int = 0) -> Any:
 def _trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     filt = filt if isa(filt, (Array, np.ndarray)) else np.asarray(filt)
     ndim = np.ndim(filt)
+    if not ndim:
+        return filt
     places = np.nonzero(filt)
     axes = range(ndim) if axis is None else [k % ndim for k in (axis if isinstance(axis, tuple) else (axis,))]
     window = [slice(None)] * ndim

@@ -444,8 +444,9 @@ def _cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_
 
 
 def _cumulative(function: Any, x: Any, axis: Any, include_initial: bool, first: float) -> Any:
+    x = np.atleast_1d(x)
     if axis is None:
-        if np.ndim(x) != 1:
+        if np.ndim(x) > 1:
             raise ValueError("axis must be given for arrays that are not one-dimensional")
         axis = 0
     result = function(x, axis=axis)

@@ -26,7 +26,7 @@ linear(np.expand_dims, _BACK)
 linear(
     np.copy,
     lambda g, y, x, *a, **k: g,
-    call=lambda x, *a, order="K", **k: np.copy(x, order) if np.ndim(x) else x,
+    call=lambda x, *a, order="K", **k: np.copy(x, order),
     lazy=True,
 )
 linear(np.broadcast_to, lambda g, y, x, shape, subok=False: unbroadcast(g, np.shape(y), np.shape(x)), lazy=True)
@@ -177,7 +177,7 @@ def _block(arrays: Any) -> Any:
 
     levels = depth(arrays)
     ndim = max(levels, widest(arrays))
-    return merge(arrays, -levels)
+    return merge(arrays, -levels) if levels else np.copy(merge(arrays, 0))
 
 
 # -- raising the number of axes ----------------------------------------------------------------------------------------

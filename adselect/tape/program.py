@@ -256,6 +256,9 @@ class ProgramArray(Array):
             return self.concrete
         raise NotReplayable("the traced code needed a value outside of what can be recorded")
 
+    def _in_memory(self) -> Any:
+        return self.concrete
+
     @property
     def level(self) -> int:
         return self.program.level
@@ -300,7 +303,7 @@ class ProgramArray(Array):
     def __getitem__(self, index: Any) -> Any:
         return self.program.call(operator.getitem, (self, index), {})
 
-    def _nd__setitem__(self, index: Any, value: Any) -> None:
+    def _array__setitem__(self, index: Any, value: Any) -> None:
         raise NotReplayable("a traced value was written to in place")
 
     def _as_index(self) -> Any:

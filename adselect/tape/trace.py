@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from ..array import (
     UNARY_OPERATORS,
     Array,
     absorb,
+    axes_in_memory,
     covers_all,
     dispatch,
     fingerprint,
@@ -30,9 +32,11 @@ from ..array import (
     overwritten,
     plain_index,
     ufunc_call,
+    without_leading_ones,
 )
 from ..errors import MissingRuleError, user_line
 from ..kinds import isa
+from ..likeness import entry_of_scalar
 from ..rules import load_for
 from ..rules.reductions import expand
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
@@ -194,6 +198,12 @@ class EngineArray(Array):
             return value._is_scalar()
         return not isa(value, np.ndarray)
 
+    def _as_array(self) -> Any:
+        return dispatch(np.copy, (self,), {}) if self._is_scalar() else self
+
+    def _as_scalar(self) -> Any:
+        return self if self._is_scalar() else self._getitem(())
+
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         """Attach the derivative of ``y = rule.call(*args)``; own[i] is the Array of this trace behind args[i]."""
         raise NotImplementedError
@@ -272,8 +282,12 @@ class EngineArray(Array):
         from ..rules.indexing import set_item
 
         if covers_all(index):
-            value = np.broadcast_to(value, self.shape)
-            return value.astype(self.dtype) if value.dtype != self.dtype else np.copy(value)
+            value = np.broadcast_to(without_leading_ones(value, self.ndim), self.shape)
+            value = value.astype(self.dtype) if value.dtype != self.dtype else value
+            axes = axes_in_memory(self)  # written into the memory that is there: its layout stays
+            if axes == tuple(range(len(axes))):
+                return np.copy(value, order="C")
+            return np.transpose(np.copy(np.transpose(value, axes), order="C"), np.argsort(axes))
         return dispatch(set_item, (self, value, index), {})
 
 
@@ -428,7 +442,12 @@ class TapeArray(EngineArray):
         if not trace.open:
             return self.value[index]
         x = self.value
-        y = x[index]
+        try:
+            y = x[index]
+        except (IndexError, TypeError):
+            if kind is int and self._is_scalar():
+                raise entry_of_scalar(self, sys._getframe(1)) from None
+            raise
         place = trace.next_place()
         # The shape is all that the way back needs of x.
         trace.records[place] = (GETITEM, (self.place,), None, (x.shape, index), _EMPTY)
