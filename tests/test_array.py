@@ -742,7 +742,7 @@ def test_array_hashing():
     for use in (hash, lambda v: {v: 1}, lambda v: {v}, functools.lru_cache(lambda v: v * v)):
         with pytest.raises(TracedValueError, match="hashed at"):
             traced(lambda t, use=use: use(t[0]), V)
-    assert traced(lambda t: {0: 5.0}[np.argmin(t)], V) == 5.0
+    assert traced(lambda t: {int(np.argmin(V)): 5.0}[np.argmin(t)], V) == 5.0
     with pytest.raises(TypeError, match="unhashable"):
         traced(hash, V)
 

@@ -59,7 +59,7 @@ def _piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> A
     for condition, function in zip(conditions, funclist, strict=True):
         value: Any = function(x, *args, **kw) if callable(function) else function
         result = np.where(condition, value, result)
-    return result
+    return result if result.dtype == x.dtype else result.astype(x.dtype)  # NumPy fills an array like x
 
 
 # -- functions of functions --------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def _ifftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None) -> Any:
 def _rfftn(a: Any, s: Any = None, axes: Any = None, norm: Any = None) -> Any:
     *rest, (n, axis) = _lengths(a, s, axes)
     a = np.fft.rfft(a, n, axis, norm)
-    for n, axis in rest:
+    for n, axis in reversed(rest):
         a = np.fft.fft(a, n, axis, norm)
     return a
 

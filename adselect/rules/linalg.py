@@ -232,6 +232,8 @@ def _from_lists(operands: tuple) -> tuple[str, tuple]:
     """The form ``einsum(a, [0, 1], b, [1, 2], [0, 2])`` as subscripts."""
 
     def letters(sublist: Any) -> str:
+        if any([s is not Ellipsis and not 0 <= s < len(_LETTERS) for s in sublist]):
+            raise ValueError(f"subscript is not within the valid range [0, {len(_LETTERS)})")
         return "".join("..." if s is Ellipsis else _LETTERS[s] for s in sublist)
 
     pairs, last = list(operands), None
@@ -493,6 +495,8 @@ def _matrix_power(a: Any, n: int) -> Any:
 
 @composite(np.linalg.multi_dot)
 def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
+    if len(arrays) < 2:
+        raise ValueError("Expecting at least two arrays.")
     result = arrays[0]
     for a in arrays[1:]:
         result = np.dot(result, a)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, plain_index
+from ..array import Array, plain, plain_index
 from ..kinds import isa
 from .reductions import _merged
 from .registry import composite, define, dispatched, elementwise, no_derivative
@@ -108,7 +108,9 @@ def _without_nan(a: Any, q: Any, method: str, weights: Any) -> Any:
     for row, w in zip(rows, rows_of_weights, strict=True):
         there = np.flatnonzero(~np.isnan(row))
         results.append(
-            _quantile_of_rows(row[there], q, method, None if w is None else w[there]) if len(there) else np.nan
+            _quantile_of_rows(row[there], q, method, None if w is None else w[there])
+            if len(there)
+            else a.dtype.type(np.nan)
         )
     return np.reshape(np.stack(results), np.shape(a)[:-1])
 
@@ -153,6 +155,10 @@ def _register(function: Any, kernel: Any, scale: float) -> None:
         weights: Any = None,
     ) -> Any:
         a = a if isinstance(a, Array) else np.asarray(a)
+        if a.dtype.kind == "c":
+            raise TypeError("a must be an array of real numbers")
+        if not np.size(a):
+            return function(np.empty(a.shape, a.dtype), plain(q), axis, method=method, keepdims=keepdims)
         return _flattened(q, lambda q: _quantiles(kernel, a, q / scale, axis, method, keepdims, weights))
 
     composite(function)(quantile)
@@ -177,6 +183,8 @@ def _median_of_rows(rows: Any, q: Any, method: str, weights: Any) -> Any:
 
 @composite(np.median)
 def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
+    if not np.size(a):
+        return np.median(np.empty(np.shape(a), np.result_type(a)), axis, keepdims=keepdims)
     return _quantiles(_median_of_rows, a, 0.5, axis, "", keepdims, None)
 
 

@@ -275,6 +275,8 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
         lengths = [(None, None)] * ndim if lengths is None else _pairs(lengths, ndim)
         for axis, (before, after) in enumerate(lengths):
             n, lead = np.shape(array)[axis], (slice(None),) * axis
+            if not n and widths[axis] != (0, 0):
+                raise ValueError(f"can't extend empty axis {axis} using modes other than 'constant' or 'empty'")
             first = array if before is None else array[(*lead, slice(None, int(before)))]
             last = array if after is None else array[(*lead, slice(max(n - int(after), 0), None))]
             ends = [_STATISTICS[mode](part, axis=axis, keepdims=True) for part in (first, last)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from ..array import Array, is_traced, plain_index
+from ..array import Array, is_traced, plain, plain_index
 from ..errors import MissingRuleError, user_line
 from ..kinds import isa
 from .indexing import scatter
@@ -67,8 +68,19 @@ def _as_rows(m: Any, rowvar: bool) -> Any:
     m = m if isinstance(m, Array) else np.asarray(m)
     if np.ndim(m) > 2:
         raise ValueError("m has more than 2 dimensions")
-    m = np.reshape(m, (1, -1)) if np.ndim(m) < 2 else m
-    return m if rowvar or np.shape(m)[0] == 1 else np.transpose(m)
+    if np.ndim(m) < 2:
+        return np.reshape(m, (1, -1))
+    return m if rowvar else np.transpose(m)
+
+
+def _check_cov(m: Any, y: Any, rowvar: bool, ddof: Any, fweights: Any, aweights: Any) -> None:
+    """NumPy's own verdict on the options, asked with ones in the place of the data."""
+    if ddof is None and fweights is None and aweights is None:
+        return
+    data = [None if v is None else np.ones(np.shape(v)) for v in (m, y)]
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.cov(*data, rowvar=rowvar, ddof=ddof, fweights=plain(fweights), aweights=plain(aweights))
 
 
 @composite(np.cov)
@@ -83,13 +95,12 @@ def _cov(
     *,
     dtype: Any = None,
 ) -> Any:
-    flat = np.ndim(m) == 1
+    _check_cov(m, y, rowvar, ddof, fweights, aweights)
     m = _as_rows(m, rowvar)
     if y is not None:
-        other = _as_rows(y, True) if np.ndim(y) < 2 else _as_rows(y, rowvar)
-        m = np.concatenate([m, other], axis=0)
-    elif not rowvar and not flat and np.shape(m)[0] != 1:
-        pass
+        m = np.concatenate([m, _as_rows(y, rowvar)], axis=0)
+    if not np.size(m):
+        return np.full((len(m), len(m)) if np.shape(m)[0] else (0, 0), np.nan, np.result_type(m, float)).squeeze()
     ddof = (0 if bias else 1) if ddof is None else ddof
     n = np.shape(m)[1]
     weights = None
