@@ -108,9 +108,12 @@ class Array(OfArrays, metaclass=ArrayType):
         """One level further in, to the NumPy array that shows the layout in memory, if there is one."""
         return self.value
 
-    def _order_unknown(self) -> bool:
-        """Whether plain NumPy might have laid this array out in another order than C, without our knowing."""
-        return False
+    def _picked(self, base: Array, index: Any) -> None:
+        """Note that this was picked out of base by an index of arrays, whose results NumPy lays out in its own way."""
+
+    def _own_layout(self) -> Any:
+        """An array with the layout in memory that plain NumPy would have given this one; None where it is not known."""
+        return np.empty(self.shape, bool)
 
     # -- NumPy's protocols ---------------------------------------------------------------------------------------
 
@@ -387,8 +390,11 @@ class Array(OfArrays, metaclass=ArrayType):
         if isinstance(result, Array):
             if not result.shape and keeps_array(index):
                 result = result._as_array()
-            if is_basic(index) and not result._is_scalar():
-                link_view(self, result, index)
+            if is_basic(index):
+                if not result._is_scalar():
+                    link_view(self, result, index)
+            elif len(result.shape) > 1:
+                result._picked(self, index)
         return result
 
     def _write(self, new: Any) -> None:
@@ -466,7 +472,7 @@ class Array(OfArrays, metaclass=ArrayType):
 
         if copy:
             return np.copy(read(self))
-        result = self._view(read, write)
+        result = self._view(read, write, order)
         if copy is False and isinstance(result, Array) and getattr(result, "_link", None) is None:
             raise ValueError("Unable to avoid creating a copy while reshaping.")
         return result
@@ -491,7 +497,7 @@ class Array(OfArrays, metaclass=ArrayType):
             base[...] = np.reshape(new, old, order=order)  # type: ignore[call-overload]
 
         # The same elements as reshape(-1), but contiguous: a copy where reshape gives a view with gaps.
-        return self._view(read, write, lambda plainly: plainly.ravel(order))
+        return self._view(read, write, order, lambda plainly: plainly.ravel(order))
 
     def _in_memory_order(self, layout: np.ndarray) -> Any:
         """ravel("K") of an array that is neither in C nor in Fortran order."""
@@ -508,7 +514,7 @@ class Array(OfArrays, metaclass=ArrayType):
         def write(base: Any, new: Any) -> None:
             _put_flat(base, places, new)
 
-        return self._view(read, write, lambda plainly: plainly.ravel("K"))
+        return self._view(read, write, "K", lambda plainly: plainly.ravel("K"))
 
     def flatten(self, order: str = "C") -> Any:
         return self.ravel(order).copy()
@@ -532,7 +538,10 @@ class Array(OfArrays, metaclass=ArrayType):
         def write(base: Any, new: Any) -> None:
             base[...] = np.transpose(new, inverse)
 
-        return self._view(read, write)
+        result = read(self)
+        if result is not self and isinstance(result, Array):
+            link_view(self, result, read, write)
+        return result
 
     def partition(self, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
         self[...] = dispatch(np.partition, (self, kth), {"axis": axis})
@@ -543,7 +552,7 @@ class Array(OfArrays, metaclass=ArrayType):
         order[axis1], order[axis2] = axis2, axis1
         return self.transpose(order)
 
-    def _view(self, read: Callable, write: Callable, plainly: Callable | None = None) -> Any:
+    def _view(self, read: Callable, write: Callable, order: str, plainly: Callable | None = None) -> Any:
         """``read(self)``, linked to self if what read (or plainly) makes of a plain array is a view of that array."""
         result = read(self)
         if result is self or not isinstance(result, Array):
@@ -552,14 +561,18 @@ class Array(OfArrays, metaclass=ArrayType):
             result = result._as_array()
         if self._is_scalar():
             return result
-        before = _layout(self)
-        if before is None:
-            if self.ndim:
-                link_view(self, result, read, _not_known if self.ndim > 1 else write)
-            return result
-        after = None if plainly is not None or getattr(self, "_link", None) is not None else _real_layout(result)
-        if before.size == 0 or np.may_share_memory(before, (plainly or read)(before) if after is None else after):
-            link_view(self, result, read, write)
+        own = getattr(self, "_link", None) is None
+        before = self._in_memory() if own and order == "C" else None
+        if not (type(before) is np.ndarray and before.flags.c_contiguous):
+            before = _layout(self)
+            if before is None:  # one axis is a view in any case
+                if self.ndim > 1:
+                    write = _not_known
+            elif before.size:
+                after = _real_layout(result) if own and plainly is None else None
+                if not np.may_share_memory(before, (plainly or read)(before) if after is None else after):
+                    return result
+        link_view(self, result, read, write)
         return result
 
     def astype(
@@ -653,7 +666,10 @@ def _layout(value: Any) -> Any:
     found = _real_layout(value)
     if found is not None:
         return found
-    return None if value._order_unknown() else np.empty(value.shape, bool)
+    return value._own_layout()
+
+
+Array._layout_in_numpy = _layout  # type: ignore[attr-defined]
 
 
 def axes_in_memory(value: Array) -> tuple[int, ...]:
@@ -1259,33 +1275,31 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
 def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     """A NumPy function (not a ufunc) on traced values."""
     out = None
-    if len(args) > 1 or kwargs:
+    if kwargs or len(args) > 1:
         bind = binder_of(function)
         if bind is not None:
             args, kwargs, out = bind(args, kwargs)
-        if "casting" in kwargs and function not in _WRITERS:
-            operands = args[0] if isinstance(args[0], (list, tuple)) else args
-            check_casting(operands, kwargs.get("dtype") or getattr(out, "dtype", None), kwargs.pop("casting"))
-    if function in _VIEW_FUNCTIONS and args and any([isinstance(a, Array) for a in args]) and out is None:
-        return _VIEW_FUNCTIONS[function](*args, **kwargs)
-    if function in _WRITERS:
-        return _WRITERS[function](*args, **kwargs)
-    if kwargs.get("dtype") is not None and function in _COMPUTED_IN and isinstance(args[0], Array):
-        args, kwargs = (args[0].astype(kwargs["dtype"]), *args[1:]), {k: v for k, v in kwargs.items() if k != "dtype"}
-    try:
-        result = dispatch(function, args, kwargs)
-    except TypeError as error:
-        if "unexpected keyword argument" not in str(error):
-            raise
-        option = str(error).rpartition(" ")[2].strip("'")
-        raise UnsupportedError(
-            f"np.{function.__name__} with {option}= has no derivative rule ({user_line()})"
-        ) from None
+        if kwargs:
+            args, kwargs = _checked_options(function, args, kwargs, out)
+    own_way = _OWN_WAYS.get(function)
+    if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
+        return own_way(*args, **kwargs)
+    result = _carried_out(function, args, kwargs)
     if out is not None and _takes_out(function, args, kwargs, out):
         return _write_out(out, result, function.__name__)
     if isinstance(result, Array) and not result.shape:
         return result._as_array() if function in ARRAYS_ALWAYS else result._as_scalar()
     return result
+
+
+def _checked_options(function: Any, args: tuple, kwargs: dict, out: Any) -> tuple[tuple, dict]:
+    """casting= is checked here, and the dtype= of a reduction is that of its operand."""
+    if "casting" in kwargs and function not in _WRITERS:
+        operands = args[0] if isinstance(args[0], (list, tuple)) else args
+        check_casting(operands, kwargs.get("dtype") or getattr(out, "dtype", None), kwargs.pop("casting"))
+    if kwargs.get("dtype") is not None and function in _COMPUTED_IN and isinstance(args[0], Array):
+        args, kwargs = (args[0].astype(kwargs["dtype"]), *args[1:]), {k: v for k, v in kwargs.items() if k != "dtype"}
+    return args, kwargs
 
 
 def _carried_out(function: Any, args: tuple, kwargs: dict) -> Any:
@@ -1418,6 +1432,8 @@ _WRITERS: dict[Any, Callable] = {
     np.place: _place,
     np.putmask: _putmask,
 }
+# Functions that do more than compute: their results are views, or they write.
+_OWN_WAYS: dict[Any, Callable] = {**_VIEW_FUNCTIONS, **_WRITERS}
 
 
 # -- operators and methods, generated ----------------------------------------------------------------------------------

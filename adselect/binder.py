@@ -8,13 +8,12 @@ rule and no translation has to know the order of NumPy's parameters, and none ca
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
-
-from .kinds import isa
 
 __all__ = ["Binder", "binder_of", "check_casting"]
 
@@ -52,7 +51,7 @@ _BINDERS: dict[Any, Binder | None] = {}
 class Binder:
     """How the calls of one NumPy function are bound."""
 
-    __slots__ = ("axes", "by_name_from", "defaults", "name", "names", "open_ended")
+    __slots__ = ("axes", "by_name_from", "defaults", "first_axis", "name", "names", "open_ended")
 
     def __init__(self, function: Callable):
         parameters = list(inspect.signature(function).parameters.values())
@@ -68,6 +67,7 @@ class Binder:
         known = () if function in _OTHER_AXES else {*self.names, *self.defaults}
         named = [name for name in _AXES if name in known]
         self.axes = tuple([(name, self.names.index(name) if name in self.names else 1 << 30) for name in named])
+        self.first_axis = min([place for _, place in self.axes], default=1 << 30)
 
     def __call__(self, args: tuple, kwargs: dict) -> tuple[tuple, dict, Any]:
         """The arguments as a rule takes them, and what was given as ``out``."""
@@ -93,7 +93,7 @@ class Binder:
                 else:
                     kept[name] = value
             kwargs = kept
-        if self.axes:
+        if self.axes and (kwargs or len(args) > self.first_axis):
             self._check_axes(args, kwargs)
         return args, kwargs, out
 
@@ -119,13 +119,17 @@ class Binder:
             operand = args[0]
             if type(operand) in (list, tuple) and operand:
                 operand = operand[0]
-            ndim = getattr(operand, "ndim", None)
-            if ndim is None or not (isa(axis, (int, np.integer, tuple)) or hasattr(axis, "__index__")):
+            shape = getattr(operand, "shape", None)
+            if shape is None:
                 continue
-            if isa(axis, tuple):
+            ndim = len(shape)
+            if type(axis) is int:
+                if not -ndim <= axis < ndim:
+                    normalize_axis_index(axis, ndim or 1)  # several reductions of a number accept axis 0
+            elif type(axis) is tuple:
                 normalize_axis_tuple(axis, ndim)
-            else:
-                normalize_axis_index(axis, ndim or 1)  # several reductions of a number accept axis 0
+            elif hasattr(axis, "__index__"):
+                normalize_axis_index(operator.index(axis), ndim or 1)
 
 
 def binder_of(function: Any) -> Binder | None:

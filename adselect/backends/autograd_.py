@@ -430,6 +430,12 @@ class AutogradArray(FrameworkArray):
     def _closed(self) -> bool:
         return isbox(self.value) and not TRACES.is_open(self.value)
 
+    def _in_memory(self) -> Any:
+        value = self.value
+        while isbox(value):
+            value = getval(value)
+        return value
+
     @property
     def shape(self) -> tuple[int, ...]:
         return np.shape(getval(self.value))

@@ -278,13 +278,16 @@ class UntranslatedError(Exception):
     """Raised by a framework's implementation of a function for an option it lacks; the library's rule takes over."""
 
 
-def is_zero_d(leaf: Any) -> bool:
-    """Whether an argument is an array without dimensions, which can be written to, and no scalar."""
-    return (
-        not leaf._is_scalar() and not leaf.shape
-        if isinstance(leaf, Array)
-        else isa(leaf, np.ndarray) and not leaf.shape
-    )
+def memory_of(leaf: Any) -> np.ndarray | None:
+    """What a framework does not see of an argument: an array without dimensions, or in another order than C.
+
+    An array with the same layout in memory; None for all others.
+    """
+    if isinstance(leaf, Array):
+        return np.empty((), bool) if not leaf.shape and not leaf._is_scalar() else None
+    if not isa(leaf, np.ndarray) or (leaf.shape and leaf.flags.c_contiguous):
+        return None
+    return np.empty_like(leaf, dtype=bool, subok=False)
 
 
 _KNOWN_INDICES = (int, slice, list, np.ndarray, np.generic)
@@ -298,7 +301,7 @@ class FrameworkArray(Array):
     ``_native`` and ``_wrap``. The mask makes "does not depend on" mean the same on every framework.
     """
 
-    __slots__ = ("_array", "deps", "integer")
+    __slots__ = ("_array", "_order", "deps", "integer")
 
     framework = ""
     real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
@@ -315,6 +318,20 @@ class FrameworkArray(Array):
         if all([i is None or i is Ellipsis or isa(i, _KNOWN_INDICES) for i in parts]):
             np.empty(self.shape)[index] = np.broadcast_to(_NOTHING, shape)
 
+    def _picked(self, base: Array, index: Any) -> None:
+        parts = index if type(index) is tuple else (index,)
+        known = all([i is None or i is Ellipsis or isa(i, _KNOWN_INDICES) for i in parts])
+        self._order = (base.shape, index) if known else False
+
+    def _own_layout(self) -> Any:
+        # An array laid out like this one, the shape and the index that picked it out of an array, or False: not known.
+        how = getattr(self, "_order", None)
+        if how is None:
+            return np.empty(self.shape, bool)
+        if type(how) is tuple:
+            return np.empty(how[0], bool)[how[1]]
+        return how if how is not False else None
+
     def _as_array(self) -> Any:
         if self._is_scalar():
             self = type(self)(self.value, self.deps, self.integer)
@@ -325,8 +342,16 @@ class FrameworkArray(Array):
         return self if self._is_scalar() else type(self)(self.value, self.deps, self.integer)
 
     def _given_as(self, leaf: Any) -> Any:
-        """This, the value of an argument of f, as the 0-d array that the argument is."""
-        return self._as_array() if is_zero_d(leaf) else self
+        """This, the value of an argument of f, as the 0-d array or in the memory order that the argument has."""
+        memory = memory_of(leaf)
+        return self if memory is None else self._laid_out(memory)
+
+    def _laid_out(self, memory: np.ndarray) -> Any:
+        """This, with the layout in memory of a plain array."""
+        if not memory.shape:
+            return self._as_array()
+        self._order = memory
+        return self
 
     @classmethod
     def _target(cls, function: Any) -> Callable | None:

@@ -24,7 +24,7 @@ from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..kinds import isa
 from ..rules.enforcement import pushing
-from .base import UNKNOWN, Backend, Call, is_zero_d
+from .base import UNKNOWN, Backend, Call, memory_of
 from .jax_array import NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
 from .jax_callbacks import original_errors
 from .jax_zeros import dependencies, evaluate_strongly
@@ -82,7 +82,7 @@ class FlatCall:
         self.wide = any(face == "numpy" or _is_wide(leaf) for leaf in foreign)
         self.integers = [_integers(x) for x in leaves]
         self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
-        self.zero_d = [is_zero_d(leaf) for leaf in leaves]
+        self.memory = [memory_of(leaf) for leaf in leaves]
         self.offset = 0
         self.face_used = face == "numpy" and any(k != "native" for k in self.kinds)
         with self.precision():
@@ -103,13 +103,12 @@ class FlatCall:
 
     def __call__(self, *values: Any) -> tuple[list, list]:
         self.offset = offset = _nesting.bits
-        lifted = [
-            v if k == "native" or self.face == "native" else JaxArray(v, 1 << (offset + i), self.integers[i])
-            for i, (v, k) in enumerate(zip(values, self.kinds, strict=True))
-        ]
-        lifted = [
-            v._as_array() if z and isinstance(v, JaxArray) else v for v, z in zip(lifted, self.zero_d, strict=True)
-        ]
+        lifted = []
+        for i, (v, k, memory) in enumerate(zip(values, self.kinds, self.memory, strict=True)):
+            if k != "native" and self.face != "native":
+                v = JaxArray(v, 1 << (offset + i), self.integers[i])
+                v = v if memory is None else v._laid_out(memory)
+            lifted.append(v)
         self.traces = opened(values, offset)
         _nesting.bits = offset + len(values)
         before = SELECTIONS.enter(offset)

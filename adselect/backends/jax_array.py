@@ -148,7 +148,14 @@ class JaxArray(FrameworkArray):
         try:
             if function in NO_DERIVATIVE and function not in COMPOSITES and self._target(function) is None:
                 return function(*[_known(a) for a in args], **{k: _known(v) for k, v in kwargs.items()})
-            return FrameworkArray._apply(self, function, args, kwargs)
+            result = FrameworkArray._apply(self, function, args, kwargs)
+            if (
+                (type(function) is np.ufunc or function in _ELEMENTWISE)
+                and isinstance(result, JaxArray)
+                and len(result.value.shape) > 1
+            ):
+                result._laid_out_like(*args)
+            return result
         except NO_VALUE as error:
             raise UnsupportedError(under_jit(f"np.{getattr(function, '__name__', function)}")) from error
 
@@ -186,6 +193,20 @@ class JaxArray(FrameworkArray):
         if isinstance(value, jax.Array):
             return cls(value, deps if value.dtype.kind in "fc" else 0)
         return super()._wrap(value, deps)
+
+    def _laid_out_like(self, *operands: Any) -> None:
+        """Note where elementwise results follow operands that are in another order than C: JAX does not show it."""
+        for operand in operands:
+            if isinstance(operand, JaxArray):
+                if getattr(operand, "_link", None) is None and getattr(operand, "_order", None) is None:
+                    continue
+                layout = operand._layout_in_numpy()
+            else:
+                layout = operand if type(operand) is np.ndarray else None
+                if layout is None:
+                    continue
+            if layout is None or not layout.flags.c_contiguous:
+                self._order = False
 
     def __jax_array__(self) -> Any:
         return self.value
@@ -312,6 +333,12 @@ jax.tree_util.register_pytree_node(
 )
 
 
+# Functions whose results NumPy lays out like their operands, as it does those of ufuncs.
+_ELEMENTWISE = frozenset(
+    {np.where, np.clip, np.round, np.nan_to_num, np.astype, np.zeros_like, np.ones_like, np.full_like}
+)
+
+
 def _settled(value: Any) -> Any:
     """Operands with values whose derivative is over replaced by the plain values they stand for."""
     if isinstance(value, JaxArray):
@@ -387,6 +414,8 @@ def _install() -> None:
             except jax.errors.UnexpectedTracerError:
                 return through_numpy(self, other)
             result = JaxArray(native, deps if derivative else 0)
+            if len(native.shape) > 1:
+                result._laid_out_like(self, other)
             if keeps_integers and self.integer is not None:
                 integer = other.integer if kind is JaxArray else other if kind is int else None
                 if integer is not None:

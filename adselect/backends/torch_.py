@@ -101,6 +101,11 @@ class TorchArray(FrameworkArray):
     def dtype(self) -> Any:
         return numpy_dtype(self.value.dtype)
 
+    def _own_layout(self) -> Any:
+        # torch lays elementwise results out as NumPy does; of what its own routines return in another order (a
+        # decomposition, a solution) NumPy's order is not known.
+        return super()._own_layout() if self.value.is_contiguous() else None
+
     # -- after f has returned ------------------------------------------------------------------------------------
 
     @property
