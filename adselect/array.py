@@ -108,6 +108,10 @@ class Array(OfArrays, metaclass=ArrayType):
         """One level further in, to the NumPy array that shows the layout in memory, if there is one."""
         return self.value
 
+    def _laid_out(self, memory: np.ndarray) -> Any:
+        """This, with the layout in memory of a plain array: for engines whose values do not show NumPy's."""
+        return self
+
     def _picked(self, base: Array, index: Any) -> None:
         """Note that this was picked out of base by an index of arrays, whose results NumPy lays out in its own way."""
 
@@ -432,6 +436,8 @@ class Array(OfArrays, metaclass=ArrayType):
             view = reference()
             if view is not None:
                 link = view._link
+                if link[-1] is _not_known:
+                    _not_known(self, None)
                 view._rebind(self._getitem(link[1]) if len(link) == 2 else link[1](self))
                 view._refresh_views()
 
@@ -481,6 +487,8 @@ class Array(OfArrays, metaclass=ArrayType):
         order = _order_of(self, order)
         layout = _layout(self)
         if order == "K":
+            if layout is None and self.ndim > 1:
+                raise _order_not_known()
             if layout is None or layout.flags.c_contiguous:
                 order = "C"
             elif layout.flags.f_contiguous:
@@ -570,8 +578,9 @@ class Array(OfArrays, metaclass=ArrayType):
                     write = _not_known
             elif before.size:
                 after = _real_layout(result) if own and plainly is None else None
-                if not np.may_share_memory(before, (plainly or read)(before) if after is None else after):
-                    return result
+                shown = (plainly or read)(before) if after is None else after
+                if not np.may_share_memory(before, shown):
+                    return result if after is not None else result._laid_out(shown)
         link_view(self, result, read, write)
         return result
 
@@ -672,9 +681,18 @@ def _layout(value: Any) -> Any:
 Array._layout_in_numpy = _layout  # type: ignore[attr-defined]
 
 
+def _order_not_known() -> UnsupportedError:
+    return UnsupportedError(
+        f'order="A" or "K" was asked of an array at {user_line()} whose order in memory is not known on this backend (it '
+        'depends on the order of other arrays). Write order="C" or order="F".'
+    )
+
+
 def axes_in_memory(value: Array) -> tuple[int, ...]:
     """The axes from the slowest to the fastest in memory, the order of NumPy's "K"."""
     layout = _layout(value)
+    if layout is None and value.ndim > 1:
+        raise _order_not_known()
     strides = [0] * value.ndim if layout is None else [abs(k) for k in layout.strides]
     return tuple(sorted(range(value.ndim), key=lambda i: -strides[i]))
 
@@ -684,6 +702,8 @@ def _order_of(value: Array, order: str) -> str:
     if order != "A":
         return order
     layout = _layout(value)
+    if layout is None and value.ndim > 1:
+        raise _order_not_known()
     return "F" if layout is not None and layout.flags.f_contiguous and not layout.flags.c_contiguous else "C"
 
 

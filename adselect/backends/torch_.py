@@ -104,7 +104,8 @@ class TorchArray(FrameworkArray):
     def _own_layout(self) -> Any:
         # torch lays elementwise results out as NumPy does; of what its own routines return in another order (a
         # decomposition, a solution) NumPy's order is not known.
-        return super()._own_layout() if self.value.is_contiguous() else None
+        known = getattr(self, "_order", None) is not None or self.value.is_contiguous()
+        return super()._own_layout() if known else None
 
     # -- after f has returned ------------------------------------------------------------------------------------
 
@@ -677,7 +678,7 @@ _WORTH_KEEPING = 4096  # entries from which looking for other holders takes less
 def own_variable(leaf: Any) -> Tensor:
     """A plain number or array as a tensor of its own memory at which a graph begins."""
     if type(leaf) is np.ndarray:
-        return torch.from_numpy(leaf.copy()).requires_grad_()
+        return torch.from_numpy(leaf.copy(order="K")).requires_grad_()
     return torch.full((), leaf, dtype=torch.float64, requires_grad=True)
 
 
@@ -1214,7 +1215,7 @@ class TorchBackend(Backend):
         elif isinstance(exception, TracedValueError):
             cured = _passed_through_torch(exception)
         else:
-            cured = "TorchArray" in text or "torch.as_tensor" in text
+            cured = "TorchArray" in text or type(exception).__name__ == "AbsentAttributeError"
         return _CURE if cured else None
 
 

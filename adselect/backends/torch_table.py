@@ -131,7 +131,7 @@ def from_numpy(array: Any, device: Any = None) -> Tensor:
         if array.size >= _LARGE and SHARED.arrays is not None and array.flags.writeable and min(array.strides) >= 0:
             tensor = SHARED.tensor(array)
         else:
-            tensor = torch.from_numpy(array.copy())
+            tensor = torch.from_numpy(array.copy(order="K"))
     else:
         tensor = torch.from_numpy(array.astype(NUMPY_DTYPES[torch_dtype(array.dtype)], order="C"))
     return tensor if device is None else tensor.to(device)
@@ -1301,8 +1301,8 @@ def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
 
 
 @implements(np.copy)
-def _copy(a: Any, order: str = "K", subok: bool = False) -> Tensor:
-    return _tensor(a).clone()
+def _copy(x: Any, order: str = "K", **options: Any) -> Tensor:
+    return _tensor(x).clone(memory_format=torch.contiguous_format if order == "C" else torch.preserve_format)
 
 
 @implements(np.astype)
@@ -1472,7 +1472,8 @@ def set_item(x: Tensor, index: Any, value: Any) -> tuple[Tensor, bool]:
     if value.dtype is not x.dtype:
         value = value.to(x.dtype)
     if _covers(x, index):
-        return _shrunk(value, x.shape).expand(x.shape).clone(), True
+        kept = torch.contiguous_format if x.is_contiguous() else torch.preserve_format  # x stays in its memory order
+        return _shrunk(value, x.shape).expand(x.shape).clone(memory_format=kept), True
     if _simple(index):
         new = x.clone()
         new[index] = value
