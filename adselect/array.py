@@ -208,7 +208,7 @@ class Array(OfArrays, metaclass=ArrayType):
     def is_integer(self):
         if not self._is_scalar():
             raise AttributeError(f"'{self.__class__.__name__}' object has no attribute 'is_integer'")
-        return bool(plain(self) == np.floor(plain(self)))
+        return bool(self == np.floor(self))
 
     def __float__(self) -> float:
         if self.dtype.kind in "iub" and not self._recorded():
@@ -320,12 +320,20 @@ class Array(OfArrays, metaclass=ArrayType):
         return n
 
     @property
-    def flags(self):
-        return np.empty(self.shape, self.dtype).flags if not self._is_scalar() else np.float64(0).flags
+    def flags(self) -> Any:
+        return np.float64(0).flags if self._is_scalar() else self._known_layout().flags
 
     @property
-    def strides(self):
-        return np.empty(self.shape, self.dtype).strides
+    def strides(self) -> tuple[int, ...]:
+        """Those of NumPy's array; where its layout is not known, an error."""
+        layout = self._known_layout()
+        return tuple([k // max(layout.itemsize, 1) * self.itemsize for k in layout.strides])
+
+    def _known_layout(self) -> Any:
+        layout = _layout(self)
+        if layout is None:
+            raise _order_not_known()
+        return layout
 
     @property
     def base(self):
@@ -683,8 +691,8 @@ Array._layout_in_numpy = _layout  # type: ignore[attr-defined]
 
 def _order_not_known() -> UnsupportedError:
     return UnsupportedError(
-        f'order="A" or "K" was asked of an array at {user_line()} whose order in memory is not known on this backend (it '
-        'depends on the order of other arrays). Write order="C" or order="F".'
+        f"the order in memory of an array was asked for at {user_line()} that is not known on this backend (it depends "
+        'on the order of other arrays). Write order="C" or order="F" instead of "A" or "K", or take np.copy(x, "C").'
     )
 
 

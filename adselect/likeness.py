@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SCALAR_CLASSES", "ArrayType", "OfArrays", "entry_of_scalar"]
+__all__ = ["SCALAR_CLASSES", "AbsentAttributeError", "ArrayType", "OfArrays", "entry_of_scalar"]
 
 SCALAR_CLASSES: dict[str, type] = {np.dtype(t).char: np.dtype(t).type for t in "?bhilqBHILQefdgFDG"}
 
@@ -48,7 +48,7 @@ def _instruction(frame: Any) -> int:
     return frame.f_code.co_code[frame.f_lasti]
 
 
-_CALLS = frozenset([code for name, code in opmap.items() if name.startswith("CALL")])
+_CALLS = frozenset([code for name, code in opmap.items() if "CALL" in name])
 _SUBSCRIPTS = frozenset([code for name, code in opmap.items() if name in ("BINARY_SUBSCR", "BINARY_OP")])
 
 

@@ -7,6 +7,7 @@ enters it around f, and an operation that runs elsewhere (a thread that f starte
 
 from __future__ import annotations
 
+import math
 import operator
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -300,6 +301,8 @@ class JaxArray(FrameworkArray):
             fill = np.nan if value.dtype.kind in "fc" else None
             return JaxArray(value.at[index].get(mode="fill", fill_value=fill), self.deps)
         _check_bounds(value.shape, index)
+        if _holds_truth(index):
+            return JaxArray(value.reshape(-1)[_places(value.shape, index)], self.deps)
         integer = self.integer
         return JaxArray(value[index], self.deps, None if integer is None else integer[index])
 
@@ -322,6 +325,10 @@ class JaxArray(FrameworkArray):
         if not _holds_native(index):
             shape = _check_bounds(old.shape, index)
             new = without_leading_ones(new, len(shape))
+            if _holds_truth(index):
+                places = _places(old.shape, index)
+                written = old.reshape(-1).at[places].set(jnp.broadcast_to(new, places.shape)).reshape(old.shape)
+                return JaxArray(written, self.deps | mask[0])
         return JaxArray(old.at[index].set(new), self.deps | mask[0])
 
 
@@ -376,6 +383,17 @@ def _array_index(index: Any) -> Any:
 
 def _holds_native(index: Any) -> bool:
     return any(isinstance(i, jax.Array) for i in index) if type(index) is tuple else isinstance(index, jax.Array)
+
+
+def _holds_truth(index: Any) -> bool:
+    """Whether a single truth value is among the indices, which JAX does not know."""
+    parts = index if type(index) is tuple else (index,)
+    return any([isa(i, (bool, np.bool_)) or (isa(i, np.ndarray) and i.dtype == bool and not i.ndim) for i in parts])
+
+
+def _places(shape: tuple, index: Any) -> np.ndarray:
+    """The numbers, in C order, of the elements that index picks."""
+    return np.asarray(np.arange(math.prod(shape)).reshape(shape)[index])
 
 
 def _check_bounds(shape: tuple, index: Any) -> tuple:

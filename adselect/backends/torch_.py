@@ -32,6 +32,7 @@ from torch.overrides import TorchFunctionMode
 from ..array import CREATORS, Array, absorb, created, function_call, is_traced, ufunc_call
 from ..errors import TracedValueError, UnsupportedError, user_line
 from ..kinds import isa
+from ..likeness import AbsentAttributeError
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray, Selections
@@ -1209,13 +1210,15 @@ class TorchBackend(Backend):
         if self.adtype.face != "numpy" or not isinstance(exception, (AttributeError, TypeError, RuntimeError)):
             return None
         text = str(exception)
-        if isinstance(exception, AttributeError):
+        if isinstance(exception, AbsentAttributeError):
+            cured = True  # torch.tensor([x[0]]) asks for the length of a traced number
+        elif isinstance(exception, AttributeError):
             name = exception.name or text.rpartition("attribute '")[2].rstrip("'")
             cured = "TorchArray" in text and hasattr(Tensor, name)
         elif isinstance(exception, TracedValueError):
-            cured = _passed_through_torch(exception)
+            cured = _passed_through_torch(exception) or text.startswith("__dlpack__")
         else:
-            cured = "TorchArray" in text or type(exception).__name__ == "AbsentAttributeError"
+            cured = "TorchArray" in text
         return _CURE if cured else None
 
 

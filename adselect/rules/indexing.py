@@ -127,6 +127,7 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
     An owned buffer is zeroed at the index and passed on, so that a loop of writes costs no copies.
     """
     _, value, index = args
+    g = g if isinstance(g, Array) else np.asarray(g)
     value_bar = _to_shape(_written(g, index), value) if parents[1] >= 0 else None
     if parents[0] < 0:
         return None, value_bar, False
