@@ -1285,6 +1285,7 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
     np.real: lambda val: _part_view(np.real, val),
     np.imag: lambda val: _part_view(np.imag, val),
     np.astype: _astype,
+    np.copy: lambda a, order="K", subok=False: dispatch(np.copy, (a,), {}) if a._is_scalar() else a.copy(order),
     np.broadcast_arrays: _broadcast_arrays,
     np.einsum: _einsum,
     np.diff: _diff,

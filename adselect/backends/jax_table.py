@@ -60,7 +60,7 @@ SAME = """
     count_nonzero ptp corrcoef round around real imag nan_to_num sinc unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
     tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff ediff1d
-    trapezoid resize trim_zeros ix_
+    trapezoid resize ix_
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
     shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf

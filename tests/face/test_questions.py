@@ -108,8 +108,17 @@ def test_answers(exact_backend, name):
 
 @pytest.mark.parametrize(
     "use",
-    [len, lambda s: next(iter(s)), list, sum, min, lambda s: [v + 1 for v in s], lambda s: (lambda a: a)(*s), lambda s: 1.0 in s],
-    ids=["len", "iter", "list", "sum", "min", "comprehension", "unpacking", "in"],
+    [
+        len,
+        lambda s: next(iter(s)),
+        list,
+        sum,
+        min,
+        lambda s: [v + 1 for v in s],
+        lambda s: (lambda a: a)(*s),
+        lambda s: 1.0 in s,
+    ],
+    ids=["len", "list", "sum", "min", "iter", "comprehension", "unpacking", "in"],
 )
 def test_scalars_have_no_entries(exact_backend, use):
     def f(x):
