@@ -22,6 +22,7 @@ from .binder import binder_of, check_casting
 from .errors import LAST, MissingRuleError, TracedValueError, UnsupportedError, user_line
 from .kinds import isa
 from .likeness import SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar
+from .verdicts import VERDICTS
 
 __all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
 
@@ -1256,6 +1257,10 @@ def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, n
     return x
 
 
+def _copy(a: Any, order: str = "K", subok: bool = False) -> Any:
+    return dispatch(np.copy, (a,), {})._as_array() if a._is_scalar() else a.copy(order)
+
+
 def _astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Any:
     return x.astype(dtype, copy=copy)
 
@@ -1265,11 +1270,6 @@ def _diff(a: Any, n: int = 1, *args: Any, **kwargs: Any) -> Any:
 
 
 def _matrix_power(a: Any, n: int) -> Any:
-    shape = np.shape(a)
-    if len(shape) < 2:
-        raise np.linalg.LinAlgError(f"{len(shape)}-dimensional array given. Array must be at least two-dimensional")
-    if shape[-1] != shape[-2]:
-        raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
     return a if operator.index(n) == 1 else dispatch(np.linalg.matrix_power, (a, n), {})
 
 
@@ -1285,7 +1285,7 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
     np.real: lambda val: _part_view(np.real, val),
     np.imag: lambda val: _part_view(np.imag, val),
     np.astype: _astype,
-    np.copy: lambda a, order="K", subok=False: dispatch(np.copy, (a,), {}) if a._is_scalar() else a.copy(order),
+    np.copy: _copy,
     np.broadcast_arrays: _broadcast_arrays,
     np.einsum: _einsum,
     np.diff: _diff,
@@ -1310,6 +1310,8 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
             args, kwargs, out = bind(args, kwargs)
         if kwargs:
             args, kwargs = _checked_options(function, args, kwargs, out)
+    if function in VERDICTS:
+        VERDICTS[function](*args, **kwargs)
     own_way = _OWN_WAYS.get(function)
     if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
         return own_way(*args, **kwargs)

@@ -603,8 +603,6 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 
 @composite(np.linalg.tensorinv)
 def _tensorinv(a: Any, ind: int = 2) -> Any:
-    if ind <= 0:
-        raise ValueError("Invalid ind argument.")
     shape = np.shape(a)
     n = int(np.prod(shape[ind:]))
     return np.reshape(np.linalg.inv(np.reshape(a, (n, -1))), shape[ind:] + shape[:ind])

@@ -495,8 +495,6 @@ def _matrix_power(a: Any, n: int) -> Any:
 
 @composite(np.linalg.multi_dot)
 def _multi_dot(arrays: Any, *, out: Any = None) -> Any:
-    if len(arrays) < 2:
-        raise ValueError("Expecting at least two arrays.")
     result = arrays[0]
     for a in arrays[1:]:
         result = np.dot(result, a)

@@ -155,8 +155,6 @@ def _register(function: Any, kernel: Any, scale: float) -> None:
         weights: Any = None,
     ) -> Any:
         a = a if isinstance(a, Array) else np.asarray(a)
-        if a.dtype.kind == "c":
-            raise TypeError("a must be an array of real numbers")
         if not np.size(a):
             return function(np.empty(a.shape, a.dtype), plain(q), axis, method=method, keepdims=keepdims)
         return _flattened(q, lambda q: _quantiles(kernel, a, q / scale, axis, method, keepdims, weights))
