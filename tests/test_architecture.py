@@ -20,7 +20,8 @@ MODULES = {
 
 # Rooms from the ground floor up; a module may import (while it is being imported) its own floor and those below.
 FLOORS = [
-    ["adselect.adtypes", "adselect.errors"],
+    ["adselect.adtypes", "adselect.errors", "adselect.kinds"],
+    ["adselect.likeness", "adselect.binder", "adselect.verdicts"],
     ["adselect.tangents", "adselect.array", "adselect.namespace"],
     ["adselect.structure", "adselect.rules.registry"],
     ["adselect.rules", "adselect.tape", "adselect.special"],
@@ -247,3 +248,22 @@ def test_all_lists_what_exists(module):
     defined |= {a.asname or a.name for n in tree.body if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
     if "__getattr__" not in defined:
         assert set(names) <= defined, set(names) - defined
+
+
+# A traced value answers isinstance as the NumPy value it stands for; what it really is says adselect.kinds.isa.
+ANSWERED_AS_NUMPY = {
+    *("np.ndarray", "np.generic", "np.number", "np.inexact", "np.floating", "np.integer", "np.bool_"),
+    *("float", "int", "complex", "bool", "Number", "numbers.Number", "numbers.Real", "Fraction"),
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_types_of_numbers_are_asked_for_by_the_real_type(module):
+    found = []
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance":
+            classes = node.args[1]
+            names = {ast.unparse(c) for c in (classes.elts if isinstance(classes, ast.Tuple) else [classes])}
+            if names & ANSWERED_AS_NUMPY:
+                found.append(f"line {node.lineno}: {ast.unparse(node)}")
+    assert not found, f"write isa(value, classes), from adselect.kinds: {found}"
