@@ -494,8 +494,8 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def ravel(self, order: str = "C") -> Any:
         order = _order_of(self, order)
-        layout = _layout(self)
         if order == "K":
+            layout = _layout(self)
             if layout is None and self.ndim > 1:
                 raise _order_not_known()
             if layout is None or layout.flags.c_contiguous:
@@ -1303,24 +1303,32 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
 
 def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     """A NumPy function (not a ufunc) on traced values."""
+    bind, verdict, own_way, gives_arrays = _PLANS.get(function) or _plan(function)
     out = None
-    if kwargs or len(args) > 1:
-        bind = binder_of(function)
-        if bind is not None:
-            args, kwargs, out = bind(args, kwargs)
+    if bind is not None and (kwargs or len(args) > bind.as_written):
+        args, kwargs, out = bind(args, kwargs)
         if kwargs:
             args, kwargs = _checked_options(function, args, kwargs, out)
-    if function in VERDICTS:
-        VERDICTS[function](*args, **kwargs)
-    own_way = _OWN_WAYS.get(function)
+    if verdict is not None:
+        verdict(*args, **kwargs)
     if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
         return own_way(*args, **kwargs)
-    result = _carried_out(function, args, kwargs)
+    result = _carried_out(function, args, kwargs) if kwargs else dispatch(function, args, kwargs)
     if out is not None and _takes_out(function, args, kwargs, out):
         return _write_out(out, result, function.__name__)
     if isinstance(result, Array) and not result.shape:
-        return result._as_array() if function in ARRAYS_ALWAYS else result._as_scalar()
+        return result._as_array() if gives_arrays else result._as_scalar()
     return result
+
+
+# What is to be known of a NumPy function before it is called, by function: found when it is first met.
+_PLANS: dict[Any, tuple] = {}
+
+
+def _plan(function: Any) -> tuple:
+    plan = (binder_of(function), VERDICTS.get(function), _OWN_WAYS.get(function), function in ARRAYS_ALWAYS)
+    _PLANS[function] = plan
+    return plan
 
 
 def _checked_options(function: Any, args: tuple, kwargs: dict, out: Any) -> tuple[tuple, dict]:
@@ -1596,7 +1604,7 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
 
 
 def _listed(operand: Any) -> Any:
-    if isinstance(operand, (list, tuple)):
+    if not isinstance(operand, Array) and isinstance(operand, (list, tuple)):
         operand = absorb(operand)
         return operand if isinstance(operand, Array) else np.asarray(operand)
     return operand

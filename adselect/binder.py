@@ -51,7 +51,7 @@ _BINDERS: dict[Any, Binder | None] = {}
 class Binder:
     """How the calls of one NumPy function are bound."""
 
-    __slots__ = ("axes", "by_name_from", "defaults", "first_axis", "name", "names", "open_ended")
+    __slots__ = ("as_written", "axes", "by_name_from", "defaults", "first_axis", "name", "names", "open_ended")
 
     def __init__(self, function: Callable):
         parameters = list(inspect.signature(function).parameters.values())
@@ -68,6 +68,8 @@ class Binder:
         named = [name for name in _AXES if name in known]
         self.axes = tuple([(name, self.names.index(name) if name in self.names else 1 << 30) for name in named])
         self.first_axis = min([place for _, place in self.axes], default=1 << 30)
+        # Up to so many arguments by position, and none by name, there is nothing to bind.
+        self.as_written = max(1, min(self.by_name_from, self.first_axis))
 
     def __call__(self, args: tuple, kwargs: dict) -> tuple[tuple, dict, Any]:
         """The arguments as a rule takes them, and what was given as ``out``."""

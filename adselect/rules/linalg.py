@@ -216,7 +216,7 @@ def _einsum(*operands: Any, out: Any = None, optimize: Any = False, dtype: Any =
     terms, output = _explicit(subscripts, operands)
     arrays = []
     for k, (term, x) in enumerate(zip(terms, operands, strict=True)):
-        x = np.asarray(x) if isinstance(x, (list, tuple)) else x
+        x = np.asarray(x) if type(x) in (list, tuple) else x
         while len(set(term)) < len(term):  # a repeated letter reads a diagonal
             letter = next(c for c in term if term.count(c) > 1)
             i = term.index(letter)

@@ -97,7 +97,7 @@ def join_arrays(arrays: Any, axis: int) -> Any:
 def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
     if axis is None:
         arrays, axis = [np.reshape(a, -1) for a in arrays], 0
-    joined = join_arrays([np.asarray(a) if isinstance(a, (list, tuple)) else a for a in arrays], axis)
+    joined = join_arrays([np.asarray(a) if type(a) in (list, tuple) else a for a in arrays], axis)
     return joined if dtype is None else joined.astype(dtype)
 
 
@@ -119,7 +119,7 @@ define(pile, _pile_vjp, _pile_jvp, variadic=True, by_shape=True)
 
 @composite(np.stack)
 def _stack(arrays: Any, axis: int = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
-    items = [np.asarray(a) if isinstance(a, (list, tuple)) else a for a in arrays]
+    items = [np.asarray(a) if type(a) in (list, tuple) else a for a in arrays]
     shapes = {np.shape(a) for a in items}
     if len(shapes) > 1:
         raise ValueError(f"all input arrays must have the same shape, not {sorted(shapes)}")
