@@ -578,15 +578,15 @@ class Array(OfArrays, metaclass=ArrayType):
             result = result._as_array()
         if self._is_scalar():
             return result
-        own = getattr(self, "_link", None) is None
-        before = self._in_memory() if own and order == "C" else None
-        if not (type(before) is np.ndarray and before.flags.c_contiguous):
-            before = _layout(self)
+        before = self._in_memory() if _lies_as_in_numpy(self) else None
+        real = type(before) is np.ndarray
+        if not (real and order == "C" and before.flags.c_contiguous):
+            before = before if real else _layout(self)
             if before is None:  # one axis is a view in any case
                 if self.ndim > 1:
                     write = _not_known
             elif before.size:
-                after = _real_layout(result) if own and plainly is None else None
+                after = _real_layout(result) if real and plainly is None else None
                 shown = (plainly or read)(before) if after is None else after
                 if not np.may_share_memory(before, shown):
                     return result if after is not None else result._laid_out(shown)
@@ -1178,9 +1178,7 @@ def _linked(function: Callable, at: int = 0) -> Callable:
         if layout is not None and layout.size and not np.may_share_memory(layout, shown):
             return view
 
-        def read(source: Any) -> Any:
-            result = plainly(source)
-            return result if part is None else result[part]
+        read = functools.partial(_rearranged, plainly, part)
 
         def write(target: Array, new: Any) -> None:
             _put_flat(target, np.reshape(read(_positions(_layout(target))), -1), np.reshape(new, -1))
@@ -1195,6 +1193,20 @@ def _linked(function: Callable, at: int = 0) -> Callable:
         return shown.flags.writeable and (0 not in strides or not shown.size)
 
     return call
+
+
+def _rearranged(plainly: Callable, part: int | None, source: Any) -> Any:
+    result = plainly(source)
+    return result if part is None else result[part]
+
+
+def _lies_as_in_numpy(array: Array) -> bool:
+    """Whether the strides behind are those of NumPy: not after a rule that copies where NumPy does not."""
+    while (link := getattr(array, "_link", None)) is not None:
+        if type(link[1]) is functools.partial:
+            return False
+        array = link[0]
+    return True
 
 
 def _dispatched(function: Callable, *args: Any, **kwargs: Any) -> Any:
