@@ -25,7 +25,8 @@ from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, us
 from ..kinds import isa
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call, memory_of
-from .jax_array import NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
+from .faces import NUMPY_CURE, check_face, for_both_faces, is_numpy_code, wants_numpy
+from .jax_array import COVERING, NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
 from .jax_callbacks import original_errors
 from .jax_zeros import dependencies, evaluate_strongly
 
@@ -79,12 +80,15 @@ class FlatCall:
         self.call, self.face = call, face
         self.kinds = [_kind(leaf) for leaf in leaves]
         foreign = [leaf for leaf, kind in zip(leaves, self.kinds, strict=True) if kind != "native"]
-        self.wide = any(face == "numpy" or _is_wide(leaf) for leaf in foreign)
-        self.integers = [_integers(x) for x in leaves]
+        self.wide = any(face != "native" or _is_wide(leaf) for leaf in foreign)
         self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
         self.memory = [memory_of(leaf) for leaf in leaves]
         self.offset = 0
-        self.face_used = face == "numpy" and any(k != "native" for k in self.kinds)
+        self.face_used = face != "native" and bool(foreign)
+        self.covers = False  # whether native leaves are put behind the face, too
+        self.integers = [_integers(x) for x in leaves]
+        if wants_numpy(face, call) and (face == "auto" or len(foreign) < len(leaves)):
+            self.cover_natives()
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
         self.selecting = 0  # the leaves compared with one another
@@ -95,7 +99,11 @@ class FlatCall:
     @property
     def nested(self) -> bool:
         """Whether this runs inside another derivative: what is still traced then stays an Array."""
-        return "array" in self.kinds or (self.offset > 0 and self.face == "numpy")
+        return "array" in self.kinds or (self.offset > 0 and self.face != "native")
+
+    def cover_natives(self) -> None:
+        """Put native leaves behind the NumPy face, too, and let captured native arrays not undo it: f is NumPy code."""
+        self.covers = self.face_used = self.wide = True
 
     def precision(self) -> Any:
         """64-bit mode where a leaf needs it; native arrays keep the precision the user chose."""
@@ -103,26 +111,44 @@ class FlatCall:
 
     def __call__(self, *values: Any) -> tuple[list, list]:
         self.offset = offset = _nesting.bits
-        lifted = []
-        for i, (v, k, memory) in enumerate(zip(values, self.kinds, self.memory, strict=True)):
-            if k != "native" and self.face != "native":
-                v = JaxArray(v, 1 << (offset + i), self.integers[i])
-                v = v if memory is None else v._laid_out(memory)
-            lifted.append(v)
+        lifted = [
+            v if self.face == "native" or (k == "native" and not self.covers) else self._covered(v, i)
+            for i, (v, k) in enumerate(zip(values, self.kinds, strict=True))
+        ]
         self.traces = opened(values, offset)
         _nesting.bits = offset + len(values)
-        before = SELECTIONS.enter(offset)
+        before, covering = SELECTIONS.enter(offset), COVERING.on
+        COVERING.on = self.covers
         try:
             outputs, aux = self.call(lifted)
         finally:
+            COVERING.on = covering
             _nesting.bits = offset
             self.selecting = SELECTIONS.leave(before)
         self.outputs, outputs = _described(outputs)
         self.aux, aux = _described(aux)
         return outputs, aux
 
+    def _covered(self, value: Any, i: int) -> JaxArray:
+        array = JaxArray(value, 1 << (self.offset + i), self.integers[i])
+        return array if self.memory[i] is None else array._laid_out(self.memory[i])
+
     def under(self, transformation: Callable) -> tuple[list, Any, list]:
         """``jax.vjp`` or ``jax.linearize`` of this call: outputs, the linear function, aux."""
+        if self.face != "auto" or self.covers:
+            return self._under(transformation)
+
+        def behind() -> tuple[list, Any, list]:
+            self.cover_natives()
+            with self.precision():
+                return self._under(transformation)
+
+        # Without native leaves there may be native arrays all the same, which f has captured.
+        recognise = None if "native" in self.kinds else _is_conversion
+        faces = ("JaxArray", "__jax_array__")
+        return for_both_faces(self.call, lambda: self._under(transformation), behind, faces, recognise)
+
+    def _under(self, transformation: Callable) -> tuple[list, Any, list]:
         try:
             return transformation(self, *self.values, has_aux=True)
         finally:
@@ -161,9 +187,13 @@ class FlatCall:
 
     def _lower(self, output: _Output, value: Any) -> Any:
         if isinstance(value, Tracer):
-            keeps_face = "array" in self.kinds or (output.kind == "face" and self.nested)
+            keeps_face = "array" in self.kinds or (output.kind == "face" and self.nested and not self.covers)
             return JaxArray(value, self._outer(output.deps)) if keeps_face else value
-        return value if output.kind == "native" and "native" in self.kinds else to_numpy(value)
+        return value if self._stays_native(output) else to_numpy(value)
+
+    def _stays_native(self, output: _Output) -> bool:
+        """Whether an output is the caller's kind of array: native arguments give native results."""
+        return "native" in self.kinds and (output.kind == "native" or self.covers)
 
     def lowered_bar(self, i: int, x_bar: Any, nested: bool) -> Any:
         """The cotangent of leaf i as the caller gave the leaf."""
@@ -178,9 +208,9 @@ class FlatCall:
         if y_dot is None:
             return None
         if isinstance(y_dot, Tracer):
-            keeps_face = nested or "array" in self.kinds or (output.kind == "face" and self.nested)
+            keeps_face = nested or "array" in self.kinds or (output.kind == "face" and self.nested and not self.covers)
             return JaxArray(y_dot, UNKNOWN) if keeps_face else y_dot
-        return y_dot if output.kind == "native" and "native" in self.kinds else to_numpy(y_dot)
+        return y_dot if self._stays_native(output) else to_numpy(y_dot)
 
     # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
     # came out non-finite, or when nobody can look because an outer transformation is still tracing it.
@@ -208,9 +238,7 @@ class JaxBackend(Backend):
 
     def __init__(self, adtype: ADType):
         super().__init__(adtype)
-        self.face = getattr(adtype, "face", "numpy")
-        if self.face not in ("numpy", "native"):
-            raise ADSelectValueError(f"face={self.face!r}: write face='numpy' or face='native'")
+        self.face = check_face(getattr(adtype, "face", "auto"))
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         """``(outputs, aux, back)``, as in :meth:`Backend.pullback`."""
@@ -305,6 +333,8 @@ class JaxBackend(Backend):
         """A sentence to add to an exception that came out of f, or None when there is nothing to say."""
         if isinstance(exception, UnsupportedError):
             return None
+        if self.face == "native" and is_numpy_code(exception):
+            return NUMPY_CURE.format("AutoJax")
         if isinstance(exception, jax.errors.TracerArrayConversionError):
             return (
                 "A NumPy function, or np.asarray, was called on a jax array that is being differentiated. jax.numpy "
@@ -317,7 +347,7 @@ class JaxBackend(Backend):
             )
         if isinstance(exception, NO_VALUE):
             return under_jit("A Python branch, size or index")
-        if self.face == "numpy" and any(name in str(exception) for name in ("JaxArray", "__jax_array__")):
+        if self.face != "native" and any(name in str(exception) for name in ("JaxArray", "__jax_array__")):
             return (
                 "f's NumPy arguments arrive as arrays that speak NumPy's protocols, and this JAX function takes only "
                 'jax arrays. Choose AutoJax(face="native") to hand f jax arrays (results still come back as NumPy), or '
@@ -327,6 +357,10 @@ class JaxBackend(Backend):
 
 
 # -- one value at a time ----------------------------------------------------------------------------------------------
+
+
+def _is_conversion(error: Exception) -> bool:
+    return isinstance(error, jax.errors.TracerArrayConversionError)
 
 
 def _kind(leaf: Any) -> str:
@@ -365,6 +399,8 @@ def _integers(leaf: Any) -> Any:
     """The integers behind a leaf that counts as float in arithmetic and still works as an index."""
     if isinstance(leaf, JaxArray):
         return leaf.integer
+    if isinstance(leaf, jax.Array):
+        return None if leaf.dtype.kind not in "iu" or isinstance(leaf, Tracer) else np.asarray(leaf)[()]
     if isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iub"):
         return leaf
     return None
