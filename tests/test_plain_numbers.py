@@ -130,6 +130,11 @@ def test_numbers_with_a_derivative_are_refused_all_the_same(exact_backend):
             ad.gradient(f, exact_backend.adtype, A)
 
 
+def test_a_comparison_is_no_index(exact_backend):
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        ad.gradient(lambda x: [1.0, 2.0][operator.index(x[0] > 0)] * x[0], exact_backend.adtype, A)
+
+
 def test_an_integer_argument_counts_as_a_float(exact_backend):
     with pytest.raises(ad.TracedValueError):
         ad.gradient(lambda n: float(n) * 2.0, exact_backend.adtype, 3)

@@ -506,6 +506,8 @@ class FrameworkArray(Array):
     def __index__(self) -> int:
         if self.integer is not None:
             return self.integer
+        if self.dtype.kind == "b":
+            raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         return super().__index__()
 
     def _rebind(self, other: Any) -> None:

@@ -130,8 +130,8 @@ class FlatCall:
         return outputs, aux
 
     def _covered(self, value: Any, i: int) -> JaxArray:
-        array = JaxArray(value, 1 << (self.offset + i), self.integers[i])
-        return array if self.memory[i] is None else array._laid_out(self.memory[i])
+        array, memory = JaxArray(value, 1 << (self.offset + i), self.integers[i]), self.memory[i]
+        return array if memory is None else array._laid_out(memory)
 
     def under(self, transformation: Callable) -> tuple[list, Any, list]:
         """``jax.vjp`` or ``jax.linearize`` of this call: outputs, the linear function, aux."""

@@ -263,8 +263,10 @@ class JaxArray(FrameworkArray):
     def __index__(self) -> int:
         if self.integer is not None:
             return operator.index(self.integer)
+        if self.value.dtype.kind == "b":
+            raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         try:
-            return operator.index(self.value) if self.value.dtype.kind != "b" else operator.index(np.bool_(self.value))
+            return operator.index(self.value)
         except NO_VALUE as error:
             raise UnsupportedError(under_jit("An integer used as a size, a range or a Python index")) from error
 
