@@ -16,7 +16,16 @@ import numpy as np
 from ..errors import ADSelectError, ADSelectValueError
 from ..places import PACKAGE, is_library, package_of
 
-__all__ = ["FACES", "NUMPY_CURE", "NumPyMetError", "check_face", "for_both_faces", "is_numpy_code", "wants_numpy"]
+__all__ = [
+    "FACES",
+    "NUMPY_CODE",
+    "NUMPY_CURE",
+    "NumPyMetError",
+    "call_again",
+    "check_face",
+    "is_numpy_code",
+    "wants_numpy",
+]
 
 FACES = ("auto", "numpy", "native")
 NUMPY_CURE = (
@@ -25,7 +34,7 @@ NUMPY_CURE = (
 )
 _REMEMBERED = 4096  # functions; beyond that they are found out about again
 _lock = threading.Lock()
-_numpy_code: set = set()
+NUMPY_CODE: set = set()
 
 
 class NumPyMetError(Exception):
@@ -41,27 +50,14 @@ def check_face(face: str) -> str:
 
 def wants_numpy(face: str, call: Any) -> bool:
     """Whether native arrays go behind the NumPy face at once: asked for, or f is known to be NumPy code."""
-    return face == "numpy" or (face == "auto" and bool(_numpy_code) and _key(_function_of(call)) in _numpy_code)
+    return face == "numpy" or (face == "auto" and bool(NUMPY_CODE) and _key(_function_of(call)) in NUMPY_CODE)
 
 
-def for_both_faces(
-    call: Any,
-    natively: Callable[[], Any],
-    behind: Callable[[], Any],
-    foreign: Sequence[str],
-    recognise: Callable[[Exception], bool] | None = None,
-) -> Any:
-    """``natively()``; where that shows f to be NumPy code ``behind()``, the same call behind the NumPy face.
+def call_again(call: Any, first: Exception, behind: Callable[[], Any], foreign: Sequence[str]) -> Any:
+    """``behind()``, the call behind the NumPy face, after ``first`` has shown f to be NumPy code; f is remembered.
 
     foreign: the names by which errors call the framework's face, for errors that a native array would not have caused.
-    recognise: what tells such an error, in place of :func:`is_numpy_code`.
     """
-    try:
-        return natively()
-    except Exception as error:
-        if not (recognise or is_numpy_code)(error):
-            raise
-        first = error
     try:
         result = behind()
     except (TypeError, AttributeError) as second:
@@ -70,9 +66,9 @@ def for_both_faces(
         raise
     key = _key(_function_of(call))
     with _lock:
-        if len(_numpy_code) >= _REMEMBERED:
-            _numpy_code.clear()
-        _numpy_code.add(key)
+        if len(NUMPY_CODE) >= _REMEMBERED:
+            NUMPY_CODE.clear()
+        NUMPY_CODE.add(key)
     return result
 
 

@@ -25,7 +25,7 @@ from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, us
 from ..kinds import isa
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call, memory_of
-from .faces import NUMPY_CURE, check_face, for_both_faces, is_numpy_code, wants_numpy
+from .faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
 from .jax_array import COVERING, NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
 from .jax_callbacks import original_errors
 from .jax_zeros import dependencies, evaluate_strongly
@@ -87,7 +87,11 @@ class FlatCall:
         self.face_used = face != "native" and bool(foreign)
         self.covers = False  # whether native leaves are put behind the face, too
         self.integers = [_integers(x) for x in leaves]
-        if wants_numpy(face, call) and (face == "auto" or len(foreign) < len(leaves)):
+        if (
+            (face == "numpy" or NUMPY_CODE)
+            and wants_numpy(face, call)
+            and (face == "auto" or len(foreign) < len(leaves))
+        ):
             self.cover_natives()
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
@@ -111,10 +115,12 @@ class FlatCall:
 
     def __call__(self, *values: Any) -> tuple[list, list]:
         self.offset = offset = _nesting.bits
-        lifted = [
-            v if self.face == "native" or (k == "native" and not self.covers) else self._covered(v, i)
-            for i, (v, k) in enumerate(zip(values, self.kinds, strict=True))
-        ]
+        lifted = []
+        for i, (v, k, memory) in enumerate(zip(values, self.kinds, self.memory, strict=True)):
+            if self.face != "native" and (k != "native" or self.covers):
+                v = JaxArray(v, 1 << (offset + i), self.integers[i])
+                v = v if memory is None else v._laid_out(memory)
+            lifted.append(v)
         self.traces = opened(values, offset)
         _nesting.bits = offset + len(values)
         before, covering = SELECTIONS.enter(offset), COVERING.on
@@ -129,30 +135,25 @@ class FlatCall:
         self.aux, aux = _described(aux)
         return outputs, aux
 
-    def _covered(self, value: Any, i: int) -> JaxArray:
-        array, memory = JaxArray(value, 1 << (self.offset + i), self.integers[i]), self.memory[i]
-        return array if memory is None else array._laid_out(memory)
-
     def under(self, transformation: Callable) -> tuple[list, Any, list]:
         """``jax.vjp`` or ``jax.linearize`` of this call: outputs, the linear function, aux."""
-        if self.face != "auto" or self.covers:
-            return self._under(transformation)
+        try:
+            return transformation(self, *self.values, has_aux=True)
+        except Exception as error:
+            # Without native leaves there may be native arrays all the same, which f has captured.
+            recognise = is_numpy_code if "native" in self.kinds else _is_conversion
+            if self.face != "auto" or self.covers or not recognise(error):
+                raise
+            first = error
+        finally:
+            close(self.traces)
 
         def behind() -> tuple[list, Any, list]:
             self.cover_natives()
             with self.precision():
-                return self._under(transformation)
+                return self.under(transformation)
 
-        # Without native leaves there may be native arrays all the same, which f has captured.
-        recognise = None if "native" in self.kinds else _is_conversion
-        faces = ("JaxArray", "__jax_array__")
-        return for_both_faces(self.call, lambda: self._under(transformation), behind, faces, recognise)
-
-    def _under(self, transformation: Callable) -> tuple[list, Any, list]:
-        try:
-            return transformation(self, *self.values, has_aux=True)
-        finally:
-            close(self.traces)
+        return call_again(self.call, first, behind, ("JaxArray", "__jax_array__"))
 
     # -- dependencies --------------------------------------------------------------------------------------------
 

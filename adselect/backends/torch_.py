@@ -37,7 +37,7 @@ from ..places import package_of
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray, Selections
-from .faces import NUMPY_CURE, NumPyMetError, check_face, for_both_faces, is_numpy_code, wants_numpy
+from .faces import NUMPY_CURE, NumPyMetError, call_again, check_face, is_numpy_code, wants_numpy
 from .torch_table import BINARY, REAL_ONLY, SHARED, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
 
 __all__ = ["SELECTIONS", "TorchArray", "TorchBackend"]
@@ -972,14 +972,19 @@ class _Call:
 
     def _run(self, call: Callable, variables: list) -> tuple[list, list]:
         """Call f; gives the tensors to differentiate, and all others that came out."""
-        if self.backend.adtype.face != "auto" or self.covers or not any(self.native):
+        try:
             return self._guarded(call, variables)
+        except Exception as error:
+            auto = self.backend.adtype.face == "auto" and any(self.native) and not self.covers
+            if not auto or not is_numpy_code(error):
+                raise
+            first = error
 
         def behind() -> tuple[list, list]:
             self.covers = True
             return self._guarded(call, variables)
 
-        return for_both_faces(call, lambda: self._guarded(call, variables), behind, ("TorchArray", "torch.as_tensor"))
+        return call_again(call, first, behind, ("TorchArray", "torch.as_tensor"))
 
     def _guarded(self, call: Callable, variables: list) -> tuple[list, list]:
         lifted = [self._lift(variables, i) for i in range(len(self.leaves))]
@@ -1036,10 +1041,6 @@ class _Call:
         """Whether f was given torch's own tensors for NumPy arguments (``face="native"``)."""
         return not self.face and not any(self.native)
 
-    def _covers_natives(self) -> bool:
-        """Whether f was given the NumPy face for torch's own tensors: results are tensors then."""
-        return self.covers and any(self.native)
-
     def results(self) -> tuple[list, list]:
         """Outputs and auxiliary outputs, out of the graph unless they have to stay."""
         aux = [y.integer if isinstance(y, TorchArray) and y.integer is not None else self._result(y) for y in self.aux]
@@ -1052,7 +1053,7 @@ class _Call:
         if self.keep and _watched(value):
             deps = self._outer(y)
             return TorchArray(value, deps) if deps or (any(self.arrays) and not isinstance(y, Tensor)) else value
-        if not self._covers_natives() and (isinstance(y, TorchArray) or self._numpy_results()):
+        if not self.covers and (isinstance(y, TorchArray) or self._numpy_results()):
             return _to_numpy(value)
         return value.detach() if value.requires_grad and not isinstance(value, torch.nn.Parameter) else value
 
@@ -1111,7 +1112,7 @@ class _Call:
             y_dot = None if slot is None else y_dots[slot]
             if y_dot is None and slot is not None and given & (self.record.reached(slot) | self.selecting):
                 y_dot = torch.zeros_like(self.record.outputs[slot])
-            native = self._covers_natives() or (isinstance(y, Tensor) and not self._numpy_results())
+            native = self.covers or (isinstance(y, Tensor) and not self._numpy_results())
             found.append(self._linear(y_dot, deps, native, record))
         return found
 

@@ -13,6 +13,7 @@ from ..adtypes import ADType, AutoTape
 from ..array import Array, absorb, is_traced, plain
 from ..backends.base import Backend, backend_of
 from ..errors import (
+    REFUSALS,
     ADSelectTypeError,
     ADSelectValueError,
     NotScalarError,
@@ -21,7 +22,7 @@ from ..errors import (
 from ..kinds import isa
 from ..rules.enforcement import call_enforced
 from ..structure import Skeleton, flatten, is_leaf, is_native, project
-from .escaped_errors import explained, refusals_so_far
+from .escaped_errors import explained
 
 DEFAULT = AutoTape()
 
@@ -83,7 +84,7 @@ def resolve(operator: str, f: Any, args: tuple) -> tuple[Backend, tuple]:
 
 def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) -> Any:
     """``f(*args, **kwargs)``; an error that hides ours is replaced by it, one we can explain gets a note."""
-    before = refusals_so_far()
+    before = REFUSALS.count
     try:
         own_rules = () if backend is None else getattr(backend.adtype, "own_rules", ())
         return call_enforced(own_rules, f, args, kwargs) if own_rules else f(*args, **kwargs)

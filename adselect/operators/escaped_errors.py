@@ -14,18 +14,13 @@ from ..object_arrays import refused_objects
 from ..places import PACKAGE, is_library, place_of
 from ..refusals import refused_by_library
 
-__all__ = ["explained", "refusals_so_far"]
-
-
-def refusals_so_far() -> int:
-    """How many refusals this thread has seen: what :func:`explained` takes as ``before``."""
-    return REFUSALS.count
+__all__ = ["explained"]
 
 
 def explained(error: Exception, before: int, backend: Backend | None) -> Exception:
     """The error to raise for ``error``, which came out of f: ours where it hides one of ours, else itself, with notes.
 
-    before: :func:`refusals_so_far` when f began.
+    before: the count of ``REFUSALS`` when f began.
     """
     if isinstance(error, ADSelectError):
         return _annotated(error, backend)
