@@ -101,7 +101,9 @@ class AutoForward(ADType):
 class AutoJax(ADType):
     """JAX. Unprepared calls run eagerly, so Python branches work; ``jit`` says whether prepared calls are jitted.
 
-    face: ``"numpy"`` hands f arrays that speak NumPy's protocols, ``"native"`` hands it jax arrays. own_rules: NumPy
+    face: what f sees. ``"auto"``: NumPy arguments as arrays that speak NumPy's protocols, jax arrays as they are, and
+    where f turns out to be NumPy code those, too, behind NumPy's protocols. ``"numpy"``: everything behind them;
+    ``"native"``: jax arrays, also for NumPy arguments. Results are of the arguments' kind always. own_rules: NumPy
     functions, as a tuple, whose derivative is adselect's own rule instead of JAX's; True for all that have one. To
     hold the two against each other, or where JAX's is not to be had.
 
@@ -111,7 +113,7 @@ class AutoJax(ADType):
     """
 
     jit: bool = True
-    face: str = "numpy"
+    face: str = "auto"
     own_rules: Any = ()
     backend = "adselect.backends.jax_:JaxBackend"
     requires = "jax"
@@ -131,7 +133,7 @@ class AutoTorch(ADType):
 
     compile: bool = False
     device: Any = None
-    face: str = "numpy"
+    face: str = "auto"
     own_rules: Any = ()
     backend = "adselect.backends.torch_:TorchBackend"
     requires = "torch"
@@ -147,7 +149,7 @@ class AutoAutograd(ADType):
     True
     """
 
-    face: str = "numpy"
+    face: str = "auto"
     own_rules: Any = ()
     backend = "adselect.backends.autograd_:AutogradBackend"
     requires = "autograd"

@@ -8,6 +8,7 @@ functional underneath with NumPy's semantics on top: a view writes through to it
 
 from __future__ import annotations
 
+import builtins
 import functools
 import operator
 import sys
@@ -19,9 +20,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .binder import binder_of, check_casting
-from .errors import LAST, MissingRuleError, TracedValueError, UnsupportedError, user_line
+from .errors import MissingRuleError, TracedValueError, UnsupportedError, user_line
 from .kinds import isa
 from .likeness import SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar
+from .object_arrays import carried, is_joining
+from .refusals import refused_array, refused_number, refused_write
 from .verdicts import VERDICTS
 
 __all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
@@ -133,27 +136,22 @@ class Array(OfArrays, metaclass=ArrayType):
     def _conversion(self) -> Callable:
         # NumPy asks the instance: a scalar without __array__ becomes an element of an object array, which goes on
         # working; an array must not be converted silently, so the hook exists and raises.
-        if self._closed:
-            return lambda dtype=None, copy=None: np.array(plain(self), dtype=dtype)
-        if self.dtype.kind in "iub" and not self._recorded():
-            return lambda dtype=None, copy=None: np.array(self._numbers(), dtype=dtype)
+        known = self._known()
+        if known is not NotImplemented:
+            return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
         if self.ndim == 0:
-            frame = sys._getframe(1)
-            LAST.objects = (frame.f_code, frame.f_lineno)
             raise AttributeError("__array__")
         return self._refuse_conversion
 
     def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
+        if is_joining(sys._getframe(1)):
+            return carried(self, dtype)
         if dtype is not None and np.dtype(dtype) == object:  # asked for one object per entry, as np.vectorize does
             entries = np.empty(self.shape, object)
             for index in np.ndindex(self.shape):
                 entries[index] = self[index]
             return entries
-        raise TracedValueError(
-            f"np.asarray or np.array was called on a traced array of shape {self.shape} at {user_line()}; the result "
-            "would be cut off from the derivative. A traced array is already an array: drop the call, or write "
-            "np.stack([…]) for a list of arrays, or np.asarray(x, like=x)."
-        )
+        raise refused_array(self.shape)
 
     if TYPE_CHECKING:  # what type checkers cannot see: NumPy's stubs know __array__ as a method; _install uses setattr
 
@@ -194,17 +192,12 @@ class Array(OfArrays, metaclass=ArrayType):
 
     # -- Python's conversions ------------------------------------------------------------------------------------
 
-    def _recorded(self):
-        """Whether a value that only an operator of the library may look at (a program being written)."""
-        v = self
-        while isinstance(v, Array):
-            if hasattr(v, "program") or hasattr(v, "_trace"):
-                return True
-            v = v.value
-        return getattr(self, "integer", None) is not None
-
-    def _numbers(self):
-        return self._inside
+    def _known(self) -> Any:
+        """The plain value behind, where no derivative is lost with it; NotImplemented for all others."""
+        if not self._closed:
+            return NotImplemented
+        inner = self._inside  # of an outer derivative, perhaps, which may still be open
+        return inner._known() if isinstance(inner, Array) else inner
 
     def is_integer(self):
         if not self._is_scalar():
@@ -212,23 +205,24 @@ class Array(OfArrays, metaclass=ArrayType):
         return bool(self == np.floor(self))
 
     def __float__(self) -> float:
-        if self.dtype.kind in "iub" and not self._recorded():
-            return float(self._numbers())
-        if self._closed:
-            return float(plain(self))
-        raise TracedValueError(_conversion_message("float", self))
+        known = self._known()
+        if known is NotImplemented:
+            raise refused_number("float", self.shape)
+        return float(known)
 
     def __complex__(self) -> complex:
-        if self._closed:
-            return complex(plain(self))
-        raise TracedValueError(_conversion_message("complex", self))
+        known = self._known()
+        if known is NotImplemented:
+            raise refused_number("complex", self.shape)
+        return complex(known)
 
     def __int__(self) -> int:
+        known = self._known()
+        if known is not NotImplemented:
+            return int(known)
         if self.dtype.kind in "iub":
             return int(self.__index__())
-        if self._closed:
-            return int(plain(self))
-        raise TracedValueError(_conversion_message("int", self))
+        raise refused_number("int", self.shape)
 
     def __index__(self) -> int:
         value = self.value
@@ -657,8 +651,21 @@ class Array(OfArrays, metaclass=ArrayType):
 
     conj = conjugate
 
-    def view(self, *args: Any, **kwargs: Any) -> Any:
-        raise UnsupportedError(f"x.view() reinterprets memory and has no derivative ({user_line()}); use x.astype(…)")
+    def view(self, dtype: Any = None, type: Any = None) -> Any:
+        for wanted in (dtype, type):
+            if wanted is None or wanted is np.ndarray:
+                continue
+            if isa(wanted, builtins.type) and issubclass(wanted, np.ndarray):
+                raise UnsupportedError(
+                    f"x.view({wanted.__name__}) of a traced array ({user_line()}): {wanted.__name__} has none. "
+                    "Compute with the array as it is"
+                )
+            if np.dtype(wanted) != self.dtype:
+                raise UnsupportedError(
+                    f"x.view({np.dtype(wanted)}) reinterprets the memory of a {self.dtype} array and has no derivative "
+                    f"({user_line()}); use x.astype({np.dtype(wanted)}) to convert its numbers"
+                )
+        return self if self._is_scalar() else self[...]
 
     def resize(self, *args: Any, **kwargs: Any) -> Any:
         raise UnsupportedError(f"x.resize() changes the array in place ({user_line()}); use np.resize(x, shape)")
@@ -714,15 +721,6 @@ def _order_of(value: Array, order: str) -> str:
     if layout is None and value.ndim > 1:
         raise _order_not_known()
     return "F" if layout is not None and layout.flags.f_contiguous and not layout.flags.c_contiguous else "C"
-
-
-def _conversion_message(kind: str, array: Array) -> str:
-    return (
-        f"{kind}() of a traced value of shape {array.shape} at {user_line()} would cut the derivative silently. It is "
-        f"called by {kind}(x), by math.* functions, and when a traced value is written into a plain ndarray "
-        "(A[i] = x). Write np.sin(x) instead of math.sin(x); drop float(x); instead of filling np.zeros(n) write "
-        "np.stack([…]), np.zeros(n, like=x) or np.zeros_like(x)."
-    )
 
 
 # -- views -----------------------------------------------------------------------------------------------------------
@@ -1019,7 +1017,7 @@ def _reduction_options(ufunc: Any, kwargs: dict) -> dict:
 def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
     target, indices, *rest = inputs
     if not isinstance(target, Array):
-        _refuse_write(f"np.{ufunc.__name__}.at")
+        return _into_plain(ufunc.at, target, plain_index(indices), *rest, name=f"np.{ufunc.__name__}.at")
     indices = plain_index(indices)
     indices = np.asarray(indices) if isinstance(indices, list) else indices
     positions = np.arange(target.size).reshape(target.shape)[indices]
@@ -1062,13 +1060,6 @@ def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, **kwargs: Any
     return np.stack(pieces, axis=axis)
 
 
-def _refuse_write(what: str) -> None:
-    raise TracedValueError(
-        f"{what} would write a traced value into a plain ndarray at {user_line()}, which would cut the derivative. "
-        "Write y = y + x instead of y += x, or make y traced first: y = np.zeros_like(x), np.zeros(shape, like=x)."
-    )
-
-
 def _write_out(out: Any, result: Any, name: str) -> Any:
     targets = out if type(out) is tuple else (out,)
     results = result if type(result) is tuple else (result,)
@@ -1076,9 +1067,10 @@ def _write_out(out: Any, result: Any, name: str) -> Any:
         if target is None:
             continue
         if not isinstance(target, Array):
-            if is_traced(value):
-                _refuse_write(f"np.{name}(…, out=…)")
-            target[...] = value
+            known = value._known() if isinstance(value, Array) else value
+            if known is NotImplemented or is_traced(known):
+                raise refused_write(f"np.{name}(…, out=…)")
+            target[...] = known
         else:
             target[...] = value
     return targets[0] if len(targets) == 1 else targets
@@ -1433,21 +1425,29 @@ def created(like: Array, function: Any, args: tuple, kwargs: dict) -> Any:
     return value._as_array() if isinstance(value, Array) and not value.shape else value
 
 
+def _into_plain(function: Any, *args: Any, name: str = "", **kwargs: Any) -> Any:
+    """``function(*args)``, which writes into a plain array: of values that carry no derivative."""
+    known = [a._known() if isinstance(a, Array) else a for a in args]
+    if any([k is NotImplemented or is_traced(k) for k in known]):
+        raise refused_write(name or f"np.{function.__name__}")
+    return function(*known, **kwargs)
+
+
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     if not isinstance(dst, Array):
-        _refuse_write("np.copyto")
+        return _into_plain(np.copyto, dst, src, casting=casting, where=plain_index(where))
     dst[...] = src if where is True else np.where(where, src, dst)
 
 
 def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     if not isinstance(a, Array):
-        _refuse_write("np.put")
+        return _into_plain(np.put, a, plain_index(ind), v, mode=mode)
     a.put(ind, v, mode)
 
 
 def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     if not isinstance(a, Array):
-        _refuse_write("np.fill_diagonal")
+        return _into_plain(np.fill_diagonal, a, val, wrap=wrap)
     n = min(a.shape)
     index = (np.arange(n),) * a.ndim
     a[index] = val
@@ -1455,14 +1455,14 @@ def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None:
     if not isinstance(arr, Array):
-        _refuse_write("np.put_along_axis")
+        return _into_plain(np.put_along_axis, arr, plain_index(indices), values, axis=axis)
     positions = np.take_along_axis(np.arange(arr.size).reshape(arr.shape), plain_index(indices), axis)
     _put_flat(arr, positions.ravel(), np.reshape(np.broadcast_to(values, positions.shape), -1))
 
 
 def _place(arr: Any, mask: Any, vals: Any) -> None:
     if not isinstance(arr, Array):
-        _refuse_write("np.place")
+        return _into_plain(np.place, arr, plain_index(mask), vals)
     mask = np.asarray(plain_index(mask), bool)
     n = int(mask.sum())
     arr[mask] = np.resize(vals, n)
@@ -1470,7 +1470,7 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
 
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     if not isinstance(a, Array):
-        _refuse_write("np.putmask")
+        return _into_plain(np.putmask, a, plain_index(mask), values)
     mask = np.asarray(plain_index(mask), bool)
     a[mask] = np.resize(values, a.shape)[mask]
 

@@ -6,11 +6,12 @@ type instead. Each class also descends from the built-in that fits, so ``except 
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 
+from .places import user_place
+
 __all__ = [
+    "REFUSALS",
     "ADSelectError",
     "ADSelectTypeError",
     "ADSelectValueError",
@@ -52,34 +53,24 @@ class NotScalarError(ADSelectTypeError):
 class TracedValueError(ADSelectTypeError):
     """A traced value reached a place that would cut the derivative silently (``float(x)``, ``np.asarray(x)``, …)."""
 
-    def __init__(self, *args):
+    def __init__(self, *args: object):
         super().__init__(*args)
-        LAST.error, LAST.serial = args, getattr(LAST, "serial", 0) + 1
+        REFUSALS.count += 1
+        REFUSALS.last, REFUSALS.library = args, ""
 
 
-LAST = threading.local()
+class Refusals(threading.local):
+    """The refusals raised on this thread: compiled code may drop one and raise an error of its own, or none.
+
+    What is kept is the text of the last one and not the error, whose traceback would keep all of f's arrays alive.
+    """
+
+    count = 0
+    last: tuple = ()
+    library = ""  # the function of a library's that the last one was asked for by
 
 
-def hidden(error):
-    """The error of ours that error was raised over (SciPy's C loops go on after a callback has failed)."""
-    seen, todo = set(), [error]
-    while todo:
-        e = todo.pop()
-        if e is None or id(e) in seen:
-            continue
-        seen.add(id(e))
-        if isinstance(e, ADSelectError):
-            return e
-        todo += [e.__context__, e.__cause__]
-    return None
-
-
-def raised_by_library(error):
-    tb = error.__traceback__
-    while tb.tb_next is not None:
-        tb = tb.tb_next
-    file = tb.tb_frame.f_code.co_filename
-    return file.startswith(_PACKAGE) or (tb.tb_frame.f_globals.get("__name__") or "").partition(".")[0] in _BETWEEN
+REFUSALS = Refusals()
 
 
 class UnsupportedError(ADSelectError, NotImplementedError):
@@ -94,19 +85,7 @@ class PreparationMismatchError(ADSelectTypeError):
     """A prepared operator was called with arguments of another structure, shape or dtype."""
 
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-# Frames of these packages stand between the user's line and ours when a call is dispatched.
-_BETWEEN = ("numpy", "jax", "jaxlib", "torch", "autograd", "scipy")
-
-
 def user_line() -> str:
-    """``file:line`` of the innermost frame that is neither ours nor a framework's, for error messages."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        file = frame.f_code.co_filename
-        if not file.startswith(_PACKAGE):
-            package = (frame.f_globals.get("__name__") or "").partition(".")[0]
-            if package not in _BETWEEN and package != "contextlib":
-                return f"{file}:{frame.f_lineno}"
-        frame = frame.f_back
-    return "<unknown line>"
+    """``file:line`` of the innermost frame that is neither ours nor a library's, for error messages."""
+    place = user_place()
+    return "<unknown line>" if place is None else str(place)

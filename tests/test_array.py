@@ -854,7 +854,7 @@ CUTS = {
     "int(x)": (lambda x: int(x[0]), r"int\(\)"),
     "complex(x)": (lambda x: complex(x[0]), r"complex\(\)"),
     "math.sin(x)": (lambda x: math.sin(x[0]), "np.sin"),
-    "math.hypot": (lambda x: math.hypot(x[0], x[1]), "np.sin"),
+    "math.hypot": (lambda x: math.hypot(x[0], x[1]), "np.hypot"),
     "np.asarray(x)": (lambda x: np.asarray(x), "np.stack"),
     "np.array(x)": (lambda x: np.array(x), r"np\.stack"),
     "np.array of rows": (lambda x: np.array([x, x]), "np.stack"),

@@ -35,7 +35,6 @@ from ..adtypes import AutoAutograd
 from ..array import Array, absorb
 from ..errors import (
     ADSelectTypeError,
-    ADSelectValueError,
     MissingRuleError,
     TracedValueError,
     UnsupportedError,
@@ -46,6 +45,7 @@ from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.invocation import FirstOrderError, is_cut_off
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
 from .base import Backend, Call, FrameworkArray
+from .faces import NUMPY_CURE, check_face
 
 __all__ = ["AutogradArray", "AutogradBackend"]
 
@@ -426,6 +426,10 @@ class AutogradArray(FrameworkArray):
     def _inside(self) -> Any:
         return getval(self.value)
 
+    def _known(self) -> Any:
+        value = settle(self.value)
+        return NotImplemented if isbox(value) else value
+
     @property
     def _closed(self) -> bool:
         return isbox(self.value) and not TRACES.is_open(self.value)
@@ -452,10 +456,6 @@ class AutogradArray(FrameworkArray):
 
     def __int__(self) -> int:
         return int(self.integer) if self.integer is not None else super().__int__()
-
-    def view(self, *args: Any, **kwargs: Any) -> Any:
-        # autograd.numpy's own wrappers end in .view(ndarray).
-        return self if args == (np.ndarray,) and not kwargs else super().view(*args, **kwargs)
 
     def _as_index(self) -> Any:
         return getval(self.value) if self.integer is None else self.integer
@@ -669,8 +669,8 @@ class _Leaf:
 class AutogradBackend(Backend):
     """Reverse mode by HIPS autograd; forward mode by transposing the pullback once more.
 
-    With ``face="numpy"`` f gets arrays that speak NumPy's protocols (``autograd.numpy`` functions take them, too), with
-    ``face="native"`` autograd's own Boxes.
+    f gets arrays that speak NumPy's protocols, also for Boxes of the user's own ``autograd.grad``; ``autograd.numpy``
+    functions take them, too. With ``face="native"`` it gets autograd's own Boxes.
     """
 
     reverse = True
@@ -678,9 +678,7 @@ class AutogradBackend(Backend):
 
     def __init__(self, adtype: AutoAutograd):
         super().__init__(adtype)
-        if adtype.face not in ("numpy", "native"):
-            raise ADSelectValueError(f"face={adtype.face!r}: write face='numpy' or face='native'")
-        self.face = adtype.face
+        self.face = check_face(adtype.face)
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         """``(outputs, aux, back)``, as in :meth:`Backend.pullback`."""
@@ -767,9 +765,10 @@ class AutogradBackend(Backend):
         extras = [recording.split(_output(a))[0] for a in aux]
         return taken, recording, [y for y, _ in split], [node for _, node in split], extras, nested
 
-    @staticmethod
-    def explain(error: Exception) -> str | None:
-        """A hint for errors that autograd's own arrays would not have caused."""
+    def explain(self, error: Exception) -> str | None:
+        """A hint for errors that the other face would not have caused."""
+        if self.face == "native" and "ArrayBox" in str(error) and isinstance(error, TypeError):
+            return NUMPY_CURE.format("AutoAutograd")
         if isinstance(error, (TypeError, AttributeError)) and "AutogradArray" in str(error):
             return (
                 "adselect: f was given the NumPy face of autograd's arrays (AutogradArray). If f calls autograd.numpy "

@@ -491,9 +491,23 @@ class FrameworkArray(Array):
             return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
         return value
 
+    def _known(self) -> Any:
+        if self._closed:
+            return super()._known()
+        # What depends on nothing, and what no derivative goes through: comparisons, positions, counts.
+        if self.deps == 0 or (self.integer is None and self.dtype.kind in "iub"):
+            return self._numbers()
+        return NotImplemented
+
+    def _numbers(self) -> Any:
+        """The NumPy value; where there is none at this time, an error that says why, or NotImplemented."""
+        return self._inside
+
     def __index__(self) -> int:
         if self.integer is not None:
             return self.integer
+        if self.dtype.kind == "b":
+            raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         return super().__index__()
 
     def _rebind(self, other: Any) -> None:

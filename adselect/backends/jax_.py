@@ -25,7 +25,8 @@ from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, us
 from ..kinds import isa
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call, memory_of
-from .jax_array import NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
+from .faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
+from .jax_array import COVERING, NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
 from .jax_callbacks import original_errors
 from .jax_zeros import dependencies, evaluate_strongly
 
@@ -79,12 +80,19 @@ class FlatCall:
         self.call, self.face = call, face
         self.kinds = [_kind(leaf) for leaf in leaves]
         foreign = [leaf for leaf, kind in zip(leaves, self.kinds, strict=True) if kind != "native"]
-        self.wide = any(face == "numpy" or _is_wide(leaf) for leaf in foreign)
-        self.integers = [_integers(x) for x in leaves]
+        self.wide = any(face != "native" or _is_wide(leaf) for leaf in foreign)
         self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
         self.memory = [memory_of(leaf) for leaf in leaves]
         self.offset = 0
-        self.face_used = face == "numpy" and any(k != "native" for k in self.kinds)
+        self.face_used = face != "native" and bool(foreign)
+        self.covers = False  # whether native leaves are put behind the face, too
+        self.integers = [_integers(x) for x in leaves]
+        if (
+            (face == "numpy" or NUMPY_CODE)
+            and wants_numpy(face, call)
+            and (face == "auto" or len(foreign) < len(leaves))
+        ):
+            self.cover_natives()
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
         self.selecting = 0  # the leaves compared with one another
@@ -95,7 +103,11 @@ class FlatCall:
     @property
     def nested(self) -> bool:
         """Whether this runs inside another derivative: what is still traced then stays an Array."""
-        return "array" in self.kinds or (self.offset > 0 and self.face == "numpy")
+        return "array" in self.kinds or (self.offset > 0 and self.face != "native")
+
+    def cover_natives(self) -> None:
+        """Put native leaves behind the NumPy face, too, and let captured native arrays not undo it: f is NumPy code."""
+        self.covers = self.face_used = self.wide = True
 
     def precision(self) -> Any:
         """64-bit mode where a leaf needs it; native arrays keep the precision the user chose."""
@@ -105,16 +117,18 @@ class FlatCall:
         self.offset = offset = _nesting.bits
         lifted = []
         for i, (v, k, memory) in enumerate(zip(values, self.kinds, self.memory, strict=True)):
-            if k != "native" and self.face != "native":
+            if self.face != "native" and (k != "native" or self.covers):
                 v = JaxArray(v, 1 << (offset + i), self.integers[i])
                 v = v if memory is None else v._laid_out(memory)
             lifted.append(v)
         self.traces = opened(values, offset)
         _nesting.bits = offset + len(values)
-        before = SELECTIONS.enter(offset)
+        before, covering = SELECTIONS.enter(offset), COVERING.on
+        COVERING.on = self.covers
         try:
             outputs, aux = self.call(lifted)
         finally:
+            COVERING.on = covering
             _nesting.bits = offset
             self.selecting = SELECTIONS.leave(before)
         self.outputs, outputs = _described(outputs)
@@ -125,8 +139,21 @@ class FlatCall:
         """``jax.vjp`` or ``jax.linearize`` of this call: outputs, the linear function, aux."""
         try:
             return transformation(self, *self.values, has_aux=True)
+        except Exception as error:
+            # Without native leaves there may be native arrays all the same, which f has captured.
+            recognise = is_numpy_code if "native" in self.kinds else _is_conversion
+            if self.face != "auto" or self.covers or not recognise(error):
+                raise
+            first = error
         finally:
             close(self.traces)
+
+        def behind() -> tuple[list, Any, list]:
+            self.cover_natives()
+            with self.precision():
+                return self.under(transformation)
+
+        return call_again(self.call, first, behind, ("JaxArray", "__jax_array__"))
 
     # -- dependencies --------------------------------------------------------------------------------------------
 
@@ -161,9 +188,13 @@ class FlatCall:
 
     def _lower(self, output: _Output, value: Any) -> Any:
         if isinstance(value, Tracer):
-            keeps_face = "array" in self.kinds or (output.kind == "face" and self.nested)
+            keeps_face = "array" in self.kinds or (output.kind == "face" and self.nested and not self.covers)
             return JaxArray(value, self._outer(output.deps)) if keeps_face else value
-        return value if output.kind == "native" and "native" in self.kinds else to_numpy(value)
+        return value if self._stays_native(output) else to_numpy(value)
+
+    def _stays_native(self, output: _Output) -> bool:
+        """Whether an output is the caller's kind of array: native arguments give native results."""
+        return "native" in self.kinds and (output.kind == "native" or self.covers)
 
     def lowered_bar(self, i: int, x_bar: Any, nested: bool) -> Any:
         """The cotangent of leaf i as the caller gave the leaf."""
@@ -178,9 +209,9 @@ class FlatCall:
         if y_dot is None:
             return None
         if isinstance(y_dot, Tracer):
-            keeps_face = nested or "array" in self.kinds or (output.kind == "face" and self.nested)
+            keeps_face = nested or "array" in self.kinds or (output.kind == "face" and self.nested and not self.covers)
             return JaxArray(y_dot, UNKNOWN) if keeps_face else y_dot
-        return y_dot if output.kind == "native" and "native" in self.kinds else to_numpy(y_dot)
+        return y_dot if self._stays_native(output) else to_numpy(y_dot)
 
     # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
     # came out non-finite, or when nobody can look because an outer transformation is still tracing it.
@@ -208,9 +239,7 @@ class JaxBackend(Backend):
 
     def __init__(self, adtype: ADType):
         super().__init__(adtype)
-        self.face = getattr(adtype, "face", "numpy")
-        if self.face not in ("numpy", "native"):
-            raise ADSelectValueError(f"face={self.face!r}: write face='numpy' or face='native'")
+        self.face = check_face(getattr(adtype, "face", "auto"))
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         """``(outputs, aux, back)``, as in :meth:`Backend.pullback`."""
@@ -305,6 +334,8 @@ class JaxBackend(Backend):
         """A sentence to add to an exception that came out of f, or None when there is nothing to say."""
         if isinstance(exception, UnsupportedError):
             return None
+        if self.face == "native" and is_numpy_code(exception):
+            return NUMPY_CURE.format("AutoJax")
         if isinstance(exception, jax.errors.TracerArrayConversionError):
             return (
                 "A NumPy function, or np.asarray, was called on a jax array that is being differentiated. jax.numpy "
@@ -317,7 +348,7 @@ class JaxBackend(Backend):
             )
         if isinstance(exception, NO_VALUE):
             return under_jit("A Python branch, size or index")
-        if self.face == "numpy" and any(name in str(exception) for name in ("JaxArray", "__jax_array__")):
+        if self.face != "native" and any(name in str(exception) for name in ("JaxArray", "__jax_array__")):
             return (
                 "f's NumPy arguments arrive as arrays that speak NumPy's protocols, and this JAX function takes only "
                 'jax arrays. Choose AutoJax(face="native") to hand f jax arrays (results still come back as NumPy), or '
@@ -327,6 +358,10 @@ class JaxBackend(Backend):
 
 
 # -- one value at a time ----------------------------------------------------------------------------------------------
+
+
+def _is_conversion(error: Exception) -> bool:
+    return isinstance(error, jax.errors.TracerArrayConversionError)
 
 
 def _kind(leaf: Any) -> str:
@@ -365,6 +400,8 @@ def _integers(leaf: Any) -> Any:
     """The integers behind a leaf that counts as float in arithmetic and still works as an index."""
     if isinstance(leaf, JaxArray):
         return leaf.integer
+    if isinstance(leaf, jax.Array):
+        return None if leaf.dtype.kind not in "iu" or isinstance(leaf, Tracer) else np.asarray(leaf)[()]
     if isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iub"):
         return leaf
     return None

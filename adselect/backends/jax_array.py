@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -21,7 +23,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.extend.core import set_current_trace
 
-from ..array import Array, covers_all, dispatch, without_leading_ones
+from ..array import BINARY_OPERATORS, COMPARISONS, Array, covers_all, dispatch, without_leading_ones
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from ..rules.enforcement import ENFORCED, stand_in
@@ -30,10 +32,19 @@ from . import jax_reductions  # noqa: F401  (its rows join the table)
 from .base import UNKNOWN, FrameworkArray, Selections
 from .jax_table import REAL_ONLY, TABLE, concrete, special_function
 
-__all__ = ["NO_VALUE", "SELECTIONS", "JaxArray", "close", "opened", "to_numpy", "under_jit"]
+__all__ = ["COVERING", "NO_VALUE", "SELECTIONS", "JaxArray", "close", "opened", "to_numpy", "under_jit"]
 
 _CONFIG = jax.config
 SELECTIONS = Selections()
+
+
+class Covering(threading.local):
+    """Whether f, of the innermost call on this thread, is NumPy code that may meet native arrays it has captured."""
+
+    on = False
+
+
+COVERING = Covering()
 
 # What JAX raises when it is asked for a value that is not there yet.
 NO_VALUE = (
@@ -192,7 +203,7 @@ class JaxArray(FrameworkArray):
     @classmethod
     def _wrap(cls, value: Any, deps: int) -> Any:
         if isinstance(value, jax.Array):
-            return cls(value, deps if value.dtype.kind in "fc" else 0)
+            return cls(value, deps if value.dtype.kind in "fcV" else 0)  # V: bfloat16 and its like
         return super()._wrap(value, deps)
 
     def _laid_out_like(self, *operands: Any) -> None:
@@ -209,8 +220,13 @@ class JaxArray(FrameworkArray):
             if layout is None or not layout.flags.c_contiguous:
                 self._order = False
 
+    @property
     def __jax_array__(self) -> Any:
-        return self.value
+        # An operator of a jax array's would take the value and drop the face. Where f is NumPy code it gets something
+        # that it leaves to the other operand, which is ours.
+        if COVERING.on and sys._getframe(1).f_code.co_name.startswith(("_operator_", "deferring_binary_op")):
+            return object
+        return lambda: self.value
 
     # -- values --------------------------------------------------------------------------------------------------
 
@@ -232,6 +248,12 @@ class JaxArray(FrameworkArray):
     def shape(self) -> tuple[int, ...]:
         return self.value.shape
 
+    def _numbers(self) -> Any:
+        known = concrete(self.value)
+        if known is None:
+            raise UnsupportedError(under_jit("float(), int() or np.asarray of a value without a derivative"))
+        return known if known.ndim else known[()]
+
     def __bool__(self) -> bool:
         try:
             return bool(self.value)
@@ -241,6 +263,8 @@ class JaxArray(FrameworkArray):
     def __index__(self) -> int:
         if self.integer is not None:
             return operator.index(self.integer)
+        if self.value.dtype.kind == "b":
+            raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         try:
             return operator.index(self.value)
         except NO_VALUE as error:
@@ -407,11 +431,13 @@ _NOTHING = np.empty((), bool)
 # -- operators --------------------------------------------------------------------------------------------------------
 
 _NUMBERS = (float, int, complex)
+_UFUNCS = {**BINARY_OPERATORS, **COMPARISONS}
 
 
 def _install() -> None:
     def binary(name: str, operate: Callable, reflected: bool, keeps_integers: bool, derivative: bool) -> Callable:
         through_numpy = getattr(Array, name)
+        ufunc = _UFUNCS[name.strip("_").removeprefix("r") if reflected else name.strip("_")]
 
         def call(self: JaxArray, other: Any) -> Any:
             kind, value, deps = type(other), self.value, self.deps
@@ -423,6 +449,8 @@ def _install() -> None:
                 right = other
             elif kind is np.ndarray and other.dtype == value.dtype:
                 right = other.copy()  # JAX may read the buffer later
+            elif COVERING.on and isinstance(other, jax.Array):
+                return dispatch(ufunc, (other, self) if reflected else (self, other), {})
             else:
                 return through_numpy(self, other)
             if not _CONFIG.jax_enable_x64 or ENFORCED:

@@ -251,7 +251,7 @@ class _Inside:
     """
 
     def __init__(self, f: Callable):
-        self.f = f
+        self.f = self.__wrapped__ = f
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         args = tuple([a() if getattr(a, "__code__", None) is _HELD else a for a in args])

@@ -33,9 +33,11 @@ from ..array import CREATORS, Array, absorb, created, function_call, is_traced, 
 from ..errors import TracedValueError, UnsupportedError, user_line
 from ..kinds import isa
 from ..likeness import AbsentAttributeError
+from ..places import package_of
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray, Selections
+from .faces import NUMPY_CURE, NumPyMetError, call_again, check_face, is_numpy_code, wants_numpy
 from .torch_table import BINARY, REAL_ONLY, SHARED, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
 
 __all__ = ["SELECTIONS", "TorchArray", "TorchBackend"]
@@ -122,6 +124,17 @@ class TorchArray(FrameworkArray):
     def _inside(self) -> Any:
         """The plain value, once the derivative is over."""
         return _to_numpy(self.value)
+
+    def _numbers(self) -> Any:
+        if self.value.requires_grad:  # of a graph of the user's own
+            return NotImplemented
+        try:
+            return _to_numpy(self.value)
+        except RuntimeError as error:
+            raise TracedValueError(
+                f"float(), int() or np.asarray of a value without a derivative needs that value at {user_line()}, "
+                f"which torch.func.vmap does not give ({error}). Write np.where(condition, a, b) instead."
+            ) from error
 
     def _shown(self) -> Any:
         try:
@@ -210,7 +223,7 @@ class TorchArray(FrameworkArray):
         if seen.deps and self.value.dtype not in _INEXACT:
             raise TracedValueError(
                 f"a traced value was written into an array of dtype {self.dtype} at {user_line()}, which would round "
-                "it and cut the derivative. Make the array floating: np.zeros_like(x), np.zeros(shape, like=x)."
+                "it and cut the derivative. Make the array floating: np.zeros_like(x, dtype=float)."
             )
         new, whole = set_item(self.value, index, value)
         return TorchArray(new, seen.deps if whole else self.deps | seen.deps)
@@ -460,10 +473,17 @@ def calls_in_progress(create: bool = False) -> list:
 class _Guard(TorchFunctionMode):
     """While f works on torch tensors: refuse what reads one as a Python number, which would cut the derivative.
 
-    torch only warns, once per process. ``x.item()``, asked for by name, stays allowed.
+    torch only warns, once per process. ``x.item()``, asked for by name, stays allowed. Also, where f may be NumPy code:
+    stop at NumPy functions that would call a method of a tensor, which has the name but not the meaning (``max``).
     """
 
+    def __init__(self, numpy: bool):
+        super().__init__()
+        self.numpy = numpy
+
     def __torch_function__(self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        if self.numpy and package_of(sys._getframe(1)) == "numpy":
+            raise NumPyMetError(f"NumPy called {getattr(function, '__name__', function)} of a torch tensor")
         if function in _CONVERSIONS and args[0].requires_grad and torch.is_grad_enabled():
             kind = function.__name__.strip("_")
             raise TracedValueError(
@@ -835,7 +855,8 @@ class _Call:
 
     def __init__(self, backend: TorchBackend, call: Callable, leaves: list):
         self.backend, self.leaves = backend, leaves
-        self.face = backend.adtype.face == "numpy"
+        self.face = backend.adtype.face != "native"
+        self.covers = False  # covers: native leaves are put behind the face, too
         self.captured = False  # f met a tensor of a graph that is not ours
         n = len(leaves)
         self.integers: list = [None] * n
@@ -855,6 +876,7 @@ class _Call:
                 self.record.outputs, others = self._called(call, lifted)
             else:
                 self.native = [isinstance(leaf, Tensor) for leaf in leaves]
+                self.covers = any(self.native) and wants_numpy(backend.adtype.face, call)
                 self.arrays = [isinstance(leaf, Array) for leaf in leaves]
                 self.places = []
                 with _recording():
@@ -939,17 +961,34 @@ class _Call:
         """What f sees of leaf i."""
         place, leaf = self.places[i], self.leaves[i]
         if place is None:
-            return leaf
-        if self.native[i] or (not self.face and not self.arrays[i]):
+            return _to_numpy(leaf) if self.covers and isinstance(leaf, Tensor) else leaf
+        if (self.native[i] and not self.covers) or (not self.face and not self.arrays[i]):
             return variables[place]
+        if self.native[i] and leaf.dtype not in _INEXACT and not _in_transform():
+            self.integers[i] = _to_numpy(leaf)
         deps = 1 << (self.start + i)
         deps = deps | leaf.deps if self.arrays[i] else deps
         return TorchArray(variables[place], deps, self.integers[i])._given_as(leaf)
 
     def _run(self, call: Callable, variables: list) -> tuple[list, list]:
         """Call f; gives the tensors to differentiate, and all others that came out."""
+        try:
+            return self._guarded(call, variables)
+        except Exception as error:
+            auto = self.backend.adtype.face == "auto" and any(self.native) and not self.covers
+            if not auto or not is_numpy_code(error):
+                raise
+            first = error
+
+        def behind() -> tuple[list, list]:
+            self.covers = True
+            return self._guarded(call, variables)
+
+        return call_again(call, first, behind, ("TorchArray", "torch.as_tensor"))
+
+    def _guarded(self, call: Callable, variables: list) -> tuple[list, list]:
         lifted = [self._lift(variables, i) for i in range(len(self.leaves))]
-        with _Guard() if any(isinstance(x, Tensor) for x in lifted) else _AS_IT_IS:
+        with _Guard(self.face) if any(isinstance(x, Tensor) for x in lifted) else _AS_IT_IS:
             return self._called(call, lifted)
 
     def _called(self, call: Callable, lifted: list) -> tuple[list, list]:
@@ -1014,7 +1053,7 @@ class _Call:
         if self.keep and _watched(value):
             deps = self._outer(y)
             return TorchArray(value, deps) if deps or (any(self.arrays) and not isinstance(y, Tensor)) else value
-        if isinstance(y, TorchArray) or self._numpy_results():
+        if not self.covers and (isinstance(y, TorchArray) or self._numpy_results()):
             return _to_numpy(value)
         return value.detach() if value.requires_grad and not isinstance(value, torch.nn.Parameter) else value
 
@@ -1073,7 +1112,7 @@ class _Call:
             y_dot = None if slot is None else y_dots[slot]
             if y_dot is None and slot is not None and given & (self.record.reached(slot) | self.selecting):
                 y_dot = torch.zeros_like(self.record.outputs[slot])
-            native = isinstance(y, Tensor) and not self._numpy_results()
+            native = self.covers or (isinstance(y, Tensor) and not self._numpy_results())
             found.append(self._linear(y_dot, deps, native, record))
         return found
 
@@ -1175,6 +1214,10 @@ class TorchBackend(Backend):
     forward = True
     detects_independence = True
 
+    def __init__(self, adtype: Any):
+        super().__init__(adtype)
+        check_face(adtype.face)
+
     def pullback(self, call: Callable, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         recorded = _Call(self, call, leaves)
         outputs, aux = recorded.results()
@@ -1200,14 +1243,16 @@ class TorchBackend(Backend):
         return prepare_gradient(self, operator, f, args, options)
 
     def explain(self, exception: BaseException) -> str | None:
-        """The sentence to add to an error that ``AutoTorch(face="native")`` would cure, else None.
+        """The sentence to add to an error that another face would cure, else None.
 
         >>> from adselect import AutoTorch
         >>> error = AttributeError("'TorchArray' object has no attribute 'unsqueeze'")
         >>> TorchBackend(AutoTorch()).explain(error)[:51]
         'f uses torch itself: AutoTorch(face="native") hands'
         """
-        if self.adtype.face != "numpy" or not isinstance(exception, (AttributeError, TypeError, RuntimeError)):
+        if self.adtype.face == "native":
+            return NUMPY_CURE.format("AutoTorch") if is_numpy_code(exception) else None
+        if not isinstance(exception, (AttributeError, TypeError, RuntimeError)):
             return None
         text = str(exception)
         if isinstance(exception, AbsentAttributeError):

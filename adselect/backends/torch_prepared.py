@@ -59,7 +59,7 @@ def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple,
                 "Use AutoTorch() for other arguments"
             )
         return CompiledGradient(backend, operator, f, args, options)
-    if plain or backend.adtype.face != "numpy" or backend.adtype.device is not None:
+    if plain or backend.adtype.face == "native" or backend.adtype.device is not None:
         return None
     return LeanGradient(backend, operator, f, args, options)
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from ..array import fingerprint, overwritten
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
+from ..refusals import LISTS
 from ..rules.quantiles import ranked
 from .base import UntranslatedError
 
@@ -67,7 +68,8 @@ def torch_dtype(dtype: Any) -> torch.dtype:
     try:
         return TORCH_DTYPES[dtype]
     except KeyError:
-        raise UnsupportedError(f"torch has no arrays of dtype {dtype} ({user_line()})") from None
+        hint = f"; build an array of traced numbers with {LISTS}" if dtype.kind == "O" else ""
+        raise UnsupportedError(f"torch has no arrays of dtype {dtype} ({user_line()}){hint}") from None
 
 
 def numpy_dtype(dtype: torch.dtype) -> np.dtype:

@@ -13,18 +13,16 @@ from ..adtypes import ADType, AutoTape
 from ..array import Array, absorb, is_traced, plain
 from ..backends.base import Backend, backend_of
 from ..errors import (
-    LAST,
-    ADSelectError,
+    REFUSALS,
     ADSelectTypeError,
     ADSelectValueError,
     NotScalarError,
     TracedValueError,
-    hidden,
-    raised_by_library,
 )
 from ..kinds import isa
 from ..rules.enforcement import call_enforced
 from ..structure import Skeleton, flatten, is_leaf, is_native, project
+from .escaped_errors import explained
 
 DEFAULT = AutoTape()
 
@@ -86,28 +84,15 @@ def resolve(operator: str, f: Any, args: tuple) -> tuple[Backend, tuple]:
 
 def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) -> Any:
     """``f(*args, **kwargs)``; an error that hides ours is replaced by it, one we can explain gets a note."""
-    before = getattr(LAST, "serial", 0)
-    LAST.objects = None
+    before = REFUSALS.count
     try:
         own_rules = () if backend is None else getattr(backend.adtype, "own_rules", ())
         return call_enforced(own_rules, f, args, kwargs) if own_rules else f(*args, **kwargs)
-    except ADSelectError:
-        raise
     except Exception as error:
-        ours = hidden(error)
-        if ours is not None and (raised_by_library(error) or error.__cause__ is ours):
-            raise ours.with_traceback(error.__traceback__) from None
-        if getattr(LAST, "serial", 0) > before:
-            if raised_by_library(error):
-                raise TracedValueError(*LAST.error) from error
-            error.add_note("adselect: before this, and possibly its cause: " + LAST.error[0])
-        found = getattr(LAST, "objects", None)
-        if found is not None and isinstance(error, TypeError):
-            error.add_note(
-                f"adselect: {found[0].co_filename}:{found[1]} made an object array of traced numbers; write np.stack([…])"
-            )
-        _explain(error, backend)
-        raise
+        shown = explained(error, before, backend)
+        if shown is error:
+            raise
+        raise shown from shown.__cause__
 
 
 class FlatCall:
@@ -170,25 +155,6 @@ class StructuredCall(FlatCall):
         y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
         leaves, self.structure = flatten_output(y)
         return leaves, []
-
-
-def _explain(error: Exception, backend: Backend | None) -> None:
-    explain = getattr(backend, "explain", None)
-    note = explain(error) if explain is not None else None
-    if (
-        note is None
-        and isinstance(error, TypeError)
-        and "UFuncTypeError" in type(error).__name__ + str(type(error).__mro__)
-    ):
-        if "dtype('O')" in str(error):
-            note = (
-                "adselect: an object array of traced scalars reached a function that cannot take one; build the array "
-                "with np.stack([…]) instead of np.array([…])"
-            )
-    if note:
-        notes = getattr(error, "__notes__", [])
-        if note not in notes:
-            error.add_note(note)
 
 
 # -- outputs -----------------------------------------------------------------------------------------------------------

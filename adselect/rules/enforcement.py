@@ -92,8 +92,8 @@ def check_own_rules(adtype: Any) -> None:
     wanted = getattr(adtype, "own_rules", ())
     if not wanted:
         return
-    if getattr(adtype, "face", "numpy") != "numpy":
-        raise ADSelectValueError(f"{adtype!r}: own_rules= acts on NumPy calls and needs face='numpy'")
+    if getattr(adtype, "face", "auto") == "native":
+        raise ADSelectValueError(f"{adtype!r}: own_rules= acts on NumPy calls and needs face='auto' or face='numpy'")
     if getattr(adtype, "compile", False):
         raise ADSelectValueError(f"{adtype!r}: torch.compile cannot follow own_rules=; leave compile=True out")
     for function in () if wanted is True else wanted:

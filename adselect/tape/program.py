@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..array import COMPARISONS, Array, absorb, dispatch
-from ..errors import _PACKAGE, ADSelectError
+from ..errors import ADSelectError
 from ..kinds import isa
+from ..places import PACKAGE
 from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
@@ -233,7 +234,7 @@ def _line() -> str:
     frame: Any = sys._getframe(3)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) and "numpy" not in name:
+        if not name.startswith(PACKAGE) and "numpy" not in name:
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back
     return ""

@@ -181,6 +181,15 @@ class EngineArray(Array):
     def _closed(self) -> bool:
         return not self._trace.open
 
+    def _known(self) -> Any:
+        return NotImplemented if self._trace.open else super()._known()
+
+    def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
+        result = super().astype(dtype, *args, **kwargs)
+        if isinstance(result, EngineArray) and result.dtype.kind in "iub" and self.dtype.kind in "fc":
+            return result.value  # rounded: no derivative goes through it
+        return result
+
     @property
     def shape(self) -> tuple[int, ...]:
         try:
