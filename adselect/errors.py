@@ -21,6 +21,7 @@ __all__ = [
     "RuleError",
     "TracedValueError",
     "UnsupportedError",
+    "line_of",
     "user_line",
 ]
 
@@ -110,3 +111,15 @@ def user_line() -> str:
                 return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return "<unknown line>"
+
+
+def line_of(error: BaseException) -> str:
+    """``file:line`` of the innermost frame that an error came through and that is neither ours nor a framework's."""
+    found, tb = "<unknown line>", error.__traceback__
+    while tb is not None:
+        file = tb.tb_frame.f_code.co_filename
+        package = (tb.tb_frame.f_globals.get("__name__") or "").partition(".")[0]
+        if not file.startswith(_PACKAGE) and package not in _BETWEEN:
+            found = f"{file}:{tb.tb_lineno}"
+        tb = tb.tb_next
+    return found
