@@ -41,6 +41,7 @@ from .structure import Const, project_to
 from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 from .toolbox.buffer import Buffer
 from .toolbox.ignoring import ignore_derivatives
+from .toolbox.tracing import is_traced
 
 __all__ = [
     "ADSelectError",
@@ -81,6 +82,7 @@ __all__ = [
     "hessian_reverse",
     "hvp",
     "ignore_derivatives",
+    "is_traced",
     "jacobian",
     "non_differentiable",
     "opt_out",

@@ -6,9 +6,12 @@ The idea and the names come from Julia's ADTypes.jl. A choice is data; the behav
 
 from __future__ import annotations
 
+import math
+import operator
 from dataclasses import dataclass, fields
 from typing import Any
 
+from .errors import ADSelectTypeError, ADSelectValueError
 from .kinds import isa
 
 __all__ = [
@@ -39,6 +42,8 @@ class ADType:
     # Distribution to install when the import fails, and the extra of adselect that brings it ("" = always there).
     requires: str = ""
     extra: str = ""
+    # What people also call it, in lower-case letters and digits: a text that is one of them names this choice.
+    aliases: tuple[str, ...] = ()
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
@@ -51,7 +56,9 @@ class ADType:
         if isa(wanted, bool):
             object.__setattr__(self, "own_rules", wanted or ())
         elif callable(wanted) or isinstance(wanted, str):
-            raise TypeError(f"own_rules= takes True or a tuple of functions: write own_rules=({wanted!r},)")
+            raise ADSelectTypeError(f"own_rules= takes True or a tuple of functions: write own_rules=({wanted!r},)")
+        elif not hasattr(wanted, "__iter__"):
+            raise _unfit(self, "own_rules", "True or a tuple of functions")
         else:
             object.__setattr__(self, "own_rules", tuple(wanted))
 
@@ -62,6 +69,45 @@ class ADType:
             if value != field.default:
                 shown.append(f"{field.name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+_FACES = ("auto", "numpy", "native")
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "mtia", "xla", "ipu", "vulkan", "maia", "lazy", "privateuseone")
+
+
+def _unfit(adtype: ADType, name: str, accepted: str, kind: type = ADSelectTypeError) -> Exception:
+    """The error for an option of a choice that cannot be what it was given."""
+    return kind(f"{type(adtype).__name__}({name}={getattr(adtype, name)!r}): {name}= takes {accepted}")
+
+
+def _is_switch(adtype: ADType, *names: str) -> None:
+    """Hold options to True or False."""
+    for name in names:
+        if not isa(getattr(adtype, name), bool):
+            raise _unfit(adtype, name, "True or False")
+
+
+def _is_face(adtype: ADType) -> None:
+    """Hold the option face to the faces there are."""
+    face = adtype.face  # type: ignore[attr-defined]
+    if not isinstance(face, str) or face not in _FACES:
+        raise _unfit(adtype, "face", " or ".join(map(repr, _FACES)), ADSelectValueError)
+
+
+def _positive_integer(adtype: ADType, name: str, accepted: str) -> None:
+    """Hold an option to None or a whole number from 1 on, which is kept as an int."""
+    value = getattr(adtype, name)
+    if value is None:
+        return
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise _unfit(adtype, name, accepted) from None
+    if isa(value, bool):
+        raise _unfit(adtype, name, accepted)
+    if number < 1:
+        raise _unfit(adtype, name, accepted, ADSelectValueError)
+    object.__setattr__(adtype, name, number)
 
 
 @dataclass(frozen=True, repr=False)
@@ -80,6 +126,11 @@ class AutoTape(ADType):
     replay: bool = True
     native: bool = False
     backend = "adselect.backends.tape:TapeBackend"
+    aliases = ("numpy",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _is_switch(self, "replay", "native")
 
 
 @dataclass(frozen=True, repr=False)
@@ -95,6 +146,11 @@ class AutoForward(ADType):
 
     chunk_size: int | None = None
     backend = "adselect.backends.forward:ForwardBackend"
+    aliases = ("forwardmode", "fwd")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive_integer(self, "chunk_size", "a number of tangents from 1 on, or None")
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,6 +174,12 @@ class AutoJax(ADType):
     backend = "adselect.backends.jax_:JaxBackend"
     requires = "jax"
     extra = "jax"
+    aliases = ("jnp", "jaxnumpy")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _is_switch(self, "jit")
+        _is_face(self)
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,6 +200,20 @@ class AutoTorch(ADType):
     backend = "adselect.backends.torch_:TorchBackend"
     requires = "torch"
     extra = "torch"
+    aliases = ("pytorch",)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _is_switch(self, "compile")
+        _is_face(self)
+        device = self.device
+        if isinstance(device, str):
+            kind, colon, number = device.partition(":")
+            if kind not in _DEVICES or (colon and not number.isdecimal()):
+                accepted = f"None, a device such as 'cpu' or 'cuda:0' ({', '.join(_DEVICES)}), or a torch.device"
+                raise _unfit(self, "device", accepted, ADSelectValueError)
+        elif device is not None and (not isinstance(getattr(device, "type", None), str) or isa(device, bool)):
+            raise _unfit(self, "device", "None, a device such as 'cpu' or 'cuda:0', or a torch.device")
 
 
 @dataclass(frozen=True, repr=False)
@@ -154,6 +230,11 @@ class AutoAutograd(ADType):
     backend = "adselect.backends.autograd_:AutogradBackend"
     requires = "autograd"
     extra = "autograd"
+    aliases = ("hips", "hipsautograd", "autogradnumpy")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _is_face(self)
 
 
 @dataclass(frozen=True, repr=False)
@@ -175,3 +256,34 @@ class AutoFiniteDifferences(ADType):
     backend = "adselect.backends.finite_differences:FiniteDifferencesBackend"
     requires = "findiff"
     extra = "findiff"
+    aliases = ("fd", "finitedifference", "finitediff", "finitediffs", "numericaldifferentiation")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _positive_integer(self, "order", "an even order of accuracy from 2 on, or None")
+        if self.order is not None and self.order % 2:
+            raise _unfit(self, "order", "an even order of accuracy from 2 on, or None", ADSelectValueError)
+        self._check_step()
+        if self.executor is not None and not callable(getattr(self.executor, "submit", None)):
+            accepted = "None or a concurrent.futures.Executor, something with a method submit"
+            raise _unfit(self, "executor", accepted)
+
+    def _check_step(self) -> None:
+        step, accepted = self.step, '"auto", a positive number, or an array of positive numbers shaped like x'
+        if isinstance(step, str):
+            if step != "auto":
+                raise _unfit(self, "step", accepted, ADSelectValueError)
+            return
+        if isa(step, bool) or step is None:
+            raise _unfit(self, "step", accepted)
+        try:
+            numbers = [float(h) for h in (step.reshape(-1) if hasattr(step, "reshape") else _flat(step))]
+        except (TypeError, ValueError):
+            raise _unfit(self, "step", accepted) from None
+        if not all(0 < h < math.inf for h in numbers):
+            raise _unfit(self, "step", accepted, ADSelectValueError)
+
+
+def _flat(step: Any) -> list:
+    """The entries of nested lists, or a number alone."""
+    return [h for part in step for h in _flat(part)] if isinstance(step, (list, tuple)) else [step]

@@ -23,6 +23,7 @@ from .binder import binder_of, check_casting
 from .errors import MissingRuleError, TracedValueError, UnsupportedError, user_line
 from .kinds import isa
 from .likeness import SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar
+from .mistakes import assign, numpys_error
 from .object_arrays import carried, is_joining
 from .refusals import refused_array, refused_number, refused_write
 from .verdicts import VERDICTS
@@ -290,7 +291,14 @@ class Array(OfArrays, metaclass=ArrayType):
         if type(index) is not int and isinstance(value, Array) and self._overlaps(value) and _is_mask(index):
             self._write_overlapping(index, value)
         else:
-            self._write(self._setitem(index, value))
+            try:
+                new = self._setitem(index, value)
+            except Exception as error:
+                instead = numpys_error(error, assign, (self, index, value), {})
+                if instead is None:
+                    raise
+                raise instead from None
+            self._write(new)
 
     # -- attributes ----------------------------------------------------------------------------------------------
 
@@ -393,7 +401,13 @@ class Array(OfArrays, metaclass=ArrayType):
         index = plain_index(index)
         if type(index) is int and self._is_scalar():
             raise entry_of_scalar(self, sys._getframe(1))
-        result = self._getitem(index)
+        try:
+            result = self._getitem(index)
+        except Exception as error:
+            instead = numpys_error(error, operator.getitem, (self, index), {})
+            if instead is None:
+                raise
+            raise instead from None
         if isinstance(result, Array):
             if not result.shape and keeps_array(index):
                 result = result._as_array()
@@ -883,7 +897,13 @@ def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
         top = _top(kwargs.values(), top)
     if top is None:
         return function(*args, **kwargs)
-    return top._apply(function, args, kwargs)
+    try:
+        return top._apply(function, args, kwargs)
+    except Exception as error:
+        instead = numpys_error(error, function, args, kwargs)
+        if instead is None:
+            raise
+        raise instead from None
 
 
 def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:

@@ -1,13 +1,16 @@
 """The command line: ``adselect backends``, ``adselect compare`` and ``adselect bench``.
 
-Functions are named as ``FILE_OR_MODULE:function``, their arguments written as ``--args EXPR…``. Tables are drawn with
-rich where it is installed and as plain text otherwise. Exit status: 0 if all is well, 1 if backends disagree, 2 if the
-command itself cannot be carried out.
+Functions are named as ``FILE_OR_MODULE:function``, their arguments written as ``--args EXPR…``, which is Python. Tables
+are drawn with rich where it is installed and as plain text otherwise. What the user's code prints goes to standard
+error: nothing but the result stands on standard output. Exit status: 0 if backends agree, 1 if they differ, 2 if the
+command cannot be carried out.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import json
@@ -21,7 +24,7 @@ import numpy as np
 
 from . import __version__
 from .adtypes import ADType
-from .backends.registry import available_backends
+from .backends.registry import BackendInfo, available_backends, choices_from
 from .errors import ADSelectError
 from .kinds import isa
 
@@ -50,6 +53,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
 
 
+@contextlib.contextmanager
+def _prints_to_stderr() -> Iterator[None]:
+    """Within, standard output is standard error, also for what is not written by Python."""
+    own = sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__
+    sys.stdout.flush()
+    kept = os.dup(1) if own else -1
+    try:
+        if own:
+            os.dup2(2, 1)
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        if own:
+            sys.stderr.flush()
+            os.dup2(kept, 1)
+            os.close(kept)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="adselect", description="Differentiate NumPy code with any backend.")
     parser.add_argument("--version", action="version", version=f"adselect {__version__}")
@@ -62,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     compare = commands.add_parser(
         "compare",
         help="differentiate a function with several backends and say whether they agree",
-        description="Differentiate a function with several backends. Exit status 1 if they do not agree.",
+        description="Differentiate a function with several backends and hold their values against the function itself. "
+        "Exit status: 0 they agree, 1 they differ, raise or give NaN, 2 it cannot be done. What the function prints "
+        "goes to standard error.",
         epilog='Example: adselect compare model.py:loss --args "np.array([1., 2.])" 3.0 --adtypes tape jax',
     )
     compare.add_argument("function", help="path/to/file.py:function or package.module:function")
@@ -71,13 +94,15 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="EXPR",
-        help='one Python expression per argument of the function; np is NumPy, e.g. "np.array([1., 2.])"',
+        help="one Python expression per argument of the function, evaluated as it is; np is NumPy, e.g. "
+        '"np.array([1., 2.])" or "dict(w=np.ones(3))"; one that begins with a minus goes into brackets',
     )
     compare.add_argument(
         "--adtypes",
         nargs="+",
         metavar="NAME",
-        help="backends by name (tape, jax, …) or as expressions such as 'AutoJax(face=\"native\")'; default: all",
+        help="backends by name in any spelling (tape, jax, fd, AutoTorch, finite_differences, …), with options in "
+        "brackets if wanted: 'AutoJax(face=\"native\")'; default: all",
     )
     compare.add_argument("--rtol", type=float, help="relative tolerance (default: what fits each pair of backends)")
     compare.add_argument("--memory", action="store_true", help="also measure the peak of NumPy's allocations")
@@ -88,11 +113,11 @@ def _parser() -> argparse.ArgumentParser:
         "bench",
         help="time gradients with several backends",
         description="Time gradients with several backends, plain and prepared, one thread each, against one evaluation "
-        "of the function. Exit status 1 if a backend gives a wrong gradient or none.",
+        "of the function. Exit status 1 if a backend gives a wrong gradient or none, 2 if it cannot be done.",
         epilog='Example: adselect bench model.py:loss --args "np.ones(1000)" --adtypes tape jax',
     )
     bench.add_argument("function", nargs="?", help="file.py:function or module:function; default: built-in problems")
-    bench.add_argument("--args", nargs="+", default=[], metavar="EXPR", help="the function's arguments")
+    bench.add_argument("--args", nargs="+", default=[], metavar="EXPR", help="the function's arguments, as for compare")
     bench.add_argument("--adtypes", nargs="+", metavar="NAME", help="as for compare; default: all exact ones installed")
     bench.add_argument("--problems", nargs="+", metavar="NAME", help="built-in problems whose names begin like this")
     bench.add_argument("--quick", action="store_true", help="fewer rounds")
@@ -108,7 +133,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _backends(options: argparse.Namespace) -> int:
     found = available_backends()
-    rows = [b.to_dict() for b in _with_progress(found, lambda b: f"loading {b.name}", options.json)]
+    with _prints_to_stderr():
+        rows = [_row_of(b) for b in _with_progress(found, lambda b: f"loading {b.name}", options.json)]
     if options.json:
         print(json.dumps(rows, indent=2))
         return 0
@@ -117,9 +143,19 @@ def _backends(options: argparse.Namespace) -> int:
     for row in rows:
         marks = [_mark(row[c]) for c in ("reverse", "forward", "detects_independence")]
         version = (row["version"] or "?") if row["installed"] else f"missing: {row['install']}"
+        version = f"cannot be loaded: {row['error']}" if row["error"] else version
         body.append([row["adtype"], version, *marks])
     _print_table(header, body, [not row["installed"] for row in rows])
     return 0
+
+
+def _row_of(backend: BackendInfo) -> dict[str, Any]:
+    """A backend as plain data; where its package is installed and cannot be loaded, the error."""
+    try:
+        return {**backend.to_dict(), "error": ""}
+    except Exception as error:  # whatever goes wrong while a framework is being imported
+        missing = dataclasses.replace(backend, installed=False).to_dict()
+        return {**missing, "installed": True, "error": f"{type(error).__name__}: {error}"}
 
 
 def _mark(value: bool | None) -> str:
@@ -130,36 +166,40 @@ def _mark(value: bool | None) -> str:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    function = _load(options.function)
-    args = tuple([_evaluate(text) for text in options.args])
-    if not args:
-        raise UsageError('compare needs arguments for the function: --args "np.array([1., 2.])" 3.0')
-    adtypes = _choose(options.adtypes)
+    from .testing.compare import Report, comparison
 
-    from .testing.compare import Report, measure
-
-    rows = [
-        measure(function, adtype, args, {}, memory=options.memory)
-        for adtype in _with_progress(adtypes, lambda a: f"differentiating with {a!r}", options.json)
-    ]
-    report = Report(rows, options.rtol)
+    with _prints_to_stderr():
+        adtypes = _choose(options.adtypes)
+        function = _load(options.function)
+        args = _arguments("compare", options.args)
+        steps = _with_progress(adtypes, lambda a: f"differentiating with {a!r}", options.json)
+        *rows, plain = _carried_out(lambda: list(comparison(function, steps, args, {}, options.memory)))
+        report = Report(rows, options.rtol, plain)
     if options.json:
         print(json.dumps(report.to_dict(), indent=2))
     else:
         header, body = report.table()
-        _print_table(header, body, [row.status in ("differs", "error") for row in rows])
-        print(report.summary())
-    return 0 if report.agree else 1
+        _print_table(header, body, [row.status in ("differs", "nan", "error") for row in rows])
+        for line in [*report.notes(), report.summary()]:
+            print(line)
+    if report.agree:
+        return 0
+    ran = sum(row.status in ("ok", "differs", "nan") for row in rows)
+    impossible = plain.status == "error" or (
+        ran < 2 and not any(row.status in ("nan", "differs", "error") for row in rows)
+    )
+    return 2 if impossible else 1
 
 
 # -- bench -----------------------------------------------------------------------------------------------------------
 
 
 def _bench(options: argparse.Namespace) -> int:
-    from .testing.benchmark import is_single_threaded, table
+    from .testing.benchmark import is_single_threaded, notes, table
 
     if options.threads or is_single_threaded():
-        result = _timed(options)
+        with _prints_to_stderr():
+            result: Any = _timed(options)
     else:
         # How many threads a library uses is settled when it is loaded, so the timing is done by another process.
         result = _timed_elsewhere(options)
@@ -171,37 +211,48 @@ def _bench(options: argparse.Namespace) -> int:
     else:
         header, body = table(rows)
         _print_table(header, body, [bool(cells[-1]) and "verdict" in header for cells in body])
-        print(", ".join(f"{name} {version}" for name, version in result["machine"].items()))
+        for line in [*notes(rows), ", ".join(f"{name} {version}" for name, version in result["machine"].items())]:
+            print(line)
     return int(any(row["status"] in ("differs", "error") for row in rows))
 
 
 def _timed(options: argparse.Namespace) -> dict[str, Any]:
     """Machine and rows, measured in this process."""
     from .testing.benchmark import benchmark, benchmark_scenarios, machine, scenario_of
+    from .testing.compare import whole
 
+    adtypes = None if options.adtypes is None else _choose(options.adtypes)
     if options.function:
-        args = tuple([_evaluate(text) for text in options.args])
-        if not args:
-            raise UsageError('bench needs arguments for the function: --args "np.array([1., 2.])" 3.0')
+        function, args = _load(options.function), _arguments("bench", options.args)
         try:
-            scenarios = [scenario_of(_load(options.function), args, options.function.rpartition(":")[2])]
-        except ADSelectError as error:
-            raise UsageError(f"{options.function} has no gradient to time: {error}") from error
+            scenarios = [scenario_of(function, args, options.function.rpartition(":")[2])]
+        except (Exception, SystemExit) as error:
+            raise UsageError(f"{options.function} has no gradient to time: {whole(error)}") from error
     else:
         scenarios = benchmark_scenarios()
+        if options.args:
+            raise UsageError("--args are a function's: write adselect bench model.py:loss --args …")
         if options.problems:
             chosen = [s for s in scenarios if any(s.name.startswith(name) for name in options.problems)]
             if not chosen:
                 raise UsageError(f"--problems: there are {', '.join(s.name for s in scenarios)}")
             scenarios = chosen
-    adtypes = None if options.adtypes is None else _choose(options.adtypes)
     effort = {"rounds": 3, "round_seconds": 0.005} if options.quick else {}
-    rows = [
-        row
-        for scenario in _with_progress(scenarios, lambda s: f"timing {s.name}", False)
-        for row in benchmark(adtypes, [scenario], memory=options.memory, **effort)
-    ]
+    steps = _with_progress(scenarios, lambda s: f"timing {s.name}", False)
+    rows = _carried_out(
+        lambda: [row for s in steps for row in benchmark(adtypes, [s], memory=options.memory, **effort)]
+    )
     return {"machine": machine(), "rows": rows}
+
+
+def _carried_out(work: Callable[[], Any]) -> Any:
+    """What the work gives; what the user's function does to the process on the way is an error of the command."""
+    try:
+        return work()
+    except SystemExit as stop:
+        raise UsageError(f"the function ended the program: SystemExit({stop.code!r})") from stop
+    except Exception as error:
+        raise UsageError(f"the function could not be called: {type(error).__name__}: {error}") from error
 
 
 def _timed_elsewhere(options: argparse.Namespace) -> dict[str, Any] | int:
@@ -213,7 +264,12 @@ def _timed_elsewhere(options: argparse.Namespace) -> dict[str, Any] | int:
         command += [f"--{name}", *getattr(options, name)] if getattr(options, name) else []
     command += [f"--{name}" for name in ("quick", "memory") if getattr(options, name)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=single_threaded(), check=False)
-    return json.loads(done.stdout) if done.stdout else done.returncode
+    try:
+        return json.loads(done.stdout)
+    except ValueError:
+        if done.returncode == 2:
+            return 2  # and it has said why
+        raise UsageError(f"the process that does the timing ended with status {done.returncode}") from None
 
 
 # -- reading the command line ----------------------------------------------------------------------------------------
@@ -240,7 +296,7 @@ def _load(target: str) -> Callable:
             module = importlib.import_module(place)
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{place} cannot be loaded: {type(error).__name__}: {error}") from error
     value: Any = module
     for part in name.split("."):
@@ -252,37 +308,31 @@ def _load(target: str) -> Callable:
     return value
 
 
+def _arguments(command: str, texts: list[str]) -> tuple:
+    """The function's arguments; at least one."""
+    if not texts:
+        raise UsageError(f'{command} needs arguments for the function: --args "np.array([1., 2.])" 3.0')
+    return tuple([_evaluate(text) for text in texts])
+
+
 def _evaluate(text: str) -> Any:
-    """The value of an expression over numbers and NumPy."""
+    """The value of a Python expression; it is the user's own command line."""
     try:
-        return eval(text, {"np": np, "numpy": np, "range": range, "__builtins__": {}})  # the user's own command line
-    except Exception as error:
+        return eval(text, {"np": np, "numpy": np})
+    except (Exception, SystemExit) as error:
         raise UsageError(
-            f"--args {text!r} is no expression over numbers and np: {type(error).__name__}: {error}"
+            f"--args {text!r} is no expression in Python and np: {type(error).__name__}: {error}"
         ) from error
 
 
 def _choose(names: list[str] | None) -> list[ADType]:
     """Adtypes from their names; all backends without names."""
-    found = available_backends()
     if names is None:
-        return [b.adtype for b in found]
-    known = {b.name: b.adtype for b in found}
-    classes = {type(b.adtype).__name__: type(b.adtype) for b in found}
-    chosen = []
-    for name in [part for n in names for part in ([n] if "(" in n else n.split(","))]:
-        short = name.strip().lower().replace("_", "").replace("-", "").removeprefix("auto").removesuffix("()")
-        if short in known:
-            chosen.append(known[short])
-            continue
-        try:
-            adtype = eval(name, {**classes, "__builtins__": {}}) if "(" in name else None
-        except Exception as error:
-            raise UsageError(f"--adtypes {name!r}: {type(error).__name__}: {error}") from error
-        if not isinstance(adtype, ADType):
-            raise UsageError(f"--adtypes: no backend named {name!r}; known are {', '.join(known)}")
-        chosen.append(adtype)
-    return chosen
+        return [b.adtype for b in available_backends()]
+    try:
+        return choices_from(names)
+    except ADSelectError as error:
+        raise UsageError(f"--adtypes: {error}") from error
 
 
 # -- printing --------------------------------------------------------------------------------------------------------

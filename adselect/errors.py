@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 
-from .places import user_place
+from .places import PACKAGE, is_library, user_place
 
 __all__ = [
     "REFUSALS",
@@ -22,6 +22,7 @@ __all__ = [
     "RuleError",
     "TracedValueError",
     "UnsupportedError",
+    "line_of",
     "user_line",
 ]
 
@@ -89,3 +90,13 @@ def user_line() -> str:
     """``file:line`` of the innermost frame that is neither ours nor a library's, for error messages."""
     place = user_place()
     return "<unknown line>" if place is None else str(place)
+
+
+def line_of(error: BaseException) -> str:
+    """``file:line`` of the innermost frame that an error came through and that is neither ours nor a library's."""
+    found, tb = "<unknown line>", error.__traceback__
+    while tb is not None:
+        if not is_library(tb.tb_frame) and not tb.tb_frame.f_code.co_filename.startswith(PACKAGE):
+            found = f"{tb.tb_frame.f_code.co_filename}:{tb.tb_lineno}"
+        tb = tb.tb_next
+    return found

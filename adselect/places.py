@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["PACKAGE", "Place", "is_library", "package_of", "place_of", "user_place"]
+__all__ = ["NUMERIC", "PACKAGE", "Place", "is_library", "package_of", "place_of", "user_place"]
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # Never the user's, wherever they are installed: they stand between the user's line and ours when a call is dispatched.
-_NUMERIC = frozenset(["numpy", "scipy", "jax", "jaxlib", "torch", "autograd", "pandas", "sklearn", "matplotlib"])
+NUMERIC = frozenset(["numpy", "scipy", "jax", "jaxlib", "torch", "autograd", "pandas", "sklearn", "matplotlib"])
 _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
@@ -49,7 +49,7 @@ def package_of(frame: FrameType) -> str:
 def is_library(frame: FrameType, own: str = "") -> bool:
     """Whether a frame runs installed code that is not of the package ``own``; ours does not count as installed."""
     package = package_of(frame)
-    if package in _NUMERIC:
+    if package in NUMERIC:
         return True
     file = frame.f_code.co_filename
     if file.startswith(PACKAGE):

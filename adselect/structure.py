@@ -20,7 +20,7 @@ import numpy as np
 from .array import Array
 from .errors import ADSelectTypeError
 from .kinds import isa
-from .tangents import NoTangent, Tangent, ZeroTangent, field_names
+from .tangents import NoTangent, Tangent, ZeroTangent, field_names, tangent_of
 
 __all__ = [
     "Const",
@@ -323,18 +323,26 @@ class _Object(_Container):
         return new
 
     def _result(self, grads: list, memo: dict) -> Any:
-        fields: dict = {}
-        new = memo[id(self)] = Tangent(type(self.value))
-        object.__setattr__(new, "_fields", fields)
+        new, fields = tangent_of(type(self.value), self._others())
+        memo[id(self)] = new
         for name, child in zip(self.keys, self.children, strict=True):
             fields[name] = child.result(grads, memo)
         return new
+
+    def _others(self) -> Any:
+        """Names of fields that the result has no entry for."""
+        return ()
 
 
 class _Module(_Object):
     """A torch module: parameters and submodules are its fields, buffers and settings stay."""
 
     __slots__ = ()
+
+    def _others(self) -> Any:
+        value = self.value
+        names = (*value.__dict__, *value._parameters, *value._buffers)
+        return [n for n in names if not n.startswith("_") and n not in self.keys]
 
     def _release(self) -> None:
         pass
@@ -379,9 +387,8 @@ class _Closure(_Container):
     def _result(self, grads: list, memo: dict) -> Any:
         if not self.numeric:
             return None
-        fields: dict = {}
-        new = memo[id(self)] = Tangent(types.FunctionType)
-        object.__setattr__(new, "_fields", fields)
+        new, fields = tangent_of(types.FunctionType)
+        memo[id(self)] = new
         for name, child in zip(self.keys, self.children, strict=True):
             fields[name] = None if child is None else child.result(grads, memo)
         return new

@@ -5,6 +5,9 @@ The three types and their algebra follow ChainRulesCore.jl.
 
 from __future__ import annotations
 
+import dis
+import reprlib
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -121,8 +124,9 @@ def _stronger(a: _Absorbing, b: Any) -> Any:
 class Tangent:
     """The derivative with respect to a structured value: one entry per field, ``Tangent[P](field=…)``.
 
-    Fields that are left out are ZeroTangent. Addition is fieldwise, a number scales every field. A gradient with
-    respect to an object comes back as its Tangent; entries of fields without a derivative are None.
+    Fields that are left out are ZeroTangent; a name that is no field of P is an AttributeError. Addition is fieldwise,
+    a number scales every field. A gradient with respect to an object comes back as its Tangent; entries of fields
+    without a derivative are None.
 
     >>> class Point:
     ...     def __init__(self, x, y): self.x, self.y = x, y
@@ -132,11 +136,11 @@ class Tangent:
     3.0
     """
 
-    __slots__ = ("_fields", "_primal")
+    # _others: names of the fields that the object behind a gradient has besides; None where there was no object.
+    __slots__ = ("_fields", "_others", "_primal")
 
     def __init__(self, _primal: type | None = None, /, **fields: Any):
-        object.__setattr__(self, "_primal", _primal)
-        object.__setattr__(self, "_fields", fields)
+        _set_up(self, _primal, fields, None)
 
     def __class_getitem__(cls, primal: type) -> _TangentOf:
         return _TangentOf(primal)
@@ -147,10 +151,12 @@ class Tangent:
         fields = object.__getattribute__(self, "_fields")
         if name in fields:
             return fields[name]
+        others = object.__getattribute__(self, "_others")
         primal = object.__getattribute__(self, "_primal")
-        if primal is not None and _has_field(primal, name) is False:
-            raise AttributeError(f"{self!r} has no field {name!r}; fields: {', '.join(fields)}")
-        return ZeroTangent()
+        if name in (others or ()) or (primal is not None and _is_field(primal, name, others is None)):
+            return ZeroTangent()
+        kind = getattr(primal, "__name__", "")
+        raise AttributeError(f"Tangent[{kind}] has no field {name!r}; fields: {', '.join(fields)}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("a Tangent is immutable; build a new one")
@@ -190,31 +196,23 @@ class Tangent:
     def _asdict(self) -> dict[str, Any]:
         return dict(self._fields)
 
-    def _map(self, function: Any) -> Tangent:
-        return Tangent(self._primal, **{k: function(v) for k, v in self._fields.items()})
-
     def __add__(self, other: Any) -> Any:
         if isinstance(other, _Absorbing):
             return self
         if not isinstance(other, Tangent) or other._primal is not self._primal:
             return NotImplemented
-        fields = dict(self._fields)
-        for name, value in other._fields.items():
-            fields[name] = add(fields[name], value) if name in fields else value
-        return Tangent(self._primal, **fields)
+        return add(self, other)
 
     __radd__ = __add__
 
     def __neg__(self) -> Any:
-        return self._map(lambda v: scale(v, -1))
+        return scale(self, -1)
 
     def __sub__(self, other: Any) -> Any:
         return self + (-other)
 
     def __mul__(self, factor: Any) -> Any:
-        if isinstance(factor, _Absorbing):
-            return factor
-        return self._map(lambda v: scale(v, factor))
+        return factor if isinstance(factor, _Absorbing) else scale(self, factor)
 
     __rmul__ = __mul__
 
@@ -226,20 +224,33 @@ class Tangent:
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, Tangent) or other._primal is not self._primal:
             return NotImplemented
-        names = self._fields.keys() | other._fields.keys()
-        return all(_same(self._fields.get(n, ZeroTangent()), other._fields.get(n, ZeroTangent())) for n in names)
+        return _same(self, other, set())
 
     __hash__ = None  # type: ignore[assignment]
 
+    @reprlib.recursive_repr("…")
     def __repr__(self) -> str:
         name = getattr(self._primal, "__name__", "")
-        shown = []
-        for k, v in self._fields.items():
-            shown.append(f"{k}={'…' if v is self else repr(v)}")
-        return f"Tangent[{name}]({', '.join(shown)})"
+        return f"Tangent[{name}]({', '.join([f'{k}={v!r}' for k, v in self._fields.items()])})"
 
     def __reduce__(self) -> Any:
-        return _rebuild, (self._primal, self._fields)
+        # The fields come as a state, after the object itself is known: one of them may lead back to it.
+        return Tangent, (self._primal,), (self._fields, self._others)
+
+    def __setstate__(self, state: tuple) -> None:
+        _set_up(self, self._primal, *state)
+
+
+def _set_up(tangent: Tangent, primal: Any, fields: dict, others: Any) -> Tangent:
+    for name, value in (("_primal", primal), ("_fields", fields), ("_others", others)):
+        object.__setattr__(tangent, name, value)
+    return tangent
+
+
+def tangent_of(primal: type, others: Any = ()) -> tuple[Tangent, dict]:
+    """A Tangent and the dict of its fields, to be filled in while it is being referred to: objects may be cyclic."""
+    fields: dict = {}
+    return _set_up(Tangent(primal), primal, fields, frozenset(others)), fields
 
 
 class _TangentOf:
@@ -266,49 +277,112 @@ class _TangentOf:
         return f"Tangent[{getattr(self.primal, '__name__', self.primal)}]"
 
 
-def _rebuild(primal: Any, fields: dict) -> Tangent:
-    return Tangent(primal, **fields)
+def _is_field(primal: type, name: str, assigned: bool) -> bool:
+    """Whether instances of a class have a field of this name, as far as the class tells.
 
-
-def _has_field(primal: type, name: str) -> bool | None:
-    """False only where the type says which fields it has and name is none of them."""
+    assigned: whether to read it off its methods as well, where they assign to attributes.
+    """
     names = getattr(primal, "__dataclass_fields__", None) or getattr(primal, "_fields", None)
-    return None if names is None else name in names
+    if names is not None:
+        return name in names
+    for cls in primal.__mro__[:-1]:
+        space = vars(cls)
+        slots = space.get("__slots__", ())
+        if name in ((slots,) if isinstance(slots, str) else slots) or name in getattr(cls, "__annotations__", ()):
+            return True
+        if name in space:  # of what the class itself holds, data is a field and a method or property is none
+            return not (callable(space[name]) or hasattr(type(space[name]), "__get__"))
+        if assigned and any(_assigns(m.__code__, name) for m in space.values() if isinstance(m, types.FunctionType)):
+            return True
+    return False
 
 
-def _same(a: Any, b: Any) -> bool:
+def _assigns(code: types.CodeType, name: str) -> bool:
+    """Whether code assigns to an attribute of this name, or mentions it as a text (setattr, register_buffer)."""
+    if name in code.co_consts:
+        return True
+    return name in code.co_names and any(
+        i.opname == "STORE_ATTR" and i.argval == name for i in dis.get_instructions(code)
+    )
+
+
+def _same(a: Any, b: Any, under_way: set) -> bool:
     if a is b:
         return True
+    if isinstance(a, Tangent) and isinstance(b, Tangent):
+        if a._primal is not b._primal:
+            return False
+        if (id(a), id(b)) in under_way:
+            return True
+        under_way = under_way | {(id(a), id(b))}
+        zero = ZeroTangent()
+        names = a._fields.keys() | b._fields.keys()
+        return all(_same(a._fields.get(n, zero), b._fields.get(n, zero), under_way) for n in names)
     if isinstance(a, (_Absorbing, Tangent)) or isinstance(b, (_Absorbing, Tangent)) or a is None or b is None:
         return type(a) is type(b) and a == b
+    if isinstance(a, (list, tuple)) and type(a) is type(b):
+        return len(a) == len(b) and all(_same(x, y, under_way) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k], under_way) for k in a)
     try:
         return bool((a == b).all())  # type: ignore[union-attr]
     except AttributeError:
         return bool(a == b)
 
 
-def add(a: Any, b: Any) -> Any:
-    """a + b for tangents of any structure; None (no derivative) adds nothing."""
+def add(a: Any, b: Any, done: dict | None = None) -> Any:
+    """a + b for tangents of any structure; None (no derivative) adds nothing. Done: pairs whose sum is known."""
     if a is None or isinstance(a, ZeroTangent):
         return b
     if b is None or isinstance(b, ZeroTangent):
         return a
+    done = {} if done is None else done
+    key = (id(a), id(b))
+    if key in done:
+        return done[key]
+    if isinstance(a, Tangent) and isinstance(b, Tangent) and a._primal is b._primal:
+        both = None if a._others is None and b._others is None else frozenset((*(a._others or ()), *(b._others or ())))
+        fields: dict = {}
+        total = done[key] = _set_up(Tangent(a._primal), a._primal, fields, both)
+        for name in {**a._fields, **b._fields}:
+            fields[name] = add(a._fields.get(name), b._fields.get(name), done)
+        return total
     if isinstance(a, dict):
-        return {k: add(a.get(k), b.get(k)) for k in {**a, **b}}
+        summed = done[key] = {}
+        summed.update({k: add(a.get(k), b.get(k), done) for k in {**a, **b}})
+        return summed
+    if type(a) is list and type(b) is list:
+        items = done[key] = []
+        items += [add(x, y, done) for x, y in zip(a, b, strict=True)]
+        return items
     if isinstance(a, (tuple, list)) and type(a) is type(b):
-        items = [add(x, y) for x, y in zip(a, b, strict=True)]
+        items = [add(x, y, done) for x, y in zip(a, b, strict=True)]
         return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)
     return a + b
 
 
-def scale(tangent: Any, factor: Any) -> Any:
-    """factor · tangent for tangents of any structure."""
+def scale(tangent: Any, factor: Any, done: dict | None = None) -> Any:
+    """factor · tangent for tangents of any structure. Done: those whose product is known."""
     if tangent is None or isinstance(tangent, _Absorbing):
         return tangent
+    done = {} if done is None else done
+    if id(tangent) in done:
+        return done[id(tangent)]
+    if isinstance(tangent, Tangent):
+        fields: dict = {}
+        new = done[id(tangent)] = _set_up(Tangent(tangent._primal), tangent._primal, fields, tangent._others)
+        fields.update({k: scale(v, factor, done) for k, v in tangent._fields.items()})
+        return new
     if isinstance(tangent, dict):
-        return {k: scale(v, factor) for k, v in tangent.items()}
+        scaled = done[id(tangent)] = {}
+        scaled.update({k: scale(v, factor, done) for k, v in tangent.items()})
+        return scaled
+    if type(tangent) is list:
+        items = done[id(tangent)] = []
+        items += [scale(v, factor, done) for v in tangent]
+        return items
     if isinstance(tangent, (tuple, list)):
-        items = [scale(v, factor) for v in tangent]
+        items = [scale(v, factor, done) for v in tangent]
         return type(tangent)(*items) if hasattr(tangent, "_fields") else type(tangent)(items)
     return tangent * factor
 

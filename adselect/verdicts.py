@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from .kinds import isa
+from .mistakes import Seen
 
 __all__ = ["VERDICTS"]
 
@@ -61,13 +63,152 @@ def _weights(
         np.cov(*data, rowvar=rowvar, ddof=ddof, fweights=weights[0], aweights=weights[1])
 
 
+def _shape(value: Any) -> tuple:
+    return tuple(value.shape) if hasattr(value, "shape") else np.shape(value)
+
+
+def _argument(place: int, name: str, args: tuple, kwargs: dict, default: Any = None) -> Any:
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def _interp(*args: Any, **kwargs: Any) -> None:
+    xp, fp = _argument(1, "xp", args, kwargs), _argument(2, "fp", args, kwargs)
+    if len(_shape(xp)) != 1 or len(_shape(fp)) != 1:
+        raise ValueError("object of too small depth or too deep for desired array: xp and fp have one dimension")
+    if _shape(xp) != _shape(fp):
+        raise ValueError("fp and xp are not of the same length.")
+    if not _shape(xp)[0]:
+        raise ValueError("array of sample points is empty")
+
+
+def _cross(*args: Any, **kwargs: Any) -> None:
+    axis = kwargs.get("axis")
+    for place, name in enumerate("ab"):
+        shape = _shape(_argument(place, name, args, kwargs))
+        own = _argument(place + 2, f"axis{name}", args, kwargs, -1)
+        k = normalize_axis_index(own if axis is None else axis, len(shape))
+        if shape[k] not in (2, 3):
+            raise ValueError("incompatible dimensions for cross product\n(dimension must be 2 or 3)")
+
+
+def _vectors(*args: Any, **kwargs: Any) -> None:
+    if any(len(_shape(a)) > 1 for a in args[:2]):
+        raise ValueError("object too deep for desired array")
+
+
+def _vander(*args: Any, **kwargs: Any) -> None:
+    if len(_shape(_argument(0, "x", args, kwargs))) != 1:
+        raise ValueError("x must be a one-dimensional array or sequence.")
+
+
+def _linspace(*args: Any, **kwargs: Any) -> None:
+    number = _argument(2, "num", args, kwargs, 50)
+    if number < 0:
+        raise ValueError(f"Number of samples, {number}, must be non-negative.")
+
+
+def _meshgrid(*args: Any, **kwargs: Any) -> None:
+    if kwargs.get("indexing", "xy") not in ("xy", "ij"):
+        raise ValueError("Valid values for `indexing` are 'xy' and 'ij'.")
+
+
+def _where(*args: Any, **kwargs: Any) -> None:
+    if len(args) == 2:
+        raise ValueError("either both or neither of x and y should be given")
+
+
+def _along_axis(*args: Any, **kwargs: Any) -> None:
+    normalize_axis_index(_argument(1, "axis", args, kwargs), len(_shape(_argument(2, "arr", args, kwargs))))
+
+
+def _histogram(*args: Any, **kwargs: Any) -> None:
+    weights = _argument(4, "weights", args, kwargs)
+    if weights is not None and _shape(weights) != _shape(_argument(0, "a", args, kwargs)):
+        raise ValueError("weights should have the same shape as a.")
+
+
+def _diag(*args: Any, **kwargs: Any) -> None:
+    if len(_shape(_argument(0, "v", args, kwargs))) not in (1, 2):
+        raise ValueError("Input must be 1- or 2-d.")
+
+
+def _fractions(*args: Any, **kwargs: Any) -> None:
+    _real(_argument(0, "a", args, kwargs))
+    _hold_fractions(_argument(1, "q", args, kwargs), 1, "Quantiles must be in the range [0, 1]")
+
+
+def _percents(*args: Any, **kwargs: Any) -> None:
+    _real(_argument(0, "a", args, kwargs))
+    _hold_fractions(_argument(1, "q", args, kwargs), 100, "Percentiles must be in the range [0, 100]")
+
+
+def _hold_fractions(q: Any, top: float, text: str) -> None:
+    known = Seen().plain(q) if hasattr(q, "_inside") else np.asarray(q)
+    if known.dtype.kind in "fiu" and not np.all((known >= 0) & (known <= top)):
+        raise ValueError(text)
+
+
+def _tile(*args: Any, **kwargs: Any) -> None:
+    if min(np.ravel(_argument(1, "reps", args, kwargs)), default=0) < 0:
+        raise ValueError("negative dimensions are not allowed")
+
+
+def _take_along_axis(*args: Any, **kwargs: Any) -> None:
+    shape, axis = _shape(_argument(0, "arr", args, kwargs)), _argument(2, "axis", args, kwargs, -1)
+    n = int(np.prod(shape)) if axis is None else shape[normalize_axis_index(axis, len(shape))]
+    _hold_indices(_argument(1, "indices", args, kwargs), n, 0 if axis is None else axis)
+
+
+def _insert(*args: Any, **kwargs: Any) -> None:
+    shape = _shape(_argument(0, "arr", args, kwargs))
+    places, axis = _argument(1, "obj", args, kwargs), _argument(3, "axis", args, kwargs)
+    n = int(np.prod(shape)) if axis is None else shape[normalize_axis_index(axis, len(shape))]
+    if not isinstance(places, slice):
+        _hold_indices(places, n, 0 if axis is None else axis, n + 1)
+
+
+def _hold_indices(indices: Any, n: int, axis: int, top: int | None = None) -> None:
+    """NumPy's IndexError for an index outside of [-n, top), where the indices are there to be looked at."""
+    seen = Seen()
+    known = np.asarray(seen.plain(indices))
+    if seen.made_up or known.dtype.kind not in "iu" or not known.size:
+        return
+    for extreme in (int(known.min()), int(known.max())):
+        if not -n <= extreme < (n if top is None else top):
+            raise IndexError(f"index {extreme} is out of bounds for axis {axis} with size {n}")
+
+
+def _choose(*args: Any, **kwargs: Any) -> None:
+    seen = Seen()
+    known = np.asarray(seen.plain(_argument(0, "a", args, kwargs)))
+    if _argument(3, "mode", args, kwargs, "raise") == "raise" and not seen.made_up and known.dtype.kind in "iu":
+        choices = _argument(1, "choices", args, kwargs)
+        if known.size and not 0 <= known.min() <= known.max() < len(choices):
+            raise ValueError("invalid entry in choice array")
+
+
 VERDICTS: dict[Any, Callable] = {
-    np.quantile: _real,
-    np.percentile: _real,
-    np.nanquantile: _real,
-    np.nanpercentile: _real,
+    np.quantile: _fractions,
+    np.percentile: _percents,
+    np.nanquantile: _fractions,
+    np.nanpercentile: _percents,
     np.linalg.multi_dot: _several,
     np.linalg.tensorinv: _splits,
     np.linalg.matrix_power: _square,
     np.cov: _weights,
+    np.apply_along_axis: _along_axis,
+    np.choose: _choose,
+    np.convolve: _vectors,
+    np.correlate: _vectors,
+    np.cross: _cross,
+    np.diag: _diag,
+    np.histogram: _histogram,
+    np.insert: _insert,
+    np.interp: _interp,
+    np.linspace: _linspace,
+    np.meshgrid: _meshgrid,
+    np.take_along_axis: _take_along_axis,
+    np.tile: _tile,
+    np.vander: _vander,
+    np.where: _where,
 }

@@ -21,7 +21,7 @@ MODULES = {
 # Rooms from the ground floor up; a module may import (while it is being imported) its own floor and those below.
 FLOORS = [
     ["adselect.adtypes", "adselect.errors", "adselect.kinds", "adselect.places"],
-    ["adselect.likeness", "adselect.binder", "adselect.verdicts", "adselect.refusals"],
+    ["adselect.likeness", "adselect.binder", "adselect.mistakes", "adselect.verdicts", "adselect.refusals"],
     ["adselect.tangents", "adselect.array", "adselect.namespace", "adselect.object_arrays"],
     ["adselect.structure", "adselect.rules.registry"],
     ["adselect.rules", "adselect.tape", "adselect.special"],

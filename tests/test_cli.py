@@ -18,7 +18,7 @@ def loss(x, s=2.0):
     return np.sum(np.sin(x) * s)
 
 def kinked(x):
-    return x * x if isinstance(x, (float, np.floating)) else 3.0 * x * x
+    return x * x if type(x) in (float, np.float64) else 3.0 * x * x
 
 def vector(x):
     return x * 2
@@ -145,7 +145,8 @@ USAGE = {
     "not callable": (["compare", "a_model_of_mine.py:number", "--args", "1.0"], "float, not a function"),
     "no arguments": (["compare", "a_model_of_mine.py:loss"], "--args"),
     "bad expression": (["compare", "a_model_of_mine.py:loss", "--args", "1 +"], "no expression"),
-    "no builtins": (["compare", "a_model_of_mine.py:loss", "--args", "open('x')"], "NameError"),
+    "raising expression": (["compare", "a_model_of_mine.py:loss", "--args", "nothing(1)"], "NameError"),
+    "ending expression": (["compare", "a_model_of_mine.py:loss", "--args", "exit(3)"], "SystemExit"),
     "unknown backend": (
         ["compare", "a_model_of_mine.py:loss", "--args", "1.0", "--adtypes", "theano"],
         "no backend named 'theano'; known are tape",

@@ -62,10 +62,17 @@ def test_every_installed_backend_by_default(tmp_path):
         assert (f"test_square[{backend.name}]" in out) == backend.installed
 
 
+def test_any_spelling_and_options(tmp_path):
+    status, out = run(tmp_path, TEST, "--adtypes", "Auto_Tape, AutoForward(chunk_size=2)", "--collect-only")
+    assert status == 0, out
+    assert "test_square[tape]" in out
+    assert "test_square[AutoForward(chunk_size=2)]" in out
+
+
 def test_an_unknown_name_is_a_usage_error(tmp_path):
     status, out = run(tmp_path, TEST, "--adtypes", "theano")
     assert status != 0
-    assert "no backend named theano; known are tape" in out
+    assert "no backend named 'theano'; known are tape" in out
 
 
 def test_a_fixture_of_the_same_name_wins(tmp_path):

@@ -37,7 +37,7 @@ def altered(change):
 
 
 def only_arrays(change):
-    return lambda x_bar: change(x_bar) if isinstance(x_bar, np.ndarray) and x_bar.ndim else x_bar
+    return lambda x_bar: change(x_bar) if type(x_bar) is np.ndarray and x_bar.ndim else x_bar
 
 
 def poisoned(x_bar):
@@ -64,7 +64,7 @@ class Stale(TapeBackend):
         def again(y_bars):
             if not remembered:
                 remembered.append(back(y_bars))
-            return [np.array(g) if isinstance(g, np.ndarray) else g for g in remembered[0]]
+            return [np.array(g) if type(g) is np.ndarray else g for g in remembered[0]]
 
         return outputs, aux, again
 
@@ -75,7 +75,7 @@ class Vandal(TapeBackend):
     def pullback(self, call, leaves):
         result = super().pullback(call, leaves)
         for leaf in leaves:
-            if isinstance(leaf, np.ndarray) and leaf.size:
+            if type(leaf) is np.ndarray and leaf.size:
                 leaf += 1e-3
         return result
 
@@ -89,7 +89,7 @@ class Borrower(TapeBackend):
         def borrowed(y_bars):
             found = back(y_bars)
             for i, (g, leaf) in enumerate(zip(found, leaves, strict=True)):
-                if isinstance(leaf, np.ndarray) and isinstance(g, np.ndarray) and np.array_equal(g, leaf):
+                if type(leaf) is np.ndarray and type(g) is np.ndarray and np.array_equal(g, leaf):
                     found[i] = leaf
             return found
 
@@ -107,7 +107,7 @@ class Buffered(TapeBackend):
         def reused(y_bars):
             found = back(y_bars)
             for i, g in enumerate(found):
-                if isinstance(g, np.ndarray) and g.ndim:
+                if type(g) is np.ndarray and g.ndim:
                     buffer = self.buffers.setdefault((i, g.shape, g.dtype), np.empty_like(g))
                     buffer[...] = g
                     found[i] = buffer

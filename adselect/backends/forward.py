@@ -11,17 +11,39 @@ from ..adtypes import ADType
 from ..array import Array, absorb
 from ..kinds import isa
 from ..rules.registry import without_zero_times_infinity
-from ..structure import leaf_dtype
+from ..structure import is_native, leaf_dtype
 from ..tape.forward import DualArray, Pass, chunks
-from .base import Backend, Call
+from .base import Backend, Call, FrameworkArray
 
-__all__ = ["ForwardBackend", "push_forward"]
+__all__ = ["ForwardBackend", "behind_faces", "push_forward"]
 
 
 def push_forward(
     call: Call, leaves: list, directions: list[list], chunk_size: int | None
 ) -> tuple[list, list[list], list]:
-    """``(outputs, [output tangents per direction], aux)``: one evaluation of f per chunk of directions."""
+    """``(outputs, [output tangents per direction], aux)``: one evaluation of f per chunk of directions.
+
+    Native arrays given: native arrays come back, also where a framework traces them with its face in between.
+    """
+    outputs, dots, aux = _push_behind_faces(call, leaves, directions, chunk_size)
+    if is_uncovered(leaves):
+        return uncover(outputs), [uncover(row) for row in dots], uncover(aux)
+    return outputs, dots, aux
+
+
+def is_uncovered(leaves: list) -> bool:
+    """Whether leaves are a framework's own arrays and none is behind a face, so that results are to be the same."""
+    return any(map(is_native, leaves)) and not any([isinstance(leaf, Array) for leaf in leaves])
+
+
+def uncover(values: list) -> list:
+    """The framework's own arrays behind their faces."""
+    return [v.value if isinstance(v, FrameworkArray) else v for v in values]
+
+
+def _push_behind_faces(
+    call: Call, leaves: list, directions: list[list], chunk_size: int | None
+) -> tuple[list, list[list], list]:
     from .tape import enter
 
     values = [enter(leaf) for leaf in leaves]
@@ -88,7 +110,31 @@ class ForwardBackend(Backend):
         return push_forward(call, leaves, directions, self.chunk_size)
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
-        return pullback_by_directions(self.pushforwards, call, leaves)
+        def push(call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
+            return _push_behind_faces(call, leaves, directions, self.chunk_size)
+
+        outputs, aux, back = pullback_by_directions(push, call, leaves)
+        if not is_uncovered(leaves):
+            return outputs, aux, back
+        from .tape import enter
+
+        def pull(y_bars: list) -> list:
+            return uncover(back([enter(g) for g in y_bars]))
+
+        return uncover(outputs), uncover(aux), pull
+
+    def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
+        return behind_faces(super().linearized_matrix, call, leaves)
+
+
+def behind_faces(linearized_matrix: Callable, call: Call, leaves: list) -> tuple[list, list]:
+    """A Jacobian put together behind the faces of tracers, of which NumPy cannot put anything together."""
+    if not is_uncovered(leaves):
+        return linearized_matrix(call, leaves)
+    from .tape import enter
+
+    outputs, blocks = linearized_matrix(call, [enter(leaf) if is_native(leaf) else leaf for leaf in leaves])
+    return uncover(outputs), uncover(blocks)
 
 
 def pullback_by_directions(

@@ -457,7 +457,7 @@ def _install() -> None:
                 return through_numpy(self, other)
             try:
                 native = operate(right, value) if reflected else operate(value, right)
-            except jax.errors.UnexpectedTracerError:
+            except (jax.errors.UnexpectedTracerError, TypeError, ValueError):
                 return through_numpy(self, other)
             result = JaxArray(native, deps if derivative else 0)
             if len(native.shape) > 1:

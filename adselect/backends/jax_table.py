@@ -449,7 +449,7 @@ TABLE[np.meshgrid] = lambda *xi, copy=True, sparse=False, indexing="xy": tuple(
 TABLE[np.broadcast_arrays] = lambda *args, subok=False: tuple(jnp.broadcast_arrays(*args))
 TABLE[np.broadcast_to] = lambda array, shape, subok=False: jnp.broadcast_to(array, shape)
 TABLE[np.repeat] = lambda a, repeats, axis=None: jnp.repeat(
-    a, repeats if jnp.ndim(repeats) == 0 else np.asarray(repeats), axis
+    a, repeats if np.ndim(repeats) == 0 else np.asarray(repeats), axis
 )
 TABLE[np.tensordot] = lambda a, b, axes=2: jnp.tensordot(*_like_numpy((_listed(a), _listed(b))), axes=axes)
 TABLE[np.searchsorted] = lambda a, v, side="left", sorter=None: jnp.searchsorted(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
+
 from ..adtypes import ADType
+from ..errors import ADSelectError, ADSelectValueError
 from .base import _CLASSES, Backend, backend_of
 
-__all__ = ["BackendInfo", "available_backends"]
+__all__ = ["BackendInfo", "available_backends", "choices_from", "class_named", "classes"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,8 +101,19 @@ def _describe(adtype: ADType) -> BackendInfo:
         version = _version(package)
     else:
         version = _version(type(adtype).__module__.partition(".")[0])
-    install = f'pip install "adselect[{adtype.extra}]"' if adtype.extra else f"pip install {package}" if package else ""
-    return BackendInfo(name_of(adtype), adtype, present, version, install)
+    return BackendInfo(name_of(adtype), adtype, present, version, install_line(adtype))
+
+
+def install_line(adtype: ADType) -> str:
+    """What to type to install the package behind a choice; "" where it needs none.
+
+    >>> from adselect import AutoJax
+    >>> install_line(AutoJax())
+    'pip install "adselect[jax]"'
+    """
+    if adtype.extra:
+        return f'pip install "adselect[{adtype.extra}]"'
+    return f"pip install {adtype.requires}" if adtype.requires else ""
 
 
 def name_of(adtype: ADType | type) -> str:
@@ -110,6 +125,86 @@ def name_of(adtype: ADType | type) -> str:
     """
     cls = adtype if isinstance(adtype, type) else type(adtype)
     return cls.__name__.removeprefix("Auto").lower()
+
+
+def classes(base: type = ADType) -> Iterator[type[ADType]]:
+    """Every kind of choice, also those that need arguments.
+
+    >>> next(classes()).__name__
+    'AutoTape'
+    """
+    for cls in base.__subclasses__():
+        if cls in _CLASSES or cls.backend:
+            yield cls
+        yield from classes(cls)
+
+
+def class_named(text: str) -> type[ADType] | None:
+    """The class of choices that a text names in any spelling, None if it names none.
+
+    ``"jax"``, ``"AutoJax"``, ``"auto-jax"``, ``"AutoJax(jit=False)"``, ``"adselect.AutoJax()"`` and what the class
+    calls its ``aliases``: case, blanks, hyphens, underscores, a module in front and arguments behind do not count.
+
+    >>> class_named("finite differences").__name__, class_named("fd").__name__, class_named("mode")
+    ('AutoFiniteDifferences', 'AutoFiniteDifferences', None)
+    """
+    written = text.partition("(")[0].strip().lower()
+    found: dict[str, type[ADType]] = {}
+    for cls in classes():
+        own = cls.__name__.lower()
+        for name in (own, own.removeprefix("auto"), cls.requires, *cls.aliases):
+            found.setdefault(name, cls)
+    found.pop("", None)
+    for whole in (written, written.rpartition(".")[2]):
+        name = re.sub(r"[\W_]", "", whole)
+        for candidate in (name, name.removeprefix("auto")):
+            if candidate in found:
+                return found[candidate]
+    return None
+
+
+def choices_from(texts: Iterable[str]) -> list[ADType]:
+    """Choices from texts: what a command line's ``--adtypes`` and the pytest plugin's understand.
+
+    A text holds one name or several with commas between them, in any spelling that :func:`class_named` knows, options
+    in brackets behind it if wanted. Raises ADSelectValueError for a text that names no backend and for options that the
+    choice does not have.
+
+    >>> choices_from(["tape, jax", "auto_forward(chunk_size=3)", "fd"])
+    [AutoTape(), AutoJax(), AutoForward(chunk_size=3), AutoFiniteDifferences()]
+    """
+    return [_choice(part) for text in texts for part in _parts(text)]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """What stands between the commas outside of brackets."""
+    depth, start = 0, 0
+    for i, character in enumerate([*text, ","]):
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and (depth <= 0 or i == len(text)):
+            if part := text[start:i].strip():
+                yield part
+            start = i + 1
+
+
+def _choice(text: str) -> ADType:
+    cls = class_named(text)
+    if cls is None:
+        raise ADSelectValueError(
+            f"no backend named {text!r}; known are {', '.join(dict.fromkeys(map(name_of, classes())))}"
+        )
+    _, bracket, options = text.partition("(")
+    try:
+        if not bracket:
+            return cls()
+        names = {"np": np, "numpy": np, "cls": cls, **{c.__name__: c for c in classes()}}
+        return eval(f"cls({options}", names)  # Python written by whoever started the process
+    except ADSelectError:
+        raise
+    except Exception as error:
+        raise ADSelectValueError(
+            f"{text!r} is not how {cls.__name__} is made: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _version(package: str) -> str | None:

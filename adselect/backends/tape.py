@@ -14,7 +14,7 @@ from ..structure import framework_of, is_native, to_numpy
 from ..tape.reverse import pull_back
 from ..tape.trace import TapeArray, Trace
 from .base import Backend, Call, FrameworkArray
-from .forward import push_forward
+from .forward import behind_faces, push_forward
 
 __all__ = ["TapeBackend", "enter"]
 
@@ -146,6 +146,9 @@ class TapeBackend(Backend):
 
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         return push_forward(call, leaves, directions, None)
+
+    def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
+        return behind_faces(super().linearized_matrix, call, leaves)
 
 
 def constant_of(values: list, seed: Any) -> Any:

@@ -30,7 +30,7 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from ..array import CREATORS, Array, absorb, created, function_call, is_traced, ufunc_call
-from ..errors import TracedValueError, UnsupportedError, user_line
+from ..errors import ADSelectValueError, TracedValueError, UnsupportedError, user_line
 from ..kinds import isa
 from ..likeness import AbsentAttributeError
 from ..places import package_of
@@ -57,6 +57,7 @@ _CONSTRUCTORS = {
 }
 _INEXACT = _REAL | {torch.complex64, torch.complex128}
 _VDOT = frozenset({torch.float64, torch.float32})
+_REFUSED = (RuntimeError, TypeError)  # what torch raises for operands that do not fit
 _SAME = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
 
 
@@ -175,7 +176,10 @@ class TorchArray(FrameworkArray):
             if len(inputs) == 1:
                 operate = UNARY.get(ufunc)
                 if operate is not None and inputs[0] is self:
-                    value = operate(self.value)
+                    try:
+                        value = operate(self.value)
+                    except _REFUSED:
+                        return ufunc_call(ufunc, method, inputs, kwargs)
                     if type(value) is not tuple:
                         return TorchArray(value, 0 if ufunc in NO_DERIVATIVE else self.deps)
             elif len(inputs) == 2:
@@ -195,7 +199,10 @@ class TorchArray(FrameworkArray):
                         b = from_numpy(b, self.value.device)
                     elif type(b) not in _NUMBERS:
                         return ufunc_call(ufunc, method, inputs, kwargs)
-                    return TorchArray(operate(a, b), 0 if ufunc in NO_DERIVATIVE else deps)
+                    try:
+                        return TorchArray(operate(a, b), 0 if ufunc in NO_DERIVATIVE else deps)
+                    except _REFUSED:
+                        return ufunc_call(ufunc, method, inputs, kwargs)
         return ufunc_call(ufunc, method, inputs, kwargs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -207,7 +214,10 @@ class TorchArray(FrameworkArray):
             and kwargs.keys() <= _PLAIN_OPTIONS
         ):
             deps = 0 if function in NO_DERIVATIVE else self.deps
-            return TorchArray(_REDUCTIONS[function](self.value, **kwargs), deps)
+            try:
+                return TorchArray(_REDUCTIONS[function](self.value, **kwargs), deps)
+            except (*_REFUSED, IndexError):
+                return function_call(function, args, kwargs)
         if function in _CONSTRUCTORS:
             return self._apply(function, args, kwargs)  # called with like=self
         if function in CREATORS:
@@ -360,18 +370,21 @@ def _install_operators() -> None:
             kind, value = type(other), self.value
             if ENFORCED:
                 return slow(self, other)
-            if kind is TorchArray:
-                if value.dtype is other.value.dtype and value.dtype in _INEXACT:
-                    return TorchArray(operate(value, other.value), self.deps | other.deps)
-            elif (kind is float or kind is int) and value.dtype in _INEXACT:
-                other = float(other) if kind is int and operate is not torch.pow else other
-                return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
-            elif kind is np.float64 and value.dtype is torch.float64:
-                other = float(other)
-                return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
-            elif kind is np.ndarray and value.is_cpu and _SAME.get(other.dtype) is value.dtype:
-                other = from_numpy(other)
-                return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+            try:
+                if kind is TorchArray:
+                    if value.dtype is other.value.dtype and value.dtype in _INEXACT:
+                        return TorchArray(operate(value, other.value), self.deps | other.deps)
+                elif (kind is float or kind is int) and value.dtype in _INEXACT:
+                    other = float(other) if kind is int and operate is not torch.pow else other
+                    return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+                elif kind is np.float64 and value.dtype is torch.float64:
+                    other = float(other)
+                    return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+                elif kind is np.ndarray and value.is_cpu and _SAME.get(other.dtype) is value.dtype:
+                    other = from_numpy(other)
+                    return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+            except _REFUSED:  # the long way says of wrong shapes what NumPy says
+                pass
             return slow(self, other)
 
         return call
@@ -394,7 +407,10 @@ def _install_operators() -> None:
                 if not self.value.ndim and not other.value.ndim:
                     SELECTIONS.note(self, other)
                 if self.value.dtype is other.value.dtype:
-                    return TorchArray(operate(self.value, other.value), 0)
+                    try:
+                        return TorchArray(operate(self.value, other.value), 0)
+                    except _REFUSED:
+                        return slow(self, other)
             if kind is float and self.value.dtype in _REAL:
                 return TorchArray(operate(self.value, other), 0)
             return slow(self, other)
@@ -1217,6 +1233,15 @@ class TorchBackend(Backend):
     def __init__(self, adtype: Any):
         super().__init__(adtype)
         check_face(adtype.face)
+        if adtype.device is not None:
+            try:
+                torch.empty(0, device=adtype.device)
+            except (RuntimeError, AssertionError, NotImplementedError) as error:
+                said = str(error).strip().partition("\n")[0]
+                raise ADSelectValueError(
+                    f"{adtype!r}: torch cannot compute on device={str(adtype.device)!r} here ({said}). Leave device= "
+                    "out for the processor, or take a device that torch finds on this machine"
+                ) from error
 
     def pullback(self, call: Callable, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         recorded = _Call(self, call, leaves)

@@ -1535,7 +1535,7 @@ def _matmul(a: Any, b: Any) -> Tensor:
     try:
         return torch.matmul(a, b)
     except RuntimeError as error:
-        raise ValueError(f"matmul of shapes {tuple(a.shape)} and {tuple(b.shape)}: {error}") from error
+        raise ValueError(f"matmul: operands of shapes {tuple(a.shape)} and {tuple(b.shape)} do not fit") from error
 
 
 TABLE[np.linalg.matmul] = lambda x1, x2, /: _matmul(x1, x2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Callable
 from fractions import Fraction
@@ -12,74 +13,131 @@ import numpy as np
 from ..adtypes import ADType, AutoTape
 from ..array import Array, absorb, is_traced, plain
 from ..backends.base import Backend, backend_of
+from ..backends.registry import class_named, classes
 from ..errors import (
     REFUSALS,
     ADSelectTypeError,
     ADSelectValueError,
     NotScalarError,
     TracedValueError,
+    line_of,
+    user_line,
 )
 from ..kinds import isa
 from ..rules.enforcement import call_enforced
-from ..structure import Skeleton, flatten, is_leaf, is_native, project
+from ..structure import Skeleton, flatten, is_leaf, is_native, project, to_numpy
+from ..tangents import Tangent
 from .escaped_errors import explained
 
 DEFAULT = AutoTape()
 
-_BACKEND_NAMES = {
-    "tape": "AutoTape()",
-    "forward": "AutoForward()",
-    "jax": "AutoJax()",
-    "torch": "AutoTorch()",
-    "pytorch": "AutoTorch()",
-    "autograd": "AutoAutograd()",
-    "hips": "AutoAutograd()",
-    "finitedifferences": "AutoFiniteDifferences()",
-    "finitedifference": "AutoFiniteDifferences()",
-    "findiff": "AutoFiniteDifferences()",
-}
 
+def take_adtype(operator: str, args: tuple, adtype: Any = None) -> tuple[ADType, tuple]:
+    """``(adtype, the other arguments)`` from what came second and what came as ``adtype=``.
 
-def take_adtype(operator: str, args: tuple) -> tuple[ADType, tuple]:
-    """``(adtype, the other arguments)``; refuses an adtype class, and a string that names a backend."""
+    None in either place means the default. Refuses both at once, an adtype class, and a text that names a backend.
+    """
     if args:
         first = args[0]
-        if isinstance(first, ADType):
-            if len(args) > 1 and (
-                isinstance(args[1], ADType) or (isinstance(args[1], type) and issubclass(args[1], ADType))
-            ):
-                second = args[1] if isinstance(args[1], ADType) else f"{args[1].__name__}()"
-                raise ADSelectTypeError(
-                    f"{operator} was given two adtypes, {first} and {second}. Write {operator}(f, {first}, …) or "
-                    f"{operator}(f, {second}, …)"
-                )
+        if issubclass(type(first), ADType):
+            if adtype is not None:
+                raise _two_adtypes(operator, first, adtype)
+            if len(args) > 1 and issubclass(type(args[1]), (ADType, type)) and _is_choice(args[1]):
+                raise _two_adtypes(operator, first, args[1])
             return first, args[1:]
-        if isinstance(first, type) and issubclass(first, ADType):
-            raise ADSelectTypeError(
-                f"{operator} was given the class {first.__name__}; an adtype is an object. Write {operator}(f, "
-                f"{first.__name__}(), …)"
-            )
-        if isinstance(first, str):
-            name = first.lower().replace("_", "").replace("-", "").replace(" ", "")
-            name = name.removeprefix("auto") if name not in _BACKEND_NAMES else name
-            if name in _BACKEND_NAMES or name == "grad":
-                choice = _BACKEND_NAMES.get(name, "AutoAutograd()")
-                raise ADSelectTypeError(
-                    f"{operator} was given the string {first!r} where an adtype goes. Write {operator}(f, "
-                    f"adselect.{choice}, …)"
-                )
-    return DEFAULT, args
+        if first is None:
+            if adtype is not None or (len(args) > 1 and _is_choice(args[1])):
+                raise _two_adtypes(operator, None, args[1] if adtype is None else adtype)
+            return DEFAULT, args[1:]
+        if issubclass(type(first), (type, str)):
+            refuse_adtype(operator, first)
+    if adtype is None:
+        return DEFAULT, args
+    if not isa(adtype, ADType):
+        refuse_adtype(operator, adtype, f"{operator}(f, …, adtype=adselect.{{}}())")
+        raise ADSelectTypeError(
+            f"{operator} was given adtype={adtype!r}; an adtype is an object such as adselect.AutoTape(), and adtype= "
+            "is no argument of f"
+        )
+    return adtype, args
 
 
-def resolve(operator: str, f: Any, args: tuple) -> tuple[Backend, tuple]:
-    """The backend an operator call asks for, and the arguments of f."""
+def _is_choice(value: Any) -> bool:
+    return isinstance(value, ADType) or (isinstance(value, type) and issubclass(value, ADType))
+
+
+def _two_adtypes(operator: str, first: Any, second: Any) -> ADSelectTypeError:
+    written = [f"{a.__name__}()" if isinstance(a, type) else repr(a) for a in (first, second)]
+    default = " (None stands for the default, AutoTape())" if first is None else ""
+    return ADSelectTypeError(
+        f"{operator} was given two adtypes, {written[0]} and {written[1]}{default}. Write {operator}(f, {written[0]}, "
+        f"…) or {operator}(f, {written[1]}, …)"
+    )
+
+
+def refuse_adtype(operator: str, value: Any, line: str = "") -> None:
+    """Raise for what was meant as an adtype and is none: a class without brackets, a text that names a backend.
+
+    line: what to write, with {} for the name of the class.
+    """
+    if isinstance(value, type) and issubclass(value, ADType):
+        written = line.format(value.__name__) or f"{operator}(f, {value.__name__}(), …)"
+        raise ADSelectTypeError(
+            f"{operator} was given the class {value.__name__}; an adtype is an object. Write {written}"
+        )
+    cls = class_named(value) if isinstance(value, str) else None
+    if cls is not None:
+        written = line.format(cls.__name__) or (
+            f"{operator}(f, adselect.{cls.__name__}(), …); a text that f is to have as its first argument stands "
+            f"behind the adtype: {operator}(f, AutoTape(), {value!r}, …)"
+        )
+        raise ADSelectTypeError(f"{operator} was given the string {value!r} where an adtype goes. Write {written}")
+
+
+def check_function(operator: str, f: Any) -> None:
+    """Raise unless f, the function to differentiate, can be called."""
     if not callable(f):
         raise ADSelectTypeError(
             f"{operator}'s first argument is the function to differentiate, not {type(f).__name__}: write "
             f"{operator}(f, {'adtype, ' if isinstance(f, ADType) else ''}*args)"
         )
-    adtype, args = take_adtype(operator, args)
-    return backend_of(adtype), args
+
+
+def resolve(operator: str, f: Any, args: tuple, adtype: Any = None) -> tuple[Backend, tuple]:
+    """The backend an operator call asks for, and the arguments of f, of which there is at least one."""
+    if not callable(f):
+        check_function(operator, f)
+    adtype, rest = take_adtype(operator, args, adtype)
+    if not rest:
+        none = ", None standing for the default adtype" if args and args[0] is None else ""
+        raise ADSelectTypeError(
+            f"{operator} was called without a positional argument ({user_line()}{none}), so there is nothing to "
+            f"differentiate with respect to: write {operator}(f, {'adtype, ' if args else ''}x). Keyword arguments go "
+            "to f and are not differentiated"
+        )
+    return backend_of(adtype), rest
+
+
+def check_missing(operator: str, missing: Any) -> None:
+    """Hold the option ``missing`` of an operator whose results have zeros where f does not depend on an argument."""
+    if missing not in ("none", "zeros"):
+        check_missing_option(missing)
+        raise ADSelectValueError(
+            f"{operator} gives zeros where f does not depend on an argument and cannot tell the two apart: "
+            "missing='error' is for gradient, withgradient and pullback"
+        )
+
+
+def check_missing_option(missing: Any) -> None:
+    """Raise unless ``missing`` is one of the three ways to treat an argument without a derivative."""
+    if missing not in ("none", "zeros", "error"):
+        raise ADSelectValueError(f"missing must be 'none', 'zeros' or 'error', not {missing!r}")
+
+
+def refuse_out(operator: str, out: Any, instead: str) -> None:
+    """Raise where ``out=`` was given to an operator whose result has parts of several kinds."""
+    if out is not None:
+        raise ADSelectTypeError(f"{operator} takes no out=; {instead}")
 
 
 def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) -> Any:
@@ -89,10 +147,41 @@ def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) ->
         own_rules = () if backend is None else getattr(backend.adtype, "own_rules", ())
         return call_enforced(own_rules, f, args, kwargs) if own_rules else f(*args, **kwargs)
     except Exception as error:
+        refused = _refused_by_framework(error, backend)
+        if refused is not None:
+            raise refused from error
         shown = explained(error, before, backend)
         if shown is error:
             raise
         raise shown from shown.__cause__
+
+
+def _refused_by_framework(error: Exception, backend: Backend | None) -> TracedValueError | None:
+    """The error for a framework's own function that was called on a value which the built-in engine traces."""
+    said = str(error)
+    if not isinstance(error, (TypeError, ValueError)) or backend is None or hasattr(backend, "explain"):
+        return None
+    if not any(cls.__name__ in said for cls in _engines(Array)):
+        return None
+    if "rgument" not in said and not (
+        "unsupported operand" in said and any(map(_is_frameworks, said.split("'")[1::2]))
+    ):
+        return None
+    others = " or ".join(f"{cls.__name__}()" for cls in classes() if "face" in getattr(cls, "__dataclass_fields__", ()))
+    return TracedValueError(
+        f"a function that is not NumPy's was called at {line_of(error)} on a value that {backend.adtype!r} traces "
+        f"({said}). Write NumPy's function there, or choose the backend of the framework it belongs to: {others}"
+    )
+
+
+def _is_frameworks(name: str) -> bool:
+    """Whether a framework that has been loaded has a type of this name."""
+    return any(hasattr(sys.modules.get(cls.requires), name) for cls in classes() if cls.requires)
+
+
+def _engines(base: type) -> list[type]:
+    """The classes of traced values."""
+    return [cls for sub in type.__subclasses__(base) for cls in (sub, *_engines(sub))]
 
 
 class FlatCall:
@@ -172,6 +261,11 @@ def _absorb_nested(y: Any) -> Any:
         return type(y)([_absorb_nested(v) for v in y])
     if type(y) is dict:
         return {k: _absorb_nested(v) for k, v in y.items()}
+    if (
+        isinstance(y, Array) and y.dtype.kind == "b" and hasattr(y, "framework")
+    ):  # a mask is no leaf: nothing to lift out
+        mask = plain(y)
+        return mask if isa(mask, (np.ndarray, np.bool_)) else y
     return y
 
 
@@ -223,14 +317,23 @@ def plain_seed(seed: Any, y: Any, where: str) -> Any:
     """A user's cotangent for the output y as an array of y's shape; None stands for zeros, also inside lists."""
     if seed is None:
         return None
-    if isinstance(seed, (list, tuple)):
-        seed = _with_zeros(seed, np.shape(y) if not is_native(y) else tuple(y.shape))
+    if type(seed) is np.ndarray and seed.dtype == object and is_traced(seed):
         seed = absorb(seed)
-        seed = np.asarray(seed) if isinstance(seed, list) else seed
+    if isa(seed, (list, tuple)):
+        try:
+            seed = absorb(_with_zeros(seed, tuple(y.shape) if hasattr(y, "shape") else ()))
+            seed = np.asarray(seed) if isinstance(seed, list) else seed
+        except ValueError as error:
+            raise ADSelectValueError(f"the seed for {where} is no array of numbers: {error}") from None
     if not isinstance(seed, Array) and not is_native(seed):
         if not isa(seed, (int, float, complex, np.generic, np.ndarray)):
             raise ADSelectTypeError(f"the seed for {where} must be numeric or None, got {type(seed).__name__}")
         array = np.asarray(seed)
+        if array.dtype.kind not in "fiucb":
+            raise ADSelectTypeError(
+                f"the seed for {where} must be numeric or None, got an array of dtype {array.dtype} and shape "
+                f"{array.shape}; None in place of the whole seed, or within a list, stands for zeros"
+            )
         if array.dtype.kind in "iub":
             array = array.astype(float)
         seed = array if array.shape else array[()]
@@ -255,6 +358,7 @@ def _is_complex(value: Any) -> bool:
 
 
 def _with_zeros(seed: Any, shape: tuple) -> Any:
+    """Nested lists of cotangents with zeros of the output's shape in place of None."""
     if seed is None:
         return np.zeros(shape)
     if isinstance(seed, (list, tuple)):
@@ -283,50 +387,92 @@ def shape_result(
             grad = np.zeros(tuple(leaf.shape) if hasattr(leaf, "shape") else ())
         projected.append(project(grad, leaf))
     if missing not in ("none", "zeros", "error"):
-        raise ADSelectValueError(f"missing must be 'none', 'zeros' or 'error', not {missing!r}")
+        check_missing_option(missing)
     result = skeleton.result(projected)
     return result if out is None else write_out(operator, out, result)
 
 
-def write_out(operator: str, out: Any, result: tuple) -> Any:
-    """Copy the result into the arrays of out (same structure; a bare array will do for one argument)."""
-    if isa(out, np.ndarray) and len(result) == 1:
-        _copy_into(operator, out, result[0], "out")
-        return out
-    _copy_into(operator, out, result, "out")
+def write_out(operator: str, out: Any, result: Any) -> Any:
+    """Copy the result into the arrays of out (same structure; a bare array will do for a tuple of one entry).
+
+    A ``(val, grad)`` keeps its value. Everything is looked at before anything is written, so that an error leaves out
+    as it was.
+    """
+    if getattr(type(result), "_fields", ()) == ("val", "grad"):
+        return result._replace(grad=write_out(operator, out, result.grad))
+    single = isa(out, np.ndarray) and type(result) is tuple and len(result) == 1
+    writes: list[tuple[Any, Any, Any]] = []
+    _plan(operator, out, result[0] if single else result, "out", writes)
+    seen: set[int] = set()
+    for target, _, _ in writes:
+        if isa(target, np.ndarray) and id(target) in seen:
+            raise ADSelectValueError(
+                f"{operator}: out holds the same array twice; one result would overwrite the other"
+            )
+        seen.add(id(target))
+    for target, key, value in writes:
+        target[key] = value
     return out
 
 
-def _copy_into(operator: str, out: Any, result: Any, path: str) -> None:
+def _plan(operator: str, out: Any, result: Any, path: str, writes: list[tuple[Any, Any, Any]]) -> None:
+    """Note what is to be written where, ``target[key] = value``; raise where a result does not fit."""
     if isa(out, np.ndarray):
-        value = 0.0 if result is None else plain(result)
-        if result is not None and np.shape(value) != out.shape:
-            raise ADSelectValueError(
-                f"{operator}: {path} has shape {out.shape}, the result has shape {np.shape(value)}"
-            )
-        if is_traced(result):
-            raise TracedValueError(f"{operator}: out= cannot receive a result that an outer derivative traces")
-        out[...] = value
+        writes.append((out, ..., _fitting(operator, out, result, path)))
     elif isinstance(out, dict) and isinstance(result, dict) and out.keys() == result.keys():
         for key in result:
             if isa(out[key], (np.ndarray, dict, list, tuple)):
-                _copy_into(operator, out[key], result[key], f"{path}[{key!r}]")
+                _plan(operator, out[key], result[key], f"{path}[{key!r}]", writes)
             else:
-                out[key] = result[key]
+                writes.append((out, key, result[key]))
     elif isinstance(out, (list, tuple)) and isinstance(result, (list, tuple)) and len(out) == len(result):
         for i, (o, r) in enumerate(zip(out, result, strict=True)):
             if isinstance(out, list) and not isa(o, (np.ndarray, dict, list, tuple)):
-                out[i] = r
+                writes.append((out, i, r))
             elif o is not None or r is not None:
-                _copy_into(operator, o, r, f"{path}[{i}]")
-    elif hasattr(result, "_fields") and not isinstance(result, tuple):
-        for name in result:
-            _copy_into(operator, getattr(out, name), result[name], f"{path}.{name}")
+                _plan(operator, o, r, f"{path}[{i}]", writes)
+    elif isinstance(result, Tangent):
+        for name, value in result.items():
+            if not hasattr(out, name):
+                raise ADSelectTypeError(
+                    f"{operator}: {path} ({type(out).__name__}) has no field {name!r} to write into"
+                )
+            if getattr(out, name) is not None or value is not None:
+                _plan(operator, getattr(out, name), value, f"{path}.{name}", writes)
     else:
         raise ADSelectTypeError(
-            f"{operator}: {path} is {type(out).__name__}, the result there is {type(result).__name__}; out must have "
-            "the structure of the result, with arrays to write into"
+            f"{operator}: {path} is {_what(out)}, the result there is {_what(result)}; out must have the structure of "
+            "the result, with arrays to write into (np.empty(()) for a number)"
         )
+
+
+def _what(value: Any) -> str:
+    if isa(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, dict):
+        return f"a {type(value).__name__} with the keys {list(value)}"
+    if isinstance(value, (list, tuple)):
+        return f"a {type(value).__name__} of {len(value)} entries"
+    return type(value).__name__
+
+
+def _fitting(operator: str, out: np.ndarray, result: Any, path: str) -> Any:
+    """A result that may be copied into out: its shape, and a dtype that NumPy's own ``out=`` would cast."""
+    if is_traced(result):
+        raise TracedValueError(f"{operator}: out= cannot receive a result that an outer derivative traces")
+    value = np.float64(0.0) if result is None else np.asarray(to_numpy(plain(result)))
+    if value.dtype.kind not in "fiucb":
+        raise ADSelectTypeError(f"{operator}: {path} is {_what(out)}, the result there is {_what(result)}")
+    if result is not None and value.shape != out.shape:
+        raise ADSelectValueError(f"{operator}: {path} has shape {out.shape}, the result has shape {value.shape}")
+    if not np.can_cast(value.dtype, out.dtype, "same_kind"):
+        raise ADSelectTypeError(
+            f"{operator}: the result for {path} is {value.dtype} and cannot be written into an array of dtype "
+            f"{out.dtype} without losing part of it; make it np.empty({out.shape}, np.{value.dtype})"
+        )
+    if not out.flags.writeable:
+        raise ADSelectValueError(f"{operator}: {path} is read-only")
+    return value
 
 
 # -- what f captured ---------------------------------------------------------------------------------------------------

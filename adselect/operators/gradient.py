@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from ..adtypes import ADType
+from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
+from ..rules.invocation import spread
 from ..structure import flatten, project
 from .calling import (
     FlatCall,
     LossCall,
     StructuredCall,
+    check_missing_option,
     check_scalar,
     plain_number,
     plain_seed,
+    refuse_out,
     resolve,
     seed_for,
     settle_captured,
     shape_result,
 )
+from .plain_run import plain_run
 
 __all__ = ["WithGradient", "gradient", "pullback", "withgradient"]
 
@@ -29,18 +35,30 @@ class WithGradient(NamedTuple):
     grad: Any
 
 
-def gradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None, **kwargs: Any) -> tuple:
+def gradient(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> tuple:
     """``gradient(f, [adtype,] *args)``: ∂f/∂args, a tuple with one entry per argument.
 
     Each entry mirrors its argument: numbers and arrays of the same shape, dtype and kind; tuples, lists and dicts of
     them; ``Tangent[type](field=…)`` for objects. None where no derivative is defined: not numeric, or f does not
     depend on it. ints count as float64. For complex z = x + iy the entry is ∂f/∂x + i ∂f/∂y.
 
-    f returns a real number. ``Const(x)`` opts an argument out; keyword arguments go to f undifferentiated.
-    missing: ``"none"``, ``"zeros"`` or ``"error"`` for entries without a derivative; out: arrays to write into.
+    f returns a real number. ``Const(x)`` opts an argument out; keyword arguments go to f undifferentiated. adtype: the
+    same as in second place; missing: ``"none"``, ``"zeros"`` or ``"error"`` for entries without a derivative; out:
+    arrays to write into; check: evaluate f once more, on plain values, and hold the value it gives there against the
+    one under the derivative.
 
     Raises NotScalarError when f returns anything else; MissingRuleError for a function without a rule;
-    BackendNotInstalledError. Cost: f is evaluated exactly once (finite differences: about a dozen times per entry).
+    BackendNotInstalledError; ADSelectValueError when check finds another value. Cost: f is evaluated exactly once
+    (finite differences: about a dozen times per entry).
 
     >>> import numpy as np
     >>> gradient(lambda a, b: np.sum(a * b), np.array([1.0, 2.0]), 3.0)
@@ -48,16 +66,28 @@ def gradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None,
 
     Source: Zygote.jl's ``gradient``; reverse accumulation as in Griewank & Walther, Evaluating Derivatives (2008).
     """
-    backend, args = resolve("gradient", f, args)
+    backend, args = resolve("gradient", f, args, adtype)
+    plainly = plain_run(check, "gradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
     settle_captured(f)
     y = outputs[0]
     check_scalar(y, "gradient")
+    if plainly is not None:
+        plainly.compare(y)
     return shape_result("gradient", backend.pull_once(back, [seed_for(y)]), leaves, skeleton, args, missing, out)
 
 
-def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None, **kwargs: Any) -> WithGradient:
+def withgradient(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> WithGradient:
     """``withgradient(f, [adtype,] *args)``: ``(val, grad)``, the value of f and its gradient from one evaluation.
 
     f may return a tuple, named tuple or dict whose first entry is the loss: the whole of it comes back as ``val``,
@@ -68,7 +98,8 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
     >>> withgradient(lambda x: {"loss": x**2, "note": "aux"}, 3.0)
     WithGradient(val={'loss': 9.0, 'note': 'aux'}, grad=(6.0,))
     """
-    backend, args = resolve("withgradient", f, args)
+    backend, args = resolve("withgradient", f, args, adtype)
+    plainly = plain_run(check, "withgradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
     outputs, aux, back = backend.pullback(call, leaves)
@@ -80,29 +111,47 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
         value = plain_number(y, leaves)
     else:
         value = call.structure.rebuild([plain_number(a, leaves) for a in aux])[0]
+    if plainly is not None:
+        plainly.compare(value)
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
 
 
-def pullback(f: Callable, /, *args: Any, missing: str = "none", **kwargs: Any) -> tuple[Any, Callable[[Any], tuple]]:
+def pullback(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> tuple[Any, Callable[[Any], tuple]]:
     """``pullback(f, [adtype,] *args)``: ``(y, back)`` with ``back(y_bar) = (∂y/∂args)ᵀ y_bar``, a tuple.
 
     y may be a number, an array or any structure of them; the seed has the same structure, None inside it means zero.
     For complex values back(1) is ∂f/∂x + i ∂f/∂y. ``back`` may be called any number of times.
 
-    Raises ADSelectValueError when a seed does not fit its output. Cost: f is evaluated once; each call of ``back``
-    costs a small multiple of it.
+    adtype, missing and check as for :func:`gradient`; there is no out.
+
+    Raises ADSelectValueError when a seed does not fit its output, ADSelectTypeError when it is not numeric. Cost: f is
+    evaluated once; each call of ``back`` costs a small multiple of it.
 
     >>> import numpy as np
     >>> y, back = pullback(lambda x: x**2, np.array([1.0, 2.0]))
     >>> y, back(np.array([1.0, 10.0]))
     (array([1., 4.]), (array([ 2., 40.]),))
     """
-    backend, args = resolve("pullback", f, args)
+    backend, args = resolve("pullback", f, args, adtype)
+    refuse_out("pullback", out, "copy what back returns, or use gradient(…, out=…)")
+    check_missing_option(missing)
+    plainly = plain_run(check, "pullback", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = StructuredCall(f, skeleton, kwargs, backend)
     outputs, _, back = backend.pullback(call, leaves)
     settle_captured(f)
     structure = call.structure
+    if plainly is not None:
+        plainly.compare(structure.rebuild(list(outputs))[0])
 
     def pull(seed: Any) -> tuple:
         """The cotangents of the arguments for the cotangent ``seed`` of the result."""
@@ -118,37 +167,24 @@ def pullback(f: Callable, /, *args: Any, missing: str = "none", **kwargs: Any) -
 
 def split_seed(seed: Any, structure: Any, outputs: list) -> list:
     """One cotangent per output leaf from a seed that mirrors the output's structure."""
-    if len(outputs) == 1 and _is_one_leaf(structure):
-        return [plain_seed(seed, outputs[0], structure.paths[0])]
-    template = structure.rebuild(list(range(len(outputs))))[0]
+    paths = [path.replace("f(…)[0]", "f(…)", 1) for path in structure.paths]
     seeds: list = [None] * len(outputs)
-    _match(template, seed, seeds, outputs, structure.paths)
-    return seeds
+    try:
+        if len(outputs) == 1 and _is_one_leaf(structure):
+            seeds = [seed]
+        else:
+            spread(structure.nodes[0], seed, seeds, "f(…)")
+        return [None if s is None else plain_seed(s, y, path) for s, y, path in zip(seeds, outputs, paths, strict=True)]
+    except RuleError as error:
+        said = str(error).replace("tangent of", "seed for", 1).replace("whose tangent", "whose seed")
+        raise ADSelectValueError(f"{said} ({user_line()})") from None
+    except (ADSelectTypeError, ADSelectValueError) as error:
+        raise type(error)(f"{error} ({user_line()})") from None
 
 
 def _is_one_leaf(structure: Any) -> bool:
     marker = object()
     return structure.rebuild([marker])[0] is marker
-
-
-def _match(template: Any, seed: Any, seeds: list, outputs: list, paths: list) -> None:
-    if seed is None or template is None:
-        return
-    if type(template) is int:
-        seeds[template] = plain_seed(seed, outputs[template], paths[template])
-    elif isinstance(template, dict):
-        for key, sub in template.items():
-            _match(sub, seed.get(key) if isinstance(seed, dict) else seed[key], seeds, outputs, paths)
-    elif isinstance(template, (tuple, list)):
-        from ..errors import ADSelectValueError
-
-        if len(seed) != len(template):
-            raise ADSelectValueError(f"the seed has {len(seed)} entries, the result has {len(template)}")
-        for sub, part in zip(template, seed, strict=True):
-            _match(sub, part, seeds, outputs, paths)
-    elif hasattr(template, "__dict__"):
-        for key, sub in vars(template).items():
-            _match(sub, getattr(seed, key, None), seeds, outputs, paths)
 
 
 def leaf_gradients(

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..errors import ADSelectTypeError
 from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, project
-from .calling import plain_number, resolve, settle_captured, shape_result
+from .calling import check_missing, plain_number, refuse_out, resolve, settle_captured, shape_result, write_out
 from .gradient import leaf_gradients
+from .plain_run import plain_run
 from .pushforward import tangent_leaves
 
 __all__ = ["WithHessian", "diaghessian", "hessian", "hessian_reverse", "hvp", "withhessian"]
@@ -47,42 +49,75 @@ def _basis(leaf: Any) -> list:
     return [eye[i].reshape(shape) for i in range(n)]
 
 
-def hessian(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+def hessian(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> Any:
     """``hessian(f, [adtype,] x)``: the matrix ``H[i, j] = ∂²f/∂x[i]∂x[j]`` of a real-valued f; a number for scalar x.
 
     Arrays of higher dimension are flattened row by row. Forward mode over reverse mode where the backend has both.
-    Raises ADSelectTypeError for several or structured arguments, NotScalarError when f is not real-valued. Cost: n
-    pushforwards of the gradient, all of them over one evaluation of f on the built-in engine (in chunks of 64).
+    adtype, out and check as for :func:`gradient`. Raises ADSelectTypeError for several or structured arguments,
+    NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient, all of them over one evaluation of f
+    on the built-in engine (in chunks of 64).
 
     >>> import numpy as np
     >>> hessian(lambda x: x[0] * x[1] ** 2, np.array([1.0, 3.0]))
     array([[0., 6.],
            [6., 2.]])
     """
-    return withhessian(f, *args, **kwargs).hess
+    matrix = _withhessian("hessian", f, args, adtype, missing, check, kwargs).hess
+    return matrix if out is None else write_out("hessian", out, matrix)
 
 
-def withhessian(f: Callable, /, *args: Any, **kwargs: Any) -> WithHessian:
+def withhessian(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> WithHessian:
     """``withhessian(f, [adtype,] x)``: ``(val, grad, hess)`` from the same evaluations of f.
 
-    Conventions, errors and cost as for :func:`hessian`; grad is shaped like x.
+    Conventions, options, errors and cost as for :func:`hessian`; grad is shaped like x; there is no out.
 
     >>> withhessian(lambda x: x**3, 2.0)
     WithHessian(val=8.0, grad=12.0, hess=12.0)
     """
-    backend, args = resolve("hessian", f, args)
-    leaves, skeleton = _one_leaf("hessian", args)
+    refuse_out("withhessian", out, "use hessian(…, out=…) and gradient(…, out=…)")
+    return _withhessian("withhessian", f, args, adtype, missing, check, kwargs)
+
+
+def _withhessian(
+    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, check: Any, kwargs: dict
+) -> WithHessian:
+    backend, args = resolve(operator, f, args, adtype)
+    check_missing(operator, missing)
+    leaves, skeleton = _one_leaf(operator, args)
+    plainly = plain_run(check, operator, f, args, kwargs, backend.adtype) if check is not False else None
     second = getattr(backend, "second_difference", None)
     if second is not None and not isinstance(leaves[0], Array):
         value, grad, matrix = second(f, leaves[0], kwargs)
+        if plainly is not None:
+            plainly.compare(value)
         return WithHessian(plain_number(value, leaves), project(grad, leaves[0]), _square(matrix, leaves[0]))
 
     def call(lifted: list) -> tuple[list, list]:
-        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian")
+        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, operator)
         return [g for g in grads if g is not None], [value]
 
     outputs, dots, aux = backend.pushforwards(call, leaves, [[e] for e in _basis(leaves[0])])
     settle_captured(f)
+    if plainly is not None:
+        plainly.compare(aux[0])
     leaf = leaves[0]
     shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
     n = int(np.prod(shape))
@@ -129,41 +164,66 @@ def _square(matrix: Any, leaf: Any) -> Any:
     return project(entry, leaf) if not is_native(leaf) else entry
 
 
-def hessian_reverse(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+def hessian_reverse(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> Any:
     """``hessian_reverse(f, [adtype,] x)``: the same as :func:`hessian`, by reverse mode over reverse mode.
 
     Slower, and a different way through the rules: the two check each other. Raises as hessian does. Cost: one
-    evaluation of f and n pullbacks of the gradient.
+    evaluation of f and n pullbacks of the gradient. Options as for hessian.
 
     >>> import numpy as np
     >>> hessian_reverse(lambda x: np.sum(x**3), np.array([1.0, 2.0]))
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    backend, args = resolve("hessian_reverse", f, args)
+    backend, args = resolve("hessian_reverse", f, args, adtype)
+    check_missing("hessian_reverse", missing)
     leaves, skeleton = _one_leaf("hessian_reverse", args)
+    plainly = plain_run(check, "hessian_reverse", f, args, kwargs, backend.adtype) if check is not False else None
 
     def call(lifted: list) -> tuple[list, list]:
         value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian_reverse")
         return [g for g in grads if g is not None], [value]
 
-    outputs, _, back = backend.pullback(call, leaves)
+    outputs, aux, back = backend.pullback(call, leaves)
     settle_captured(f)
+    if plainly is not None:
+        plainly.compare(aux[0])
     n = int(np.prod(tuple(leaves[0].shape))) if hasattr(leaves[0], "shape") else 1
     rows = [back([e])[0] if outputs else None for e in _basis(leaves[0])]
-    return _square(_matrix([_flat(r, n) for r in rows]), leaves[0])
+    matrix = _square(_matrix([_flat(r, n) for r in rows]), leaves[0])
+    return matrix if out is None else write_out("hessian_reverse", out, matrix)
 
 
-def diaghessian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
+def diaghessian(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> tuple:
     """``diaghessian(f, [adtype,] *args)``: for each argument the array ``h[i] = ∂²f/∂x[i]²``, shaped like it.
 
-    None for an argument that is neither number nor array. Raises NotScalarError when f is not real-valued. Cost: n
-    pushforwards of the gradient.
+    None for an argument that is neither number nor array. adtype, out and check as for :func:`gradient`. Raises
+    NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient.
 
     >>> diaghessian(lambda a, b: a**2 * b**3, 2.0, 3.0)
     (54.0, 72.0)
     """
-    backend, args = resolve("diaghessian", f, args)
+    backend, args = resolve("diaghessian", f, args, adtype)
+    check_missing("diaghessian", missing)
+    plainly = plain_run(check, "diaghessian", f, args, kwargs, backend.adtype) if check is not False else None
     results: list = []
     for i, x in enumerate(args):
         if isinstance(x, Const) or not is_leaf(x):
@@ -173,41 +233,59 @@ def diaghessian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
         def partial(t: Any, _i: int = i) -> Any:
             return f(*[t if k == _i else a.value if isinstance(a, Const) else a for k, a in enumerate(args)], **kwargs)
 
-        full = withhessian(partial, backend.adtype, x).hess
+        value, _, full = withhessian(partial, backend.adtype, x)
+        if plainly is not None:
+            plainly.compare(value)
+            plainly = None
         if not hasattr(x, "shape") or tuple(x.shape) == ():
             results.append(full)
         else:
             diagonal = full.diagonal() if hasattr(full, "diagonal") else np.diagonal(full)
             results.append(diagonal.reshape(tuple(x.shape)) + 0.0)
-    return tuple(results)
+    return tuple(results) if out is None else write_out("diaghessian", out, tuple(results))
 
 
-def hvp(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+def hvp(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> Any:
     """``hvp(f, [adtype,] x, v)``: the Hessian-vector product ``H v``, structured like x.
 
-    x may have any structure; v has the same. Raises ADSelectTypeError for a wrong number of arguments,
+    x may have any structure; v has the same. Zeros where f does not depend on x or depends on it linearly. adtype, out
+    and check as for :func:`gradient`. Raises ADSelectTypeError for a wrong number of arguments,
     ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient.
 
     >>> import numpy as np
     >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     array([ 6., 12.])
     """
-    backend, args = resolve("hvp", f, args)
+    backend, args = resolve("hvp", f, args, adtype)
+    check_missing("hvp", missing)
     if len(args) != 2:
         raise ADSelectTypeError(f"hvp takes x and v, got {len(args)} arguments: write hvp(f, adtype, x, v)")
     x, v = args
     leaves, skeleton = flatten((x,))
     direction = tangent_leaves((x,), (v,), leaves, skeleton)
+    plainly = plain_run(check, "hvp", f, (x,), kwargs, backend.adtype) if check is not False else None
     where: list = []
 
     def call(lifted: list) -> tuple[list, list]:
-        _, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hvp")
+        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hvp")
         where[:] = [i for i, g in enumerate(grads) if g is not None]
-        return [grads[i] for i in where], []
+        return [grads[i] for i in where], [value] if plainly is not None else []
 
-    outputs, dots, _ = backend.pushforwards(call, leaves, [direction])
+    outputs, dots, aux = backend.pushforwards(call, leaves, [direction])
     settle_captured(f)
+    if plainly is not None:
+        plainly.compare(aux[0])
     products: list = [None] * len(leaves)
     for i, tangent, output in zip(where, dots[0], outputs, strict=True):
         products[i] = output * 0 if tangent is None else tangent
-    return shape_result("hvp", products, leaves, skeleton, args, "none", None)[0]
+    product = shape_result("hvp", products, leaves, skeleton, args, "zeros", None)[0]
+    return product if out is None else write_out("hvp", out, product)

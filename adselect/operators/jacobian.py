@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
-from .calling import ArrayCall, resolve, settle_captured
+from .calling import ArrayCall, check_missing, resolve, settle_captured, write_out
+from .plain_run import plain_run
 
 __all__ = ["WithJacobian", "jacobian", "withjacobian"]
 
@@ -22,12 +24,23 @@ class WithJacobian(NamedTuple):
     grad: Any
 
 
-def jacobian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
+def jacobian(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> tuple:
     """``jacobian(f, [adtype,] *args)``: a tuple of matrices ``J[k, i] = ∂y[k]/∂x[i]``, one per argument.
 
     Arrays of higher dimension are flattened row by row; a scalar y has one row, a scalar x gives a vector; an argument
     that is neither number nor array gives None. Forward or reverse mode is chosen from the sizes. For complex
     arguments f is taken to be holomorphic.
+
+    adtype, out and check as for :func:`gradient`. Where f does not depend on an argument its matrix is zeros.
 
     Raises ADSelectTypeError when f does not return a number or an array. Cost: one evaluation of f and min(m, n)
     pushforwards or pullbacks on the built-in engine.
@@ -37,10 +50,19 @@ def jacobian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
     (array([[ 6.,  0.],
            [ 0., 12.]]), array([1., 4.]))
     """
-    return withjacobian(f, *args, **kwargs).grad
+    return _withjacobian("jacobian", f, args, adtype, missing, out, check, kwargs).grad
 
 
-def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
+def withjacobian(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> WithJacobian:
     """``withjacobian(f, [adtype,] *args)``: ``(val, grad)``, the value of f and the tuple of its Jacobians.
 
     Conventions, errors and cost as for :func:`jacobian`; the value comes from the same evaluation of f.
@@ -49,7 +71,15 @@ def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
     >>> withjacobian(np.cumsum, np.array([1.0, 2.0])).val
     array([1., 3.])
     """
-    backend, args = resolve("jacobian", f, args)
+    return _withjacobian("withjacobian", f, args, adtype, missing, out, check, kwargs)
+
+
+def _withjacobian(
+    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, out: Any, check: Any, kwargs: dict
+) -> WithJacobian:
+    backend, args = resolve(operator, f, args, adtype)
+    check_missing(operator, missing)
+    plainly = plain_run(check, operator, f, args, kwargs, backend.adtype) if check is not False else None
     places = [not isinstance(a, Const) and is_leaf(a) for a in args]
     fixed = tuple(
         [a if numeric else a if isinstance(a, Const) else Const(a) for a, numeric in zip(args, places, strict=True)]
@@ -57,8 +87,11 @@ def withjacobian(f: Callable, /, *args: Any, **kwargs: Any) -> WithJacobian:
     leaves, skeleton = flatten(fixed)
     outputs, matrix = backend.linearized_matrix(ArrayCall(f, skeleton, kwargs, backend), leaves)
     settle_captured(f)
+    if plainly is not None:
+        plainly.compare(outputs[0])
     columns = iter([_shaped(block, leaf) for block, leaf in zip(matrix, leaves, strict=True)])
-    return WithJacobian(outputs[0], tuple([next(columns) if numeric else None for numeric in places]))
+    matrices = tuple([next(columns) if numeric else None for numeric in places])
+    return WithJacobian(outputs[0], matrices if out is None else write_out(operator, out, matrices))
 
 
 def _shaped(block: Any, leaf: Any) -> Any:

@@ -4,27 +4,51 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ..array import Array, is_traced
-from ..errors import ADSelectTypeError, ADSelectValueError, RuleError
+from ..adtypes import ADType
+from ..array import Array, absorb, is_traced
+from ..backends.base import backend_of
+from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..kinds import isa
 from ..rules.invocation import describe, spread
 from ..rules.thunks import unthunk
 from ..structure import Const, flatten, is_leaf, is_native, project
 from ..tangents import NoTangent, ZeroTangent
-from .calling import StructuredCall, resolve, settle_captured, take_adtype
+from .calling import (
+    StructuredCall,
+    check_function,
+    check_missing,
+    refuse_out,
+    resolve,
+    settle_captured,
+    take_adtype,
+    write_out,
+)
+from .plain_run import plain_run
 
 __all__ = ["derivative", "pushforward", "second_derivative"]
 
 
-def pushforward(f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+def pushforward(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> tuple[Any, Any]:
     """``pushforward(f, [adtype,] args, tangents)``: ``(y, y_dot)`` with ``y_dot = (∂y/∂args) tangents``.
 
     args and tangents are tuples with one entry per argument, the tangents structured like the arguments (None: zero).
     y_dot has the structure of y.
+
+    adtype and check as for :func:`gradient`; y_dot is zero where y does not depend on the arguments; there is no out.
 
     Raises ADSelectValueError when a tangent does not fit its argument. Cost: one evaluation of f with tangents; a
     backend with reverse mode only needs one pullback per entry of y.
@@ -33,7 +57,9 @@ def pushforward(f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
     >>> pushforward(lambda x, a: a * x**2, (np.array([1.0, 2.0]), 3.0), (np.array([1.0, 0.0]), 0.0))
     (array([ 3., 12.]), array([6., 0.]))
     """
-    backend, rest = resolve("pushforward", f, args)
+    backend, rest = resolve("pushforward", f, args, adtype)
+    refuse_out("pushforward", out, "copy what it returns")
+    check_missing("pushforward", missing)
     if len(rest) != 2:
         raise ADSelectTypeError(
             f"pushforward takes the arguments and their tangents as two tuples, got {len(rest)} values: write "
@@ -44,8 +70,11 @@ def pushforward(f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
         raise ADSelectValueError(f"pushforward got {len(primals)} arguments and {len(tangents)} tangents")
     leaves, skeleton = flatten(primals)
     directions = tangent_leaves(primals, tangents, leaves, skeleton)
+    plainly = plain_run(check, "pushforward", f, primals, kwargs, backend.adtype) if check is not False else None
     outputs, dots, structure = push(backend, f, leaves, skeleton, [directions], kwargs)
     y = structure.rebuild(list(outputs))[0]
+    if plainly is not None:
+        plainly.compare(y)
     return y, structure.result([_zero_if_none(d, o) for d, o in zip(dots[0], outputs, strict=True)])[0]
 
 
@@ -75,8 +104,11 @@ def tangent_leaves(primals: tuple, tangents: tuple, leaves: list, skeleton: Any)
             try:
                 spread(node, tangent, found, f"args[{i}]")
             except RuleError as error:
-                raise ADSelectValueError(str(error)) from None
-    return [_taken(t, leaf, path) for t, leaf, path in zip(found, leaves, skeleton.paths, strict=True)]
+                raise ADSelectValueError(f"{error} ({user_line()})") from None
+    try:
+        return [_taken(t, leaf, path) for t, leaf, path in zip(found, leaves, skeleton.paths, strict=True)]
+    except ADSelectValueError as error:
+        raise ADSelectValueError(f"{error} ({user_line()})") from None
 
 
 def _is_moving(tangent: Any) -> bool:
@@ -91,17 +123,35 @@ def _taken(tangent: Any, leaf: Any, path: str) -> Any:
         return None
     shape = tuple(leaf.shape) if hasattr(leaf, "shape") else ()
     if not isinstance(tangent, Array) and not is_native(tangent):
-        kind = np.result_type(leaf).kind if not is_native(leaf) else "f"
-        tangent = np.asarray(tangent, dtype=None if np.iscomplexobj(tangent) or kind == "c" else float)
+        tangent = _numeric(tangent, path)
+        real = "complex" not in str(getattr(leaf, "dtype", type(leaf).__name__))
+        if tangent.dtype.kind == "c" and real:
+            raise ADSelectValueError(f"the tangent of {path} is complex, the argument is real")
         if isa(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc":
-            if tangent.dtype.kind == "c" and leaf.dtype.kind != "c":
-                raise ADSelectValueError(f"the tangent of {path} is complex, the argument is real")
             tangent = tangent.astype(leaf.dtype)
     if tuple(tangent.shape) != shape:
         raise ADSelectValueError(
             f"the tangent of {path} has shape {tuple(tangent.shape)}, the argument has shape {shape}"
         )
     return tangent if shape or not isa(tangent, np.ndarray) else tangent[()]
+
+
+def _numeric(tangent: Any, path: str) -> Any:
+    """A tangent that is no traced or native array as a NumPy array of floating-point numbers."""
+    if isa(tangent, (list, tuple)) or (type(tangent) is np.ndarray and tangent.dtype == object):
+        tangent = absorb(tangent)
+        if isinstance(tangent, Array):
+            return tangent
+    try:
+        array = np.asarray(tangent)
+    except ValueError as error:
+        raise ADSelectValueError(f"the tangent of {path} is no array of numbers: {error}") from None
+    if array.dtype == object and array.shape == () and isa(tangent, Fraction):
+        array = np.asarray(float(tangent))
+    if array.dtype.kind not in "fiucb":
+        got = describe(tangent) if isa(tangent, np.ndarray) else type(tangent).__name__
+        raise ADSelectValueError(f"the tangent of {path} is {got}; it must be numeric, like the argument, or None")
+    return array if array.dtype.kind == "c" else array.astype(float)
 
 
 def _zero_if_none(tangent: Any, output: Any) -> Any:
@@ -113,11 +163,20 @@ def _zero_if_none(tangent: Any, output: Any) -> Any:
     return zeros if zeros.shape else float(zeros)
 
 
-def derivative(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+def derivative(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> Any:
     """``derivative(f, [adtype,] x)``: df/dx at a scalar x, shaped like f(x). ``derivative(f)`` is the function f′.
 
-    For complex x the derivative of a holomorphic f. Raises ADSelectTypeError when x is not a scalar. Cost: one
-    pushforward.
+    For complex x the derivative of a holomorphic f. adtype, out and check as for :func:`gradient`. Raises
+    ADSelectTypeError when x is not a scalar. Cost: one pushforward.
 
     >>> import numpy as np
     >>> derivative(lambda t: np.array([t**2, t**3]), 2.0)
@@ -125,14 +184,18 @@ def derivative(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
     >>> derivative(derivative(np.sin))(0.5) == -np.sin(0.5)
     np.True_
     """
-    return _along_scalar("derivative", f, args, kwargs, derivative, _derivative_at)
+    options = {"missing": missing, "out": out, "check": check}
+    return _along_scalar("derivative", f, args, adtype, options, kwargs, derivative, _derivative_at)
 
 
-def _along_scalar(operator: str, f: Callable, args: tuple, kwargs: dict, again: Callable, at: Callable) -> Any:
-    adtype, rest = take_adtype(operator, args)
+def _along_scalar(
+    operator: str, f: Callable, args: tuple, adtype: Any, options: dict, kwargs: dict, again: Callable, at: Callable
+) -> Any:
+    check_function(operator, f)
+    adtype, rest = take_adtype(operator, args, adtype)
+    check_missing(operator, options["missing"])
     if not rest:
-        call = functools.partial(again, f, adtype, **kwargs)
-        return call
+        return functools.partial(again, f, adtype, **options, **kwargs)
     if len(rest) != 1:
         raise ADSelectTypeError(f"{operator} takes one scalar argument, got {len(rest)}; use gradient for several")
     x = rest[0]
@@ -142,16 +205,22 @@ def _along_scalar(operator: str, f: Callable, args: tuple, kwargs: dict, again: 
             f"{operator} needs a scalar x, got {type(x).__name__}{f' of shape {shape}' if shape else ''}; use gradient "
             "or jacobian for arrays"
         )
-    backend, _ = resolve(operator, f, (adtype,))
-    return at(backend, f, x, kwargs)
+    backend, check, out = backend_of(adtype), options["check"], options["out"]
+    plainly = plain_run(check, operator, f, rest, kwargs, backend.adtype) if check is not False else None
+    result, y = at(backend, f, x, kwargs)
+    if plainly is not None:
+        # Two derivatives deep there is no value of f at hand: it is traced once more.
+        plainly.compare(_derivative_at(backend, f, x, kwargs)[1] if y is None else y)
+    return result if out is None else write_out(operator, out, result)
 
 
-def _derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> Any:
+def _derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> tuple[Any, Any]:
+    """The derivative at x and the value of f there."""
     leaves, skeleton = flatten((x,))
-    one = 1.0 + 0j if np.iscomplexobj(x) and not is_native(x) else _one_like(x)
+    one = 1.0 + 0j if not is_native(x) and np.iscomplexobj(x) else _one_like(x)
     outputs, dots, structure = push(backend, f, leaves, skeleton, [[one]], kwargs)
     tangents = [_as_scalar(_zero_if_none(d, o), x) for d, o in zip(dots[0], outputs, strict=True)]
-    return structure.result(tangents)[0]
+    return structure.result(tangents)[0], structure.rebuild(list(outputs))[0]
 
 
 def _one_like(x: Any) -> Any:
@@ -169,19 +238,33 @@ def _as_scalar(tangent: Any, x: Any) -> Any:
     return tangent
 
 
-def second_derivative(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
+def second_derivative(
+    f: Callable,
+    /,
+    *args: Any,
+    adtype: ADType | None = None,
+    missing: str = "none",
+    out: Any = None,
+    check: bool = False,
+    **kwargs: Any,
+) -> Any:
     """``second_derivative(f, [adtype,] x)``: d²f/dx² at a scalar x, shaped like f(x).
 
-    Raises ADSelectTypeError when x is not a scalar. Cost: one pushforward of a pushforward.
+    adtype, out and check as for :func:`gradient`. Raises ADSelectTypeError when x is not a scalar. Cost: one
+    pushforward of a pushforward.
 
     >>> second_derivative(lambda t: t**3, 2.0)
     12.0
     """
-    return _along_scalar("second_derivative", f, args, kwargs, second_derivative, _second_derivative_at)
+    options = {"missing": missing, "out": out, "check": check}
+    return _along_scalar(
+        "second_derivative", f, args, adtype, options, kwargs, second_derivative, _second_derivative_at
+    )
 
 
-def _second_derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> Any:
+def _second_derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> tuple[Any, Any]:
+    """The second derivative at x; no value of f."""
     second = getattr(backend, "second_derivative", None)
     if second is not None:
-        return second(f, x, kwargs)
-    return _derivative_at(backend, lambda t: _derivative_at(backend, f, t, kwargs), x, {})
+        return second(f, x, kwargs), None
+    return _derivative_at(backend, lambda t: _derivative_at(backend, f, t, kwargs)[0], x, {})[0], None

@@ -505,9 +505,21 @@ def spread(node: Any, bar: Any, found: list, where: str, seen: set | None = None
         return
     if not hasattr(node.value, "__len__") or isinstance(node.value, dict):
         seen.add(id(node))
-    for child, part in zip(node.children, _parts(node, bar, where), strict=True):
+    for i, (child, part) in enumerate(zip(node.children, _parts(node, bar, where), strict=True)):
         if child is not None:
-            spread(child, part, found, where, seen)
+            spread(child, part, found, _within(where, node, i), seen)
+
+
+def _within(where: str, node: Any, i: int) -> str:
+    """The place of a node's i-th entry, in words."""
+    place, by, rule = where.partition(" by ")
+    if isinstance(node.value, dict):
+        step = f"[{node.keys[i]!r}]"
+    elif isa(node.value, (tuple, list, np.ndarray)):
+        step = f"[{i}]"
+    else:
+        step = f".{node.keys[i]}" if node.keys else ""
+    return f"{place}{step}{by}{rule}"
 
 
 def _parts(node: Any, bar: Any, where: str) -> list:
@@ -517,10 +529,12 @@ def _parts(node: Any, bar: Any, where: str) -> list:
     value, names = node.value, node.keys
     if isinstance(value, dict):
         if isinstance(bar, dict):
+            _refuse_strange_names(bar, names, where, "key")
             return [bar.get(k) for k in names]
     elif isa(value, (tuple, list, np.ndarray)):
         if isinstance(bar, Tangent) and hasattr(value, "_fields"):
-            return [getattr(bar, n, None) for n in value._fields]
+            _refuse_strange_names(bar, value._fields, where, "field")
+            return [bar._fields.get(n) for n in value._fields]
         flat = bar
         if isa(bar, (np.ndarray, Array)) and bar.ndim:
             flat = list(bar.flat) if bar.dtype == object else list(bar)
@@ -531,8 +545,10 @@ def _parts(node: Any, bar: Any, where: str) -> list:
             return [bar]  # the tangent of its object
         names = names or ["func", "args", "keywords"][: len(node.children)]
         if isinstance(bar, dict):
+            _refuse_strange_names(bar, names, where, "field")
             return [bar.get(n) for n in names]
         if isinstance(bar, Tangent):
+            _refuse_strange_names(bar, names, where, "field")
             return [bar._fields.get(n) for n in names]
         if type(bar) is type(value):
             return [getattr(bar, n, None) for n in names]
@@ -546,6 +562,16 @@ def _parts(node: Any, bar: Any, where: str) -> list:
             else f"Tangent[{type(value).__name__}](…) or NoTangent()"
         )
     )
+
+
+def _refuse_strange_names(bar: Any, names: Any, where: str, what: str) -> None:
+    """Raise for an entry of a tangent that the value does not have."""
+    strange = [k for k in bar if k not in names]
+    if strange:
+        raise RuleError(
+            f"the tangent of {where} has the {what} {strange[0]!r}, the value does not; it has "
+            f"{', '.join(map(repr, names)) or 'none'}"
+        )
 
 
 def describe(value: Any) -> str:

@@ -25,6 +25,7 @@ from ..kinds import isa
 from ..structure import flatten, framework_of, is_value
 from ..tangents import NoTangent, ZeroTangent
 from . import load_for
+from .compositions import composed_frule, composed_rrule, is_composed
 from .config import RuleConfig, needs_of
 from .invocation import Invocation, zeros_of
 from .registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, unbroadcast, without_zero_times_infinity
@@ -57,10 +58,11 @@ _PLAIN = frozenset({float, int, complex, bool, str, type(None), np.float64, np.f
 class Definition:
     """A registered rule: the user's function, what it needs, and whether it runs on real arrays only."""
 
-    __slots__ = ("function", "host", "inputs", "needs", "pair")
+    __slots__ = ("function", "host", "inputs", "needs", "pair", "primitive")
 
     def __init__(self, function: Callable, needs: frozenset, host: bool, pair: str):
         self.function, self.needs, self.host, self.pair = function, needs, host, pair
+        self.primitive = ""  # the name of the function that this is a rule of
         try:
             parameters = list(inspect.signature(function).parameters.values())
         except (TypeError, ValueError):
@@ -74,7 +76,9 @@ class Definition:
     def __str__(self) -> str:
         code = getattr(self.function, "__code__", None)
         place = f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
-        return f"{getattr(self.function, '__name__', self.function)}{place}"
+        name = str(getattr(self.function, "__name__", self.function))
+        of = f" of {self.primitive}" if self.primitive and not name.endswith(f" of {self.primitive}") else ""
+        return f"{name}{of}{place}"
 
 
 class Primitive:
@@ -231,6 +235,7 @@ def _register(f: Any, what: str, **definitions: Definition) -> None:
             if known is not None:
                 raise RuleError(f"{what}: {p.__name__} has an {name} already: {known}")
         for name, definition in definitions.items():
+            definition.primitive = p.__name__
             setattr(p, name, definition)
         REGISTRATIONS[0] += 1
 
@@ -438,7 +443,8 @@ def describe_types(types: tuple) -> str:
 def rrule(f: Any, /, *args: Any, **kwargs: Any) -> tuple | None:
     """``(y, pullback)`` by f's registered or built-in reverse rule, None when there is none.
 
-    ``pullback(y_bar)`` returns one tangent per input, that of f first. A :class:`RuleConfig` may come before f.
+    ``pullback(y_bar)`` returns one tangent per input, that of f first. A :class:`RuleConfig` may come before f. NumPy's
+    and SciPy's functions that are differentiated as compositions of others answer as well.
 
     >>> import numpy as np
     >>> y, pullback = rrule(np.hypot, 3.0, 4.0)
@@ -463,7 +469,7 @@ def rrule(f: Any, /, *args: Any, **kwargs: Any) -> tuple | None:
 def frule(tangents: tuple, f: Any, /, *args: Any, **kwargs: Any) -> tuple | None:
     """``(y, y_dot)`` by f's registered or built-in forward rule, None when there is none.
 
-    tangents are those of f itself and of each argument.
+    tangents are those of f itself and of each argument; compositions answer as for :func:`rrule`.
 
     >>> import numpy as np
     >>> y, y_dot = frule((NoTangent(), 1.0), np.exp, 0.0)
@@ -505,7 +511,7 @@ def _built_in_rrule(f: Any, args: tuple, kwargs: dict) -> tuple | None:
     if rule is None:
         if _built_in_constant(f):
             return f(*args, **kwargs), lambda y_bar: (NoTangent(),) * (len(args) + 1)
-        return None
+        return composed_rrule(f, args, kwargs) if is_composed(f) else None
     args = tuple([np.float64(a) if type(a) is float else a for a in args])
     y = rule.call(*args, **kwargs)
 
@@ -535,7 +541,9 @@ def _dense(bar: Any, x: Any) -> Any:
 def _built_in_frule(tangents: tuple, f: Any, args: tuple, kwargs: dict) -> tuple | None:
     rule = _built_in(f)
     if rule is None:
-        return (f(*args, **kwargs), NoTangent()) if _built_in_constant(f) else None
+        if _built_in_constant(f):
+            return f(*args, **kwargs), NoTangent()
+        return composed_frule(tangents, f, args, kwargs) if is_composed(f) else None
     args = tuple([np.float64(a) if type(a) is float else a for a in args])
     y = rule.call(*args, **kwargs)
     total: Any = ZeroTangent()

@@ -21,7 +21,7 @@ from ..errors import BackendNotInstalledError
 from ..operators.gradient import withgradient
 from ..operators.prepare import source
 from .checks import tolerance
-from .compare import _peak, _seconds, checked
+from .compare import _peak, _seconds, checked, is_long, verdict, whole
 from .results import mismatches
 from .scenarios import Scenario
 
@@ -215,10 +215,10 @@ def _ready(row: dict[str, Any], scenario: Scenario, adtype: ADType, prepared: bo
         call = scenario.prepare(adtype) if prepared else lambda: scenario.run(adtype)
         result = call()
     except BackendNotInstalledError as error:
-        row["status"], row["reason"] = "skipped", _sentence(error)
+        row["status"], row["reason"] = "skipped", whole(error)
         return None
     except Exception as error:
-        row["status"], row["reason"] = "error", _sentence(error)
+        row["status"], row["reason"] = "error", whole(error)
         return None
     row["first"] = time.perf_counter() - start
     allowed = scenario.rtol or max(tolerance(adtype, scenario.order), 1e-10)
@@ -227,11 +227,6 @@ def _ready(row: dict[str, Any], scenario: Scenario, adtype: ADType, prepared: bo
         row["status"], row["reason"], row["first"] = "differs", wrong[0], None
         return None
     return call
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"
 
 
 def why_not_replayed(prepared: Any) -> str:
@@ -244,7 +239,7 @@ def why_not_replayed(prepared: Any) -> str:
     try:
         source(prepared)
     except Exception as error:
-        return _sentence(error)
+        return whole(error)
     return ""
 
 
@@ -345,7 +340,7 @@ def table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
             cells = [row["scenario"], "f alone", "" if alone is None else _seconds(alone), "1"]
             body.append(cells + [""] * (len(header) - len(cells)))
         known = lambda key, show, row=row: "" if row[key] is None else show(row[key])
-        verdict = "" if row["status"] == "ok" else f"{row['status']}: {row['reason']}"
+        said = "" if row["status"] == "ok" else verdict(row["status"], row["reason"])
         body.append(
             [
                 "",
@@ -354,7 +349,17 @@ def table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
                 known("ratio", lambda r: f"{r:.1f}" if r < 99.95 else f"{r:.0f}"),
                 known("first", _seconds),
                 *([known("peak", lambda n: f"{n / 1e6:.3g} MB")] if weighed else []),
-                *([verdict if len(verdict) <= 120 else verdict[:119] + "…"] if noted else []),
+                *([said] if noted else []),
             ]
         )
     return header, body
+
+
+def notes(rows: list[dict[str, Any]]) -> list[str]:
+    """What is wrong with single rows, in full, for below the table.
+
+    >>> notes([])
+    []
+    """
+    long = [row for row in rows if is_long(row["reason"])]
+    return list(dict.fromkeys([f"{r['adtype']}{' prepared' if r['prepared'] else ''}: {r['reason']}" for r in long]))

@@ -1,4 +1,7 @@
-"""compare: differentiate one function with every backend and say whether, and how far apart, they are."""
+"""compare: differentiate one function with every backend and say whether, and how far apart, they are.
+
+f is evaluated plainly, too: backends that agree with each other on another function than f are not right.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,34 @@ import html
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from ..adtypes import ADType
-from ..backends.registry import BackendInfo, available_backends, name_of
+from ..adtypes import ADType, AutoTape
+from ..backends.registry import BackendInfo, available_backends, class_named, name_of
 from ..errors import ADSelectTypeError, BackendNotInstalledError
 from ..kinds import isa
 from ..operators.gradient import withgradient
+from ..operators.plain_run import PlainRun
 from .checks import is_exact, tolerance
-from .results import difference, entries, magnitude, short
+from .results import difference, entries, has_nan, magnitude, short
 
-__all__ = ["Report", "Row", "compare", "measure"]
+__all__ = ["Report", "Row", "compare", "comparison", "measure", "whole"]
+
+_BAD = ("differs", "nan", "error")
 
 
 @dataclass
 class Row:
     """One backend in a comparison.
 
-    status: ``"ok"``, ``"differs"``, ``"error"`` or ``"skipped"``; value: of f; gradient: its entries by path; distance:
-    per entry the difference to the reference row; seconds: of one call of ``withgradient``, the first one not counted;
-    peak: bytes allocated at most during a call, None unless asked for; reason: the error, or why it was skipped.
+    status: ``"ok"``, ``"differs"``, ``"nan"`` (the value or the gradient has a NaN), ``"error"`` or ``"skipped"``;
+    value: of f; gradient: its entries by path; distance: per entry the difference to the reference row; seconds: of one
+    call of ``withgradient``, the first one not counted; peak: bytes allocated at most during a call, None unless asked
+    for; reason: the whole error, why it was skipped, or what its value should be.
     """
 
     adtype: ADType
@@ -63,9 +70,10 @@ class Row:
 class Report:
     """What ``compare`` found: ``agree``, ``rows``, ``differences``; prints as a table.
 
-    agree: whether at least two backends gave a gradient, all of them the same within the tolerances, and none raised.
-    differences: for every pair of backends the largest difference per argument (and of the value). reference: the name
-    of the row that is closest to the others.
+    agree: whether at least two backends gave a gradient, all of them the same within the tolerances and without a NaN,
+    the value of each that of f on plain values, and none raised. differences: for every pair of backends the largest
+    difference per argument (and of the value). reference: the name of the row that is closest to the others. plain: the
+    row of f alone, on plain values: its value, or its error; None where it was not evaluated.
 
     >>> import adselect as ad
     >>> report = compare(lambda x: x**2, 3.0, adtypes=[ad.AutoTape(), ad.AutoForward()])
@@ -73,9 +81,10 @@ class Report:
     (True, {'value': 0.0, 'args[0]': 0.0})
     """
 
-    def __init__(self, rows: list[Row], rtol: float | None = None):
+    def __init__(self, rows: list[Row], rtol: float | None = None, plain: Row | None = None):
         self.rows = rows
         self.rtol = rtol
+        self.plain = plain
         ran = [r for r in rows if r.status in ("ok", "differs")]
         self.differences: dict[tuple[str, str], dict[str, float]] = {}
         clashes: dict[int, int] = {id(r): 0 for r in ran}
@@ -95,8 +104,24 @@ class Report:
             row.distance = _apart(row, best)
             near = all(d <= self._allowed(row, best, path) for path, d in row.distance.items())
             row.status = "ok" if near else "differs"
-        errors = any(r.status == "error" for r in rows)
-        self.agree = len(ran) > 1 and not any(clashes.values()) and not errors
+        for row in ran:
+            self._hold_to_plain(row)
+        self.agree = len(ran) > 1 and not any(clashes.values()) and not any(r.status in _BAD for r in rows)
+
+    def _hold_to_plain(self, row: Row) -> None:
+        """Mark a row whose value is not that of f on plain values, and one that has a NaN."""
+        plain, places = self.plain, _nans(row)
+        if plain is not None and plain.status == "error":
+            row.status, row.reason = "differs", f"gives a value where f, called plainly, raises {plain.reason}"
+        elif plain is not None and not difference(row.value, plain.value) <= self._allowed(row, plain, "value"):
+            row.status = "differs"
+            row.reason = (
+                f"its value of f is {short(row.value)}; f is {short(plain.value)} when called plainly: it branches on "
+                "the type of its argument, is random or keeps state, or the backend computes another function"
+            )
+        elif places:
+            row.status = "nan" if row.status == "ok" else row.status
+            row.reason = f"NaN in {', '.join(places)}"
 
     def _allowed(self, a: Row, b: Row, path: str) -> float:
         """The largest difference of two rows at a path that counts as agreement."""
@@ -108,7 +133,9 @@ class Report:
         single = any("float32" in str(d) or "complex64" in str(d) for d in dtypes)
         dtype = np.float32 if single else float
         if path == "value":
-            return (1e-5 if single else 1e-10) * size
+            # What is left of larger numbers is held to their rounding; how large they were the gradient tells.
+            steep = max(map(magnitude, (*a.gradient.values(), *b.gradient.values())), default=0.0)
+            return max((1e-5 if single else 1e-10) * size, (1e-6 if single else 1e-13) * steep)
         return max(tolerance(a.adtype, dtype=dtype), tolerance(b.adtype, dtype=dtype)) * size
 
     # -- the report as a table ------------------------------------------------------------------------------------
@@ -129,41 +156,52 @@ class Report:
                 cells.append("" if row.seconds is None else _seconds(row.seconds))
             if weighed:
                 cells.append("" if row.peak is None else f"{row.peak / 1e6:.3g} MB")
-            verdict = f"{row.status}: {row.reason}" if row.reason else row.status
-            cells.append(verdict if len(verdict) <= 120 else verdict[:119] + "…")
+            cells.append(verdict(row.status, row.reason))
             body.append(cells)
         return header, body
 
+    def notes(self) -> list[str]:
+        """What there is to say about single backends, in full: errors, missing packages, values that are not f's.
+
+        >>> import math, adselect as ad
+        >>> compare(lambda x: math.sin(x), 1.0, adtypes=[ad.AutoTape()]).notes()[0].split(" of ")[0]
+        'AutoTape(): TracedValueError: float()'
+        """
+        return [f"{row.name}: {row.reason}" for row in self.rows if is_long(row.reason)]
+
     def summary(self) -> str:
         """The verdict in one sentence."""
-        ran = [r for r in self.rows if r.status in ("ok", "differs")]
+        ran = [r for r in self.rows if r.status in ("ok", "differs", "nan")]
+        if self.plain is not None and self.plain.status == "error":
+            return f"f itself, called plainly, raises {self.plain.reason}"
         if len(ran) < 2:
             return f"nothing to compare: {len(ran)} backend{'s' * (len(ran) != 1)} gave a gradient"
         worst = max(self.differences, key=lambda pair: max(self.differences[pair].values(), default=0.0))
         apart = self.differences[worst]
         path = max(apart, key=lambda p: apart[p])
-        verdict = (
-            "agree"
-            if self.agree
-            else "do NOT agree"
-            if any(r.status == "differs" for r in ran)
-            else "agree, others raised"
-        )
+        statuses = {r.status for r in self.rows}
+        if self.agree:
+            said = "agree"
+        elif "differs" in statuses:
+            said = "do NOT agree"
+        else:
+            said = "give NaN" if "nan" in statuses else "agree, others raised"
         where = f"at {path}, {worst[0]} and {worst[1]}"
-        return f"{len(ran)} backends {verdict}; largest difference {_scientific(apart[path])} {where}"
+        return f"{len(ran)} backends {said}; largest difference {_scientific(apart[path])} {where}"
 
     def __repr__(self) -> str:
         header, body = self.table()
         widths = [max(len(r[i]) for r in [header, *body]) for i in range(len(header))]
         lines = ["  ".join(c.ljust(w) for c, w in zip(r, widths, strict=True)).rstrip() for r in [header, *body]]
         rule = "  ".join("─" * w for w in widths)
-        return "\n".join([lines[0], rule[: max(map(len, lines))], *lines[1:], "", self.summary()])
+        return "\n".join([lines[0], rule[: max(map(len, lines))], *lines[1:], "", *self.notes(), self.summary()])
 
     def _repr_html_(self) -> str:
         header, body = self.table()
         head = "".join(f"<th>{html.escape(c)}</th>" for c in header)
         rows = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in r) + "</tr>" for r in body)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{html.escape(self.summary())}</p>"
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in [*self.notes(), self.summary()])
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
 
     def to_dict(self) -> dict[str, Any]:
         """The whole report as plain data, ready for ``json.dumps``.
@@ -176,6 +214,7 @@ class Report:
         return {
             "agree": self.agree,
             "reference": self.reference,
+            "plain": None if self.plain is None else {"value": _plain(self.plain.value), "error": self.plain.reason},
             "rows": [r.to_dict() for r in self.rows],
             "differences": [
                 {"pair": list(pair), **{p: _finite(d) for p, d in apart.items()}}
@@ -192,15 +231,19 @@ def compare(
     memory: bool = False,
     **kwargs: Any,
 ) -> Report:
-    """Differentiate ``f(*args, **kwargs)`` with several backends and report whether they agree.
+    """Differentiate ``f(*args, **kwargs)`` with several backends and report whether they agree, with f and each other.
 
     adtypes: which (default: every backend, those without their package being skipped rows); rtol: relative tolerance of
     every comparison instead of the one that fits each pair (1e-10 for exact float64, 1e-5 for float32 and finite
     differences); memory: also measure the peak of Python's and NumPy's allocations, which slows the calls down. The
     other keyword arguments go to f.
 
+    f is also evaluated plainly, after the backends, and every backend's value is held against that: a function that
+    tells traced values from plain ones is found out. A NaN, be it on all backends, is no agreement. All draw the same
+    numbers from NumPy's global random generator.
+
     Raises nothing for a backend that fails: its row holds the error, and ``report.agree`` is False. Cost: two calls of
-    withgradient per backend (three with memory).
+    withgradient per backend (three with memory), and one of f.
 
     >>> import numpy as np, adselect as ad
     >>> report = compare(lambda x: np.sum(x**3), np.array([1.0, 2.0]), adtypes=[ad.AutoTape(), ad.AutoForward()])
@@ -211,7 +254,29 @@ def compare(
     """
     if adtypes is None:
         adtypes = [b.adtype for b in available_backends()]
-    return Report([measure(f, a, args, kwargs, memory=memory) for a in checked(adtypes)], rtol)
+    *rows, plain = comparison(f, checked(adtypes), args, kwargs, memory)
+    return Report(rows, rtol, plain)
+
+
+def comparison(
+    f: Callable, adtypes: Iterable[ADType], args: tuple, kwargs: dict, memory: bool = False
+) -> Iterator[Row]:
+    """The rows of a comparison as they are ready: one per backend, and last that of f alone.
+
+    >>> from adselect import AutoTape
+    >>> [row.value for row in comparison(lambda x: x**2, [AutoTape()], (3.0,), {})]
+    [9.0, 9.0]
+    """
+    plainly = PlainRun("compare", f, args, kwargs, None)
+    for adtype in adtypes:
+        plainly.rewind()
+        yield measure(f, adtype, args, kwargs, memory=memory)
+    row = Row(AutoTape())
+    try:
+        row.value = _loss(plainly.value())
+    except Exception as error:
+        row.status, row.reason = "error", whole(error)
+    yield row
 
 
 def checked(adtypes: Iterable[ADType]) -> list[ADType]:
@@ -219,7 +284,8 @@ def checked(adtypes: Iterable[ADType]) -> list[ADType]:
     several: list[Any] = [adtypes] if isinstance(adtypes, (ADType, str, type)) else list(adtypes)
     for a in several:
         if not isinstance(a, ADType):
-            written = f"{a.__name__}()" if isinstance(a, type) else "AutoTape()"
+            cls = a if isinstance(a, type) else class_named(a) if isinstance(a, str) else None
+            written = f"{cls.__name__}()" if cls is not None else "AutoTape()"
             raise ADSelectTypeError(f"adtypes are objects such as {written}, got {a!r}")
     return several
 
@@ -246,8 +312,40 @@ def measure(f: Callable, adtype: ADType, args: tuple, kwargs: dict, memory: bool
         row.status, row.reason = "skipped", _missing(adtype, info)
     except Exception as error:
         row.status = "error"
-        row.reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        row.reason = whole(error)
     return row
+
+
+def whole(error: BaseException) -> str:
+    """An error with everything it says, notes included: the cure stands at the end.
+
+    >>> whole(ValueError("too small; take more"))
+    'ValueError: too small; take more'
+    """
+    return "\n".join([f"{type(error).__name__}: {str(error).strip()}", *getattr(error, "__notes__", [])])
+
+
+def is_long(reason: str) -> bool:
+    """Whether a reason stands below a table instead of in it.
+
+    >>> is_long("ValueError: no")
+    False
+    """
+    return len(reason) > 60 or "\n" in reason
+
+
+def verdict(status: str, reason: str) -> str:
+    """The cell of a table for a row's status and reason.
+
+    >>> verdict("ok", ""), verdict("error", "ValueError: no")
+    ('ok', 'error: ValueError: no')
+    """
+    return f"{status}: {'see below' if is_long(reason) else reason}" if reason else status
+
+
+def _nans(row: Row) -> list[str]:
+    """Where a row has a NaN."""
+    return [path for path, v in (("value", row.value), *row.gradient.items()) if has_nan(v)]
 
 
 def _missing(adtype: ADType, info: BackendInfo | None) -> str:

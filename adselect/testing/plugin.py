@@ -27,29 +27,33 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One test per backend for tests that use the ``adtype`` fixture."""
     if _PARAMETER not in metafunc.fixturenames:
         return
-    from ..backends.registry import available_backends
+    from ..backends.registry import available_backends, choices_from, name_of
+    from ..errors import ADSelectError
 
-    backends = available_backends()
     chosen = metafunc.config.getoption("--adtypes")
     if chosen is None:
-        selected = [b for b in backends if b.installed]
+        selected = [b.adtype for b in available_backends() if b.installed]
     else:
-        known = {b.name: b for b in backends}
-        names = [n.strip().lower().removeprefix("auto").removesuffix("()") for n in chosen.split(",") if n.strip()]
-        unknown = [n for n in names if n not in known]
-        if unknown:
-            raise pytest.UsageError(f"--adtypes: no backend named {', '.join(unknown)}; known are {', '.join(known)}")
-        selected = [known[n] for n in names]
-    metafunc.parametrize(_PARAMETER, [pytest.param(b, id=b.name) for b in selected], indirect=True, scope="session")
+        try:
+            selected = choices_from([chosen])
+        except ADSelectError as error:
+            raise pytest.UsageError(f"--adtypes: {error}") from None
+    # Two choices of one backend are told apart by their options.
+    names = [name_of(a) if repr(a) == f"{type(a).__name__}()" else repr(a) for a in selected]
+    parameters = [pytest.param(a, id=name) for a, name in zip(selected, names, strict=True)]
+    metafunc.parametrize(_PARAMETER, parameters, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
 def _adselect_choice(request: pytest.FixtureRequest) -> object:
-    """One backend's entry in the list of backends; a missing package skips the test."""
-    backend = request.param
-    if not backend.installed:
-        pytest.skip(f"{backend.adtype.requires} is not installed: {backend.install}")
-    return backend.adtype
+    """One choice; a missing package skips the test."""
+    from ..backends.base import installed
+    from ..backends.registry import install_line
+
+    adtype = request.param
+    if not installed(adtype):
+        pytest.skip(f"{adtype.requires} is not installed: {install_line(adtype)}")
+    return adtype
 
 
 @pytest.fixture(scope="session")

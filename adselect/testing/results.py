@@ -77,6 +77,16 @@ def magnitude(value: Any) -> float:
     return float(sizes.max()) if sizes.size else 0.0
 
 
+def has_nan(value: Any) -> bool:
+    """Whether an entry holds a NaN.
+
+    >>> has_nan(np.array([1.0, np.nan])), has_nan(np.inf), has_nan(None)
+    (True, False, False)
+    """
+    array = _number(value)
+    return array is not None and bool(np.isnan(array).any())
+
+
 def difference(a: Any, b: Any) -> float:
     """The largest absolute difference of two entries; inf where they cannot be compared. NaN equals NaN only.
 
