@@ -12,6 +12,7 @@ from .backends.registry import available_backends
 from .errors import (
     ADSelectError,
     BackendNotInstalledError,
+    InaccurateDerivativeWarning,
     MissingRuleError,
     NotScalarError,
     PreparationMismatchError,
@@ -57,6 +58,7 @@ __all__ = [
     "Const",
     "HasForwardMode",
     "HasReverseMode",
+    "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NoTangent",
     "NotScalarError",

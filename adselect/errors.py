@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import warnings
 
 __all__ = [
     "ADSelectError",
     "ADSelectTypeError",
     "ADSelectValueError",
     "BackendNotInstalledError",
+    "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NotScalarError",
     "PreparationMismatchError",
@@ -22,6 +24,7 @@ __all__ = [
     "TracedValueError",
     "UnsupportedError",
     "user_line",
+    "warn_user",
 ]
 
 
@@ -90,6 +93,10 @@ class RuleError(ADSelectError, TypeError):
     """A derivative rule returned something a rule must not return, or was registered ambiguously."""
 
 
+class InaccurateDerivativeWarning(UserWarning):
+    """A derivative came out with an error that is not small, and the backend that found it knows."""
+
+
 class PreparationMismatchError(ADSelectTypeError):
     """A prepared operator was called with arguments of another structure, shape or dtype."""
 
@@ -110,3 +117,11 @@ def user_line() -> str:
                 return f"{file}:{frame.f_lineno}"
         frame = frame.f_back
     return "<unknown line>"
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the innermost line that is neither ours nor a framework's."""
+    line, depth, frame = user_line(), 1, sys._getframe(1)
+    while frame is not None and f"{frame.f_code.co_filename}:{frame.f_lineno}" != line:
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=depth + 1)

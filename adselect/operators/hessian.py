@@ -7,12 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..array import Array, is_traced
+from ..array import is_traced
 from ..errors import ADSelectTypeError
 from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, project
-from .calling import plain_number, resolve, settle_captured, shape_result
+from .calling import FlatCall, check_scalar, plain_number, resolve, settle_captured, shape_result
 from .gradient import leaf_gradients
+from .jacobian import in_kind_of
 from .pushforward import tangent_leaves
 
 __all__ = ["WithHessian", "diaghessian", "hessian", "hessian_reverse", "hvp", "withhessian"]
@@ -52,14 +53,16 @@ def hessian(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
 
     Arrays of higher dimension are flattened row by row. Forward mode over reverse mode where the backend has both.
     Raises ADSelectTypeError for several or structured arguments, NotScalarError when f is not real-valued. Cost: n
-    pushforwards of the gradient, all of them over one evaluation of f on the built-in engine (in chunks of 64).
+    pushforwards of the gradient, all of them over one evaluation of f on the built-in engine (in chunks of 64). Finite
+    differences take second differences of f, 8 evaluations for each of the n (n + 1) / 2 entries, and give an
+    InaccurateDerivativeWarning where the noise of f decides an entry.
 
     >>> import numpy as np
     >>> hessian(lambda x: x[0] * x[1] ** 2, np.array([1.0, 3.0]))
     array([[0., 6.],
            [6., 2.]])
     """
-    return withhessian(f, *args, **kwargs).hess
+    return _withhessian(f, args, kwargs, gradient=False).hess
 
 
 def withhessian(f: Callable, /, *args: Any, **kwargs: Any) -> WithHessian:
@@ -70,12 +73,18 @@ def withhessian(f: Callable, /, *args: Any, **kwargs: Any) -> WithHessian:
     >>> withhessian(lambda x: x**3, 2.0)
     WithHessian(val=8.0, grad=12.0, hess=12.0)
     """
+    return _withhessian(f, args, kwargs, gradient=True)
+
+
+def _withhessian(f: Callable, args: tuple, kwargs: dict, gradient: bool) -> WithHessian:
+    """gradient: whether it is wanted; where it costs nothing it comes anyway."""
     backend, args = resolve("hessian", f, args)
     leaves, skeleton = _one_leaf("hessian", args)
-    second = getattr(backend, "second_difference", None)
-    if second is not None and not isinstance(leaves[0], Array):
-        value, grad, matrix = second(f, leaves[0], kwargs)
-        return WithHessian(plain_number(value, leaves), project(grad, leaves[0]), _square(matrix, leaves[0]))
+    found = _second_order("matrix", backend, "hessian", FlatCall(f, skeleton, kwargs, backend), leaves[0], gradient)
+    if found is not None:
+        value, grad, matrix = found
+        grad = None if grad is None else project(grad, leaves[0])
+        return WithHessian(plain_number(value, leaves), grad, _square(in_kind_of(matrix, leaves[0]), leaves[0]))
 
     def call(lifted: list) -> tuple[list, list]:
         value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian")
@@ -89,6 +98,13 @@ def withhessian(f: Callable, /, *args: Any, **kwargs: Any) -> WithHessian:
     grad = project(outputs[0] if outputs else np.zeros(shape), leaf)
     columns = [_flat(d[0] if d else None, n) for d in dots]
     return WithHessian(plain_number(aux[0], leaves), grad, _square(_matrix(columns), leaf))
+
+
+def _second_order(what: str, backend: Any, operator: str, call: FlatCall, *operands: Any) -> Any:
+    """What a backend finds by other means than derivatives of a gradient; None where it does not."""
+    if backend.second_order is None:
+        return None
+    return getattr(backend.second_order, what)(call, lambda y: check_scalar(y, operator), *operands)
 
 
 def _flat(column: Any, n: int) -> Any:
@@ -123,7 +139,7 @@ def _square(matrix: Any, leaf: Any) -> Any:
         if isa(leaf, np.ndarray) and leaf.shape == ():
             return np.reshape(matrix, (1, 1))[0, 0]
         if isa(leaf, np.ndarray) and not is_traced(matrix):
-            return np.asarray(matrix, dtype=leaf.dtype if leaf.dtype.kind == "f" else float)
+            return np.asarray(matrix, dtype=leaf.dtype if leaf.dtype.kind in "fc" else float)
         return matrix
     entry = matrix[0, 0]
     return project(entry, leaf) if not is_native(leaf) else entry
@@ -142,6 +158,10 @@ def hessian_reverse(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
     """
     backend, args = resolve("hessian_reverse", f, args)
     leaves, skeleton = _one_leaf("hessian_reverse", args)
+    flat = FlatCall(f, skeleton, kwargs, backend)
+    found = _second_order("matrix", backend, "hessian_reverse", flat, leaves[0], False)
+    if found is not None:
+        return _square(in_kind_of(found[2], leaves[0]), leaves[0])
 
     def call(lifted: list) -> tuple[list, list]:
         value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian_reverse")
@@ -158,7 +178,7 @@ def diaghessian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
     """``diaghessian(f, [adtype,] *args)``: for each argument the array ``h[i] = ∂²f/∂x[i]²``, shaped like it.
 
     None for an argument that is neither number nor array. Raises NotScalarError when f is not real-valued. Cost: n
-    pushforwards of the gradient.
+    pushforwards of the gradient (finite differences: 8 evaluations of f per entry).
 
     >>> diaghessian(lambda a, b: a**2 * b**3, 2.0, 3.0)
     (54.0, 72.0)
@@ -168,6 +188,13 @@ def diaghessian(f: Callable, /, *args: Any, **kwargs: Any) -> tuple:
     for i, x in enumerate(args):
         if isinstance(x, Const) or not is_leaf(x):
             results.append(None)
+            continue
+        fixed = tuple([a if k == i or isinstance(a, Const) else Const(a) for k, a in enumerate(args)])
+        leaves, skeleton = flatten(fixed)
+        flat = FlatCall(f, skeleton, kwargs, backend)
+        found = _second_order("diagonal", backend, "diaghessian", flat, leaves[0])
+        if found is not None:
+            results.append(project(found, leaves[0]))
             continue
 
         def partial(t: Any, _i: int = i) -> Any:
@@ -186,7 +213,8 @@ def hvp(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
     """``hvp(f, [adtype,] x, v)``: the Hessian-vector product ``H v``, structured like x.
 
     x may have any structure; v has the same. Raises ADSelectTypeError for a wrong number of arguments,
-    ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient.
+    ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient (finite differences: 16 evaluations
+    of f per entry).
 
     >>> import numpy as np
     >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
@@ -198,6 +226,9 @@ def hvp(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
     x, v = args
     leaves, skeleton = flatten((x,))
     direction = tangent_leaves((x,), (v,), leaves, skeleton)
+    found = _second_order("product", backend, "hvp", FlatCall(f, skeleton, kwargs, backend), leaves, direction)
+    if found is not None:
+        return shape_result("hvp", found, leaves, skeleton, args, "none", None)[0]
     where: list = []
 
     def call(lifted: list) -> tuple[list, list]:

@@ -181,7 +181,13 @@ def second_derivative(f: Callable, /, *args: Any, **kwargs: Any) -> Any:
 
 
 def _second_derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> Any:
-    second = getattr(backend, "second_derivative", None)
-    if second is not None:
-        return second(f, x, kwargs)
+    if backend.second_order is not None:
+        leaves, skeleton = flatten((x,))
+        call = StructuredCall(f, skeleton, kwargs, backend)
+        one = 1.0 + 0j if np.iscomplexobj(x) and not is_native(x) else _one_like(x)
+        found = backend.second_order.along(call, leaves[0], one)
+        if found is not None:
+            outputs, dots = found
+            tangents = [_as_scalar(_zero_if_none(d, o), x) for d, o in zip(dots, outputs, strict=True)]
+            return call.structure.result(tangents)[0]
     return _derivative_at(backend, lambda t: _derivative_at(backend, f, t, kwargs), x, {})
