@@ -12,6 +12,7 @@ from .backends.registry import available_backends
 from .errors import (
     ADSelectError,
     BackendNotInstalledError,
+    InaccurateDerivativeWarning,
     MissingRuleError,
     NotScalarError,
     PreparationMismatchError,
@@ -58,6 +59,7 @@ __all__ = [
     "Const",
     "HasForwardMode",
     "HasReverseMode",
+    "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NoTangent",
     "NotScalarError",

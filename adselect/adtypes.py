@@ -243,7 +243,8 @@ class AutoFiniteDifferences(ADType):
 
     order: accuracy order of the stencil (even); step: ``"auto"`` chooses one per coordinate from the magnitude of
     x and the noise of f, or a number, or an array shaped like x; executor: any ``concurrent.futures.Executor``
-    over which the evaluations of f are spread. Cannot see that a result does not depend on an argument: reports 0.
+    over which the evaluations of f are spread. Second derivatives are second differences of f; where its noise decides
+    one, an InaccurateDerivativeWarning says so. Cannot see that a result does not depend on an argument: reports 0.
 
     >>> from adselect import AutoFiniteDifferences
     >>> AutoFiniteDifferences(order=4)

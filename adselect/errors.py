@@ -6,7 +6,9 @@ type instead. Each class also descends from the built-in that fits, so ``except 
 
 from __future__ import annotations
 
+import sys
 import threading
+import warnings
 
 from .places import PACKAGE, is_library, user_place
 
@@ -16,6 +18,7 @@ __all__ = [
     "ADSelectTypeError",
     "ADSelectValueError",
     "BackendNotInstalledError",
+    "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NotScalarError",
     "PreparationMismatchError",
@@ -24,6 +27,7 @@ __all__ = [
     "UnsupportedError",
     "line_of",
     "user_line",
+    "warn_user",
 ]
 
 
@@ -82,6 +86,10 @@ class RuleError(ADSelectError, TypeError):
     """A derivative rule returned something a rule must not return, or was registered ambiguously."""
 
 
+class InaccurateDerivativeWarning(UserWarning):
+    """A derivative came out with an error that is not small, and the backend that found it knows."""
+
+
 class PreparationMismatchError(ADSelectTypeError):
     """A prepared operator was called with arguments of another structure, shape or dtype."""
 
@@ -100,3 +108,11 @@ def line_of(error: BaseException) -> str:
             found = f"{tb.tb_frame.f_code.co_filename}:{tb.tb_lineno}"
         tb = tb.tb_next
     return found
+
+
+def warn_user(message: str, category: type[Warning]) -> None:
+    """Warn at the innermost line that is neither ours nor a library's."""
+    line, depth, frame = user_line(), 1, sys._getframe(1)
+    while frame is not None and f"{frame.f_code.co_filename}:{frame.f_lineno}" != line:
+        frame, depth = frame.f_back, depth + 1
+    warnings.warn(message, category, stacklevel=depth + 1)

@@ -17,7 +17,6 @@ LIMITS: dict[tuple[str, str], str] = {
     ("finitedifferences", "None for an integer index"): _PLAIN,
     ("finitedifferences", "None behind a comparison"): _PLAIN,
     ("finitedifferences", "f runs once"): _OFTEN,
-    ("finitedifferences", "what f writes elsewhere is the value"): _OFTEN,
     (
         "finitedifferences",
         "a primitive's rule is used",

@@ -23,15 +23,6 @@ from adselect.testing.results import mismatches
 SCENARIOS = default_scenarios()
 VARIANTS = default_scenarios(variants=True)[len(SCENARIOS) :]
 NAMES = {s.name: s for s in SCENARIOS}
-# Hessians by finite differences of finite differences are slow: a few stand for all.
-_SLOW = {"hessian", "hessian_reverse", "diaghessian"}
-_STILL = {
-    "norm hessian",
-    "quadratic form hessian",
-    "norm hessian_reverse",
-    "float32 vector hessian",
-    "several arguments, diaghessian",
-}
 
 
 def scenario_id(scenario):
@@ -39,9 +30,7 @@ def scenario_id(scenario):
 
 
 def applies(backend, scenario):
-    if backend.name != "finitedifferences":
-        return True
-    return "kink" not in scenario.tags and (scenario.operator not in _SLOW or scenario.name in _STILL)
+    return backend.name != "finitedifferences" or "kink" not in scenario.tags
 
 
 def test_scenario_names_are_unique():
@@ -62,7 +51,7 @@ def test_limits_name_existing_cases():
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=scenario_id)
 def test_exact(backend, scenario):
     if not applies(backend, scenario):
-        pytest.skip("kinks and most Hessians are left out for finite differences")
+        pytest.skip("kinks are left out for finite differences")
     judge(backend.name, scenario.name, check_scenario(backend.adtype, scenario))
 
 

@@ -43,6 +43,8 @@ class Backend:
     reverse: bool = True  # implements pullback natively
     forward: bool = False  # implements pushforward natively
     detects_independence: bool = True  # can tell "does not depend on" (None) from "zero slope" (0)
+    # What finds second derivatives otherwise than by differentiating a gradient (SecondDifferences shows the methods).
+    second_order: Any = None
 
     def __init__(self, adtype: ADType):
         self.adtype = adtype

@@ -58,7 +58,7 @@ def gradient(
 
     Raises NotScalarError when f returns anything else; MissingRuleError for a function without a rule;
     BackendNotInstalledError; ADSelectValueError when check finds another value. Cost: f is evaluated exactly once
-    (finite differences: about a dozen times per entry).
+    (finite differences: at least eight times per entry).
 
     >>> import numpy as np
     >>> gradient(lambda a, b: np.sum(a * b), np.array([1.0, 2.0]), 3.0)

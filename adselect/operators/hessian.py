@@ -8,12 +8,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, is_traced
+from ..array import is_traced
 from ..errors import ADSelectTypeError
 from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, project
-from .calling import check_missing, plain_number, refuse_out, resolve, settle_captured, shape_result, write_out
+from .calling import (
+    FlatCall,
+    check_missing,
+    check_scalar,
+    plain_number,
+    refuse_out,
+    resolve,
+    settle_captured,
+    shape_result,
+    write_out,
+)
 from .gradient import leaf_gradients
+from .jacobian import in_kind_of
 from .plain_run import plain_run
 from .pushforward import tangent_leaves
 
@@ -64,14 +75,15 @@ def hessian(
     Arrays of higher dimension are flattened row by row. Forward mode over reverse mode where the backend has both.
     adtype, out and check as for :func:`gradient`. Raises ADSelectTypeError for several or structured arguments,
     NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient, all of them over one evaluation of f
-    on the built-in engine (in chunks of 64).
+    on the built-in engine (in chunks of 64). Finite differences take second differences of f, 8 evaluations for each of
+    the n (n + 1) / 2 entries, and give an InaccurateDerivativeWarning where the noise of f decides an entry.
 
     >>> import numpy as np
     >>> hessian(lambda x: x[0] * x[1] ** 2, np.array([1.0, 3.0]))
     array([[0., 6.],
            [6., 2.]])
     """
-    matrix = _withhessian("hessian", f, args, adtype, missing, check, kwargs).hess
+    matrix = _withhessian("hessian", f, args, adtype, missing, check, kwargs, gradient=False).hess
     return matrix if out is None else write_out("hessian", out, matrix)
 
 
@@ -93,22 +105,24 @@ def withhessian(
     WithHessian(val=8.0, grad=12.0, hess=12.0)
     """
     refuse_out("withhessian", out, "use hessian(…, out=…) and gradient(…, out=…)")
-    return _withhessian("withhessian", f, args, adtype, missing, check, kwargs)
+    return _withhessian("withhessian", f, args, adtype, missing, check, kwargs, gradient=True)
 
 
 def _withhessian(
-    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, check: Any, kwargs: dict
+    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, check: Any, kwargs: dict, gradient: bool
 ) -> WithHessian:
+    """gradient: whether it is wanted; where it costs nothing it comes anyway."""
     backend, args = resolve(operator, f, args, adtype)
     check_missing(operator, missing)
     leaves, skeleton = _one_leaf(operator, args)
     plainly = plain_run(check, operator, f, args, kwargs, backend.adtype) if check is not False else None
-    second = getattr(backend, "second_difference", None)
-    if second is not None and not isinstance(leaves[0], Array):
-        value, grad, matrix = second(f, leaves[0], kwargs)
+    found = _second_order("matrix", backend, operator, FlatCall(f, skeleton, kwargs, backend), leaves[0], gradient)
+    if found is not None:
+        value, grad, matrix = found
         if plainly is not None:
             plainly.compare(value)
-        return WithHessian(plain_number(value, leaves), project(grad, leaves[0]), _square(matrix, leaves[0]))
+        grad = None if grad is None else project(grad, leaves[0])
+        return WithHessian(plain_number(value, leaves), grad, _square(in_kind_of(matrix, leaves[0]), leaves[0]))
 
     def call(lifted: list) -> tuple[list, list]:
         value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, operator)
@@ -124,6 +138,13 @@ def _withhessian(
     grad = project(outputs[0] if outputs else np.zeros(shape), leaf)
     columns = [_flat(d[0] if d else None, n) for d in dots]
     return WithHessian(plain_number(aux[0], leaves), grad, _square(_matrix(columns), leaf))
+
+
+def _second_order(what: str, backend: Any, operator: str, call: FlatCall, *operands: Any) -> Any:
+    """What a backend finds by other means than derivatives of a gradient; None where it does not."""
+    if backend.second_order is None:
+        return None
+    return getattr(backend.second_order, what)(call, lambda y: check_scalar(y, operator), *operands)
 
 
 def _flat(column: Any, n: int) -> Any:
@@ -158,7 +179,7 @@ def _square(matrix: Any, leaf: Any) -> Any:
         if isa(leaf, np.ndarray) and leaf.shape == ():
             return np.reshape(matrix, (1, 1))[0, 0]
         if isa(leaf, np.ndarray) and not is_traced(matrix):
-            return np.asarray(matrix, dtype=leaf.dtype if leaf.dtype.kind == "f" else float)
+            return np.asarray(matrix, dtype=leaf.dtype if leaf.dtype.kind in "fc" else float)
         return matrix
     entry = matrix[0, 0]
     return project(entry, leaf) if not is_native(leaf) else entry
@@ -188,6 +209,13 @@ def hessian_reverse(
     check_missing("hessian_reverse", missing)
     leaves, skeleton = _one_leaf("hessian_reverse", args)
     plainly = plain_run(check, "hessian_reverse", f, args, kwargs, backend.adtype) if check is not False else None
+    flat = FlatCall(f, skeleton, kwargs, backend)
+    found = _second_order("matrix", backend, "hessian_reverse", flat, leaves[0], False)
+    if found is not None:
+        if plainly is not None:
+            plainly.compare(found[0])
+        matrix = _square(in_kind_of(found[2], leaves[0]), leaves[0])
+        return matrix if out is None else write_out("hessian_reverse", out, matrix)
 
     def call(lifted: list) -> tuple[list, list]:
         value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian_reverse")
@@ -216,7 +244,8 @@ def diaghessian(
     """``diaghessian(f, [adtype,] *args)``: for each argument the array ``h[i] = ∂²f/∂x[i]²``, shaped like it.
 
     None for an argument that is neither number nor array. adtype, out and check as for :func:`gradient`. Raises
-    NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient.
+    NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient (finite differences: 8 evaluations of
+    f per entry).
 
     >>> diaghessian(lambda a, b: a**2 * b**3, 2.0, 3.0)
     (54.0, 72.0)
@@ -228,6 +257,13 @@ def diaghessian(
     for i, x in enumerate(args):
         if isinstance(x, Const) or not is_leaf(x):
             results.append(None)
+            continue
+        fixed = tuple([a if k == i or isinstance(a, Const) else Const(a) for k, a in enumerate(args)])
+        leaves, skeleton = flatten(fixed)
+        flat = FlatCall(f, skeleton, kwargs, backend)
+        found = _second_order("diagonal", backend, "diaghessian", flat, leaves[0])
+        if found is not None:
+            results.append(project(found, leaves[0]))
             continue
 
         def partial(t: Any, _i: int = i) -> Any:
@@ -259,7 +295,8 @@ def hvp(
 
     x may have any structure; v has the same. Zeros where f does not depend on x or depends on it linearly. adtype, out
     and check as for :func:`gradient`. Raises ADSelectTypeError for a wrong number of arguments,
-    ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient.
+    ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient (finite differences: 16 evaluations
+    of f per entry).
 
     >>> import numpy as np
     >>> hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
@@ -273,6 +310,10 @@ def hvp(
     leaves, skeleton = flatten((x,))
     direction = tangent_leaves((x,), (v,), leaves, skeleton)
     plainly = plain_run(check, "hvp", f, (x,), kwargs, backend.adtype) if check is not False else None
+    found = _second_order("product", backend, "hvp", FlatCall(f, skeleton, kwargs, backend), leaves, direction)
+    if found is not None:  # of plain evaluations of f: there is nothing to check
+        product = shape_result("hvp", found, leaves, skeleton, args, "zeros", None)[0]
+        return product if out is None else write_out("hvp", out, product)
     where: list = []
 
     def call(lifted: list) -> tuple[list, list]:

@@ -101,18 +101,23 @@ def _shaped(block: Any, leaf: Any) -> Any:
     )
     if isinstance(leaf, Array) and leaf.ndim == 0 and leaf._is_scalar():
         scalar = True
-    block = block[:, 0] if scalar else block
-    if is_traced(block):
+    block = in_kind_of(block[:, 0] if scalar else block, leaf)
+    if is_traced(block) or is_native(leaf):
         return block
-    if is_native(leaf):
-        from ..structure import framework_of
-
-        return _to_native(block, leaf, framework_of(leaf))
     block = np.asarray(to_numpy(block))
     dtype = leaf_dtype(leaf)
     if dtype is not None and dtype == np.float32 and block.dtype == np.float64:
         block = block.astype(np.float32)
     return block
+
+
+def in_kind_of(block: Any, leaf: Any) -> Any:
+    """A matrix as an array of the leaf's framework, where the leaf is one."""
+    if is_traced(block) or not is_native(leaf):
+        return block
+    from ..structure import framework_of
+
+    return _to_native(block, leaf, framework_of(leaf))
 
 
 def _to_native(block: Any, leaf: Any, framework: str) -> Any:

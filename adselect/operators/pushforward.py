@@ -264,7 +264,13 @@ def second_derivative(
 
 def _second_derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> tuple[Any, Any]:
     """The second derivative at x; no value of f."""
-    second = getattr(backend, "second_derivative", None)
-    if second is not None:
-        return second(f, x, kwargs), None
+    if backend.second_order is not None:
+        leaves, skeleton = flatten((x,))
+        call = StructuredCall(f, skeleton, kwargs, backend)
+        one = 1.0 + 0j if np.iscomplexobj(x) and not is_native(x) else _one_like(x)
+        found = backend.second_order.along(call, leaves[0], one)
+        if found is not None:
+            outputs, dots = found
+            tangents = [_as_scalar(_zero_if_none(d, o), x) for d, o in zip(dots, outputs, strict=True)]
+            return call.structure.result(tangents)[0], None
     return _derivative_at(backend, lambda t: _derivative_at(backend, f, t, kwargs)[0], x, {})[0], None

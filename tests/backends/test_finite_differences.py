@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from adselect import hvp, jacobian, pushforward
 from adselect.adtypes import AutoFiniteDifferences, AutoForward, AutoTape
 from adselect.backends.base import backend_of
 from adselect.backends.finite_differences import (
@@ -149,10 +150,20 @@ def test_one_sided_where_the_other_side_is_undefined():
 # -- cost ------------------------------------------------------------------------------------------------------------
 
 
+AT_THE_POINT = 2  # f is evaluated at the point itself before and after the others
+
+
 def test_a_smooth_coordinate_costs_eight_evaluations():
     f = Counted(rosenbrock)
     gradient(f, np.array([-1.2, 1.0, 0.5, -0.3]))
-    assert f.calls == 1 + 4 * 8
+    assert f.calls == AT_THE_POINT + 4 * 8
+
+
+def test_a_jacobian_costs_what_a_gradient_costs():
+    for rows in (1, 7):
+        f = Counted(lambda x, m=rows: np.sin(np.arange(1.0, m + 1)) * np.sum(x**2))
+        jacobian(f, AutoFiniteDifferences(), np.array([-1.2, 1.0, 0.5, -0.3]))
+        assert f.calls == AT_THE_POINT + 4 * 8
 
 
 def test_a_coordinate_that_f_ignores_is_exactly_zero_and_cheap():
@@ -160,7 +171,7 @@ def test_a_coordinate_that_f_ignores_is_exactly_zero_and_cheap():
     (got,), (error,) = gradient_with_error(f, np.array([3.0, 7.0]))
     assert got[1] == 0.0
     assert error[1] == 0.0
-    assert f.calls == 1 + 8 + 14
+    assert f.calls == AT_THE_POINT + 8 + 14
 
 
 @pytest.mark.parametrize("order", [2, 4, 6])
@@ -173,7 +184,7 @@ def test_a_given_step_and_order_are_used_exactly(order):
 
     gradient(f, 1.0, adtype=AutoFiniteDifferences(order=order, step=2.0**-5))
     offsets = sorted(round((x - 1.0) * 32, 9) for x in seen)
-    assert offsets == list(range(-order // 2, order // 2 + 1))
+    assert offsets == sorted([*range(-order // 2, order // 2 + 1), 0])
 
 
 def test_steps_per_coordinate():
@@ -184,7 +195,9 @@ def test_steps_per_coordinate():
         return np.sum(x)
 
     gradient(f, np.array([1.0, 2.0]), adtype=AutoFiniteDifferences(step=np.array([0.5, 0.25])))
-    np.testing.assert_array_equal(sorted(map(tuple, seen)), [(-0.5, 0), (0, -0.25), (0, 0), (0, 0.25), (0.5, 0)])
+    np.testing.assert_array_equal(
+        sorted(map(tuple, seen)), [(-0.5, 0), (0, -0.25), (0, 0), (0, 0), (0, 0.25), (0.5, 0)]
+    )
 
 
 def test_a_step_array_of_the_wrong_shape_is_refused():
@@ -353,3 +366,30 @@ def test_evaluations_spread_over_an_executor(executor):
 def test_a_function_that_cannot_be_sent_to_a_process_is_explained():
     with Processes(1) as pool, pytest.raises(UnsupportedError, match="top level"):
         gradient(lambda x: x * x, 2.0, adtype=AutoFiniteDifferences(executor=pool))
+
+
+# -- memory order ----------------------------------------------------------------------------------------------------
+
+
+def test_f_receives_the_memory_order_of_its_argument():
+    x = np.asfortranarray(np.arange(1.0, 7.0).reshape(2, 3))
+    weights = np.arange(1.0, 7.0)
+
+    def f(a):
+        assert a.flags.f_contiguous
+        assert not a.flags.c_contiguous
+        return np.sum(a.ravel("K") ** 3 * weights)
+
+    exact = (3 * x.ravel("K") ** 2 * weights).reshape(3, 2).T
+    np.testing.assert_allclose(gradient(f, x)[0], exact, rtol=1e-9)
+    np.testing.assert_allclose(hvp(f, AutoFiniteDifferences(), x, np.ones((2, 3))), 2 * exact / x, rtol=1e-9)
+
+
+def test_an_array_without_axes_stays_an_array():
+    def f(a):
+        assert isinstance(a, np.ndarray)
+        return np.sum(a**3)
+
+    x, one = np.array(2.0), np.array(1.0)
+    assert pushforward(f, AutoFiniteDifferences(), (x,), (one,))[1] == pytest.approx(12.0)
+    assert hvp(f, AutoFiniteDifferences(), x, one) == pytest.approx(12.0)
