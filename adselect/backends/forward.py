@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, absorb
+from ..array import Array, absorb, plain
 from ..kinds import isa
-from ..rules.registry import without_zero_times_infinity
+from ..rules.registry import choose, without_zero_times_infinity
 from ..structure import leaf_dtype
-from ..tape.forward import DualArray, Pass, chunks
+from ..tape.forward import DualArray, Pass, chunks, enclose
 from .base import Backend, Call
 
 __all__ = ["ForwardBackend", "push_forward"]
@@ -25,6 +25,7 @@ def push_forward(
     from .tape import enter
 
     values = [enter(leaf) for leaf in leaves]
+    enclose(values)
     if any([isinstance(v, Array) and v._by_reference for v in values]):
         from .tape import constant_of
 
@@ -57,6 +58,9 @@ def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
             tangent = np.zeros(result.shape) if result.shape else 0.0
         if tangent is not None and np.shape(tangent) != result.shape:
             tangent = np.broadcast_to(tangent, result.shape).copy()
+        if k in one_pass.repaired and not isinstance(tangent, Array):
+            # The derivative of a value that is not finite is not repaired into numbers.
+            tangent = choose(np.isfinite(plain(result.value)), tangent, np.nan)
         return tangent
     return None
 

@@ -11,14 +11,13 @@ import numpy as np
 from ..array import Array, absorb
 from ..kinds import isa
 from ..structure import framework_of, is_native, to_numpy
+from ..tape.forward import enclose
 from ..tape.reverse import pull_back
 from ..tape.trace import TapeArray, Trace
 from .base import Backend, Call, FrameworkArray
 from .forward import push_forward
 
 __all__ = ["TapeBackend", "enter"]
-
-_LARGE = 100_000  # entries of a leaf from which freeing the records on the way back pays
 
 
 def enter(leaf: Any) -> Any:
@@ -73,11 +72,11 @@ class TapeBackend(Backend):
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         values: list = []
-        native = covered = by_reference = large = False
+        native = covered = by_reference = False
         for leaf in leaves:
             kind = type(leaf)
             if kind is np.ndarray and leaf.dtype.isnative:
-                large = large or leaf.size >= _LARGE
+                pass
             elif kind is float:
                 leaf = np.float64(leaf)
             elif isinstance(leaf, Array):
@@ -90,6 +89,8 @@ class TapeBackend(Backend):
         # Native arrays given: native arrays come back, also where a framework traces them with its face in between.
         native = native and not covered
         trace = Trace(by_reference)
+        if covered:
+            enclose(values)
         for i, value in enumerate(values):
             if type(value) is np.ndarray:
                 values[i] = trace.keep(value)
@@ -109,7 +110,9 @@ class TapeBackend(Backend):
         if native:
             plain_outputs, extras = [_uncovered(o) for o in plain_outputs], [_uncovered(a) for a in extras]
 
-        def back(y_bars: list, *, last: bool = False) -> list:
+        by_place = {place: y for place, y in zip(places, plain_outputs, strict=True) if place >= 0}
+
+        def back(y_bars: list) -> list:
             if trace.watched:
                 trace.check_watched()
             seeds: dict[int, Any] = dict.fromkeys(trace.selecting, 0.0)
@@ -120,18 +123,10 @@ class TapeBackend(Backend):
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
             if native:
                 seeds = {k: _face_of(s) if is_native(s) else s for k, s in seeds.items()}
-            grads = pull_back(trace.records, n, len(values), seeds, values, consume=last and large)
-            if grads is None:
-                # A result that is not finite, met while the records were freed: f once more, for a careful pass.
-                _, _, again = self.pullback(call, leaves)
-                return again(y_bars)
+            grads = pull_back(trace.records, n, len(values), seeds, values, by_place, trace.nested)
             return [_uncovered(g) for g in grads] if native else grads
 
         return plain_outputs, extras, back
-
-    def pull_once(self, back: Callable, y_bars: list) -> list:
-        # A subclass may have put a function of its own around back.
-        return back(y_bars, last=True) if getattr(back, "__kwdefaults__", None) else back(y_bars)
 
     def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
         """A replayed version of the operator, or None where replay was declined.

@@ -32,15 +32,21 @@ _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 # A singular branch that is not taken divides by zero on the way back; what matters is judged by the result.
 @np.errstate(all="ignore")
 def pull_back(
-    records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool = False
-) -> list | None:
+    records: dict,
+    n: int,
+    n_leaves: int,
+    seeds: dict[int, Any],
+    values: list,
+    outputs: dict[int, Any] | None = None,
+    nested: bool = False,
+) -> list:
     """Cotangents of the first ``n_leaves`` places, given the cotangents ``seeds`` of some places below n.
 
-    values are the leaves' values. With consume the records are freed on the way back; the result is then None where a
-    second, careful pass would be needed. An entry is None where no seed depends on the leaf. When a result is not
-    finite the pass is run again with strong zeros: a cotangent of 0 contributes 0, even through an infinite derivative.
+    values are the leaves' values. An entry is None where no seed depends on the leaf. When a result is not finite
+    although the ``outputs`` at the seeds' places are, the records are gone over again with strong zeros: a cotangent of 0
+    contributes 0, even through an infinite derivative (see ``careful.py``, also for nested).
     """
-    grads = _walk(records, n, n_leaves, seeds, strong=False, consume=consume)
+    grads = _walk(records, n, n_leaves, seeds)
     for i, bar in enumerate(grads):
         if bar is not None:
             bar = grads[i] = _finish(bar, values[i])
@@ -48,41 +54,47 @@ def pull_back(
                 break
     else:
         return _separate(grads, seeds)
-    if consume:
-        return None
-    grads = _walk(records, n, n_leaves, seeds, strong=True)
+    if outputs is None or _defined(outputs, seeds):
+        from .careful import pull_carefully
+
+        grads = pull_carefully(records, n, n_leaves, seeds, nested)
     return _separate([None if g is None else _finish(g, v) for g, v in zip(grads, values, strict=True)], seeds)
 
 
-def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: bool, consume: bool = False) -> list:
+def _defined(outputs: dict[int, Any], seeds: dict[int, Any]) -> bool:
+    """Whether the outputs that a seed is not 0 at are finite."""
+    for place, y in outputs.items():
+        if place in seeds and not np.all(np.isfinite(plain(y)) | np.equal(plain(seeds[place]), 0)):
+            return False
+    return True
+
+
+def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any]) -> list:
     bars: list[Any] = [None] * n
     owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
     for place, seed in seeds.items():
         bars[place] = seed
     getitem, ndarray, add, zeros = _trace.GETITEM, np.ndarray, np.add, np.zeros
     # What depends on a value was written down after it: the reverse of the order of writing is an order of pulling.
-    for k, record in _emptied(records) if consume else reversed(records.items()):
+    for k, record in reversed(records.items()):
         g = bars[k] if k < n else None
         if g is None:
             continue
         bars[k] = None
         rule, parents, y, args, kwargs = record
-        record = None
         kind = type(rule)
         if type(g) is _Scatter:
             g = g.total()
         if kind is Uniform:
             into, last = None, -1
-            if owned[k] and rule.into is not None and type(g) is ndarray and g.size >= _REUSE and not strong:
+            if owned[k] and rule.into is not None and type(g) is ndarray and g.size >= _REUSE:
                 whole = y if y is not None else args[-1] if args[0] is None else args[0]
                 if type(whole) is not ndarray or whole.shape == g.shape:
                     # g dies with its last use here: that one may be written into its memory.
                     into, last = rule.into, 0 if len(parents) == 1 or parents[1] < 0 else 1
             for i, p in enumerate(parents):
                 if p >= 0:
-                    if strong:
-                        x_bar = rule.pull_strong(i, g, y, args, kwargs)
-                    elif i == last and into is not None:
+                    if i == last and into is not None:
                         x_bar = into[i](g, y, *args)
                     else:
                         x_bar = rule.vjps[i](g, y, *args)
@@ -123,7 +135,7 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
         if kind is Elementwise:
             vjps, broadcasts = rule.vjps, rule.broadcasts
             dtype = getattr(y, "dtype", None)
-            real = (dtype is _FLOAT64 or dtype is _FLOAT32) and not strong
+            real = dtype is _FLOAT64 or dtype is _FLOAT32
             signs = rule.signs
             into, last = None, -1
             if owned[k] and real and type(g) is ndarray and g.size >= _REUSE and rule.into is not None:
@@ -159,7 +171,7 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
                         if getattr(x, "shape", ()) != shape:
                             x_bar = rule.reduce(x_bar, shape, x)
                 else:
-                    x_bar = rule.pull(i, g, y, args, kwargs) if not strong else rule.pull_strong(i, g, y, args, kwargs)
+                    x_bar = rule.pull(i, g, y, args, kwargs)
                 b = bars[p]
                 if b is None:
                     bars[p] = x_bar
@@ -191,32 +203,14 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
             if parents[1] >= 0:
                 _add(bars, owned, parents[1], value_bar)
             continue
-        if strong and not np.any(
-            np.not_equal(plain(g), 0) if not isinstance(g, list) else [np.any(plain(v)) for v in g]
-        ):
-            for i, p in enumerate(parents):
-                if p >= 0:
-                    with np.errstate(all="ignore"):
-                        x_bar = rule.pull(i, g, y, args, kwargs)
-                    if type(x_bar) is AtIndex or x_bar is None:
-                        x_bar = 0.0
-                    _add(bars, owned, p, np.where(np.isfinite(x_bar), x_bar, 0.0))
-            continue
         for i, p in enumerate(parents):
             if p >= 0:
-                pull = getattr(rule, "pull_strong", rule.pull) if strong else rule.pull
-                x_bar = pull(i, g, y, args, kwargs)
+                x_bar = rule.pull(i, g, y, args, kwargs)
                 if type(x_bar) is AtIndex:
                     _accumulate_index(bars, owned, p, args[i], x_bar.index, x_bar.value)
                 elif x_bar is not None:
                     _add(bars, owned, p, x_bar)
     return bars[:n_leaves]
-
-
-def _emptied(records: dict) -> Any:
-    """The records from the last to the first, each forgotten as it is handed out."""
-    while records:
-        yield records.popitem()
 
 
 def _add(bars: list, owned: bytearray, p: int, x_bar: Any) -> None:
