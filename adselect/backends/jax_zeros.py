@@ -4,9 +4,9 @@
 infinite. JAX multiplies the two. Here a linear program (the pullback or pushforward JAX has made) is run once more
 with products that know which factor is the cotangent. Costs nothing until a derivative comes out non-finite.
 
-The decisions are those of the tape's careful pass (``adselect/tape/careful.py``). Beside a cotangent goes a mask of the entries that
-are *alive*. What is not alive is 0 to every order; any other zero whose product was made 0 hides a derivative that nobody
-knows, and the derivative of such a product is NaN.
+The decisions are those of the tape's careful pass (``adselect/tape/careful.py``). Beside a cotangent goes a mask of the
+entries that are *alive*. What is not alive is 0 to every order; any other zero whose product was made 0 hides a
+derivative that nobody knows, and the derivative of such a product is NaN.
 """
 
 from __future__ import annotations
@@ -145,10 +145,23 @@ def _hidden_jvp(primals: Any, tangents: Any) -> Any:
 
 # What only moves, repeats and adds up entries: a mask goes where the entries go.
 _MOVES = frozenset(
-    """
-    reshape transpose squeeze expand_dims broadcast_in_dim reduce_sum slice dynamic_slice gather scatter-add concatenate
-    pad rev cumsum neg convert_element_type copy copy_p add add_any sub reduce_precision real imag complex conj
-    """.split()
+    {
+        *("reshape", "transpose", "squeeze", "expand_dims", "broadcast_in_dim", "reduce_sum", "slice"),
+        *("dynamic_slice", "gather", "scatter-add", "concatenate", "pad", "rev", "cumsum", "neg"),
+        *(
+            "convert_element_type",
+            "copy",
+            "copy_p",
+            "add",
+            "add_any",
+            "sub",
+            "reduce_precision",
+            "real",
+            "imag",
+            "complex",
+            "conj",
+        ),
+    }
 )
 _MOST = 1 << 16  # products of entries up to which a product of matrices is taken apart while JAX traces
 
@@ -169,8 +182,8 @@ class _Way:
 def evaluate_strongly(program: ClosedJaxpr, args: list, forbidden: Any = False, exempt: bool = True) -> list:
     """Run a program that is linear in its arguments with strong zeros in its products and quotients.
 
-    forbidden: whether a zero that something depends on is no reason for a 0 (a truth value, perhaps traced): the program
-    belongs to a second derivative, or the value of f is not finite. exempt: whether then any other zero still is.
+    forbidden: whether a zero that something depends on is no reason for a 0 (a truth value, perhaps traced): the
+    program belongs to a second derivative, or the value of f is not finite. exempt: whether then any other zero is.
     Loops run as JAX runs them.
     """
     traced = any(isinstance(v, jax.core.Tracer) for v in (*program.consts, *args))

@@ -6,8 +6,8 @@ NumPy leaves reach f as :class:`TorchArray`, torch's own tensors as tensors. Thr
   (``create_graph``) only where an outer derivative is watching: a leaf, a seed or a captured value that belongs to it.
 * The pushforward is the transpose of the pullback (reverse over reverse). torch's forward mode neither nests nor takes
   user-written ``autograd.Function`` classes safely; the transposed pullback does both and needs f only once.
-* A zero cotangent must contribute 0 through a singular derivative. That is bought only when a NaN shows up: the graph
-  is walked again with hooks that keep 0 · inf at 0.
+* A zero must contribute 0 through a singular derivative. That is bought only when a NaN shows up: the graph is walked
+  again, node by node (``torch_careful.py``).
 
 Inside ``torch.func`` transforms the same steps are taken with ``torch.func.vjp``, as torch demands.
 """
@@ -744,7 +744,7 @@ class _Graph:
         return _grad(outputs, self.inputs, seeds, record, self._nested(outputs, None if transposing else seeds))
 
     def _nested(self, outputs: list, seeds: list | None) -> bool | None:
-        """How a derivative that came out as NaN is repaired; see :func:`_grad`. Native code keeps torch's own answer."""
+        """How a derivative that came out as NaN is repaired; see :func:`_grad`. Native code keeps torch's answer."""
         if self.native:
             return None
         for k, y in enumerate(outputs):

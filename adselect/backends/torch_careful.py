@@ -1,9 +1,9 @@
 """The careful backward pass: a zero contributes 0, also through a derivative that is not finite.
 
 Run over torch's own graph, node by node, when its gradient came out as NaN although the value of f is finite. The
-decisions are those of the tape's careful pass (``adselect/tape/careful.py``): 0 · ∞ is 0 in every product; beside each cotangent
-goes a mask of the entries that are alive, and what is not alive is 0 to every order, whereas any other zero hides a
-derivative nobody knows, which a second derivative meets as NaN.
+decisions are those of the tape's careful pass (``adselect/tape/careful.py``): 0 · ∞ is 0 in every product; beside each
+cotangent goes a mask of the entries that are alive, and what is not alive is 0 to every order, whereas any other zero
+hides a derivative nobody knows, which a second derivative meets as NaN.
 """
 
 from __future__ import annotations
@@ -18,24 +18,22 @@ from torch.autograd.graph import get_gradient_edge
 __all__ = ["Unknown", "pull_carefully"]
 
 # Nodes whose gradient is, entry by entry, the incoming one times a slope.
-_ELEMENTWISE = frozenset(
-    """
+_PRODUCTS = """
     Mul Div Pow Sqrt Rsqrt Reciprocal Exp Exp2 Expm1 Log Log2 Log10 Log1P Sin Cos Tan Asin Acos Atan Sinh Cosh Tanh
     Asinh Acosh Atanh Sinc Sigmoid LogSigmoid Lgamma Digamma Polygamma Erf Erfc Erfinv Logit Atan2 Hypot Logaddexp
     Logaddexp2 Xlogy SpecialXlogy SpecialXlog1Py SpecialEntr SpecialErfcx SpecialNdtri SpecialLogNdtr I0 SpecialI0E
     SpecialI1 SpecialI1E Abs Sgn Remainder Fmod Copysign LogSigmoidBackward SigmoidBackward TanhBackward Angle
     NanToNum _CubeRoot Maximum Minimum Clamp Neg
-    """.split()
-)
+    """
+_ELEMENTWISE = frozenset(_PRODUCTS.split())
 _CHOICES = frozenset({"Maximum", "Minimum", "Clamp"})  # where their slope is 0 they do not depend on the operand
 # Nodes that only move, repeat and add up entries: an alive entry goes where the cotangent goes.
-_MOVES = frozenset(
-    """
+_REARRANGING = """
     View UnsafeView Reshape ReshapeAlias Expand Permute Transpose T Unsqueeze Squeeze Slice Select Index IndexSelect
     Sum Mean Stack Cat Where Clone Copy ToCopy Alias Diagonal Flip Roll Gather Take Unbind Split Repeat AsStrided Add
     Sub Neg Movedim Narrow MaskedFill Tril Triu
-    """.split()
-)
+    """
+_MOVES = frozenset(_REARRANGING.split())
 
 
 class Unknown(torch.autograd.Function):

@@ -4,9 +4,9 @@ Run over the same records when the plain pass came out non-finite although the v
 of a cotangent and a slope, 0 · ∞ is 0. What is no product entry by entry is a linear map: where an infinite cotangent
 made a NaN of it, it is applied to one such entry after the other.
 
-Beside each cotangent goes a mask of the entries that are *alive*. One that is not is 0 because nothing depends on it: the
-branch of ``np.where`` that was not taken, a constant weight of 0. Its product is 0 to every order. Any other zero is a number
-that happens to be 0 here and hides a derivative that nobody knows: an outer derivative meets NaN in its place.
+Beside each cotangent goes a mask of the entries that are *alive*. One that is not is 0 because nothing depends on it:
+the branch of ``np.where`` that was not taken, a constant weight of 0. Its product is 0 to every order. Any other zero
+is a number that happens to be 0 here and hides a derivative nobody knows: an outer derivative meets NaN in its place.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ def pull_back(
     """Cotangents of the first ``n_leaves`` places, given the cotangents ``seeds`` of some places below n.
 
     values are the leaves' values. An entry is None where no seed depends on the leaf. When a result is not finite
-    although the ``outputs`` at the seeds' places are, the records are gone over again with strong zeros: a cotangent of 0
-    contributes 0, even through an infinite derivative (see ``careful.py``, also for nested).
+    although the ``outputs`` at the seeds' places are, the records are gone over again with strong zeros: what is 0 on
+    one side of a product stays 0, even where the other side is infinite (see ``careful.py``, also for nested).
     """
     grads = _walk(records, n, n_leaves, seeds)
     for i, bar in enumerate(grads):
