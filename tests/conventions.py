@@ -298,7 +298,7 @@ GROUPS: dict[str, list[Row]] = {
             (np.ones((2, 2)),),
             (V([[1.0, -1.0], [-1.0, 1.0]]),),
             EXACT,
-            np.eye(4)[::-1] * V([1.0, -1.0, -1.0, 1.0]),
+            np.eye(4)[::-1] * V([1.0, -1.0, -1.0, 1.0]) + 0.0,
         ),
         Row("det of the zero matrix", np.linalg.det, (np.zeros((3, 3)),), (np.zeros((3, 3)),), EXACT),
         Row(

@@ -19,6 +19,8 @@ from .forward import push_forward
 
 __all__ = ["TapeBackend", "enter"]
 
+_LARGE = 100_000  # entries of a leaf from which freeing the records on the way back pays
+
 
 def enter(leaf: Any) -> Any:
     """The value the engine computes with for a leaf.
@@ -72,11 +74,11 @@ class TapeBackend(Backend):
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         values: list = []
-        native = covered = by_reference = False
+        native = covered = by_reference = large = False
         for leaf in leaves:
             kind = type(leaf)
             if kind is np.ndarray and leaf.dtype.isnative:
-                pass
+                large = large or leaf.size >= _LARGE
             elif kind is float:
                 leaf = np.float64(leaf)
             elif isinstance(leaf, Array):
@@ -112,7 +114,7 @@ class TapeBackend(Backend):
 
         by_place = {place: y for place, y in zip(places, plain_outputs, strict=True) if place >= 0}
 
-        def back(y_bars: list) -> list:
+        def back(y_bars: list, *, last: bool = False) -> list:
             if trace.watched:
                 trace.check_watched()
             seeds: dict[int, Any] = dict.fromkeys(trace.selecting, 0.0)
@@ -123,10 +125,16 @@ class TapeBackend(Backend):
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
             if native:
                 seeds = {k: _face_of(s) if is_native(s) else s for k, s in seeds.items()}
-            grads = pull_back(trace.records, n, len(values), seeds, values, by_place, trace.nested)
+            grads = pull_back(
+                trace.records, n, len(values), seeds, values, by_place, trace.nested, consume=last and large
+            )
             return [_uncovered(g) for g in grads] if native else grads
 
         return plain_outputs, extras, back
+
+    def pull_once(self, back: Callable, y_bars: list) -> list:
+        # A subclass may have put a function of its own around back.
+        return back(y_bars, last=True) if getattr(back, "__kwdefaults__", None) else back(y_bars)
 
     def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
         """A replayed version of the operator, or None where replay was declined.

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..array import Array, dispatch
 from ..kinds import isa
-from .registry import RULES, choose, composite, define, elementwise, kink, no_derivative
+from .registry import RULES, choose, composite, define, elementwise, kink, masked, no_derivative
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
 
@@ -49,7 +49,7 @@ def _chosen(g: Any, mine: Any, other: Any, greater: Any) -> Any:
     """g where mine is chosen, half of it where both are equal; 0 elsewhere, whatever g is."""
     tie = np.equal(mine, other)
     if type(tie) in _PLAIN_MASKS and not tie.any():
-        return choose(greater(mine, other), g, 0.0)
+        return masked(g, greater(mine, other))
     return choose(tie, g * 0.5, choose(greater(mine, other), g, 0.0))
 
 
@@ -294,9 +294,9 @@ def clipped(x: Any, low: Any, high: Any) -> Any:
 
 elementwise(
     clipped,
-    lambda g, y, x, low, high: choose((x >= low) & (x <= high), g, 0.0),
-    lambda g, y, x, low, high: choose((x < low) & (low <= high), g, 0.0),
-    lambda g, y, x, low, high: choose((x > high) | (low > high), g, 0.0),
+    lambda g, y, x, low, high: masked(g, (x >= low) & (x <= high)),
+    lambda g, y, x, low, high: masked(g, (x < low) & (low <= high)),
+    lambda g, y, x, low, high: masked(g, (x > high) | (low > high)),
     call=np.clip,
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -165,6 +166,8 @@ def _merged(a: Any, axis: Any) -> tuple[Any, tuple, tuple]:
 
 def _is_quotient(y: Any) -> bool:
     """Whether a product without one of its factors is the quotient of the two: none is 0, none has overflowed."""
+    if type(y) is np.float64:
+        return y != 0 and math.isfinite(y)
     return bool(np.all(np.isfinite(y) & np.not_equal(y, 0)))
 
 
@@ -197,7 +200,8 @@ def _prod_vjp(
         a = np.where(where, a, 1.0)
     p = _prod_partials(y if initial is _NOT_GIVEN or initial == 1 else y / initial, a, axis, keepdims is True)
     p = p if initial is _NOT_GIVEN or initial == 1 else p * initial
-    x_bar = _times(p)(expand(g, axis, keepdims is True, np.shape(a)), np.conj(p))
+    times = np.multiply if _is_quotient(y) else _times(p)
+    x_bar = times(expand(g, axis, keepdims is True, np.shape(a)), np.conj(p))
     return x_bar if where is True else x_bar * where
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -229,6 +230,13 @@ def choose(condition: Any, a: Any, b: Any) -> Any:
     """``np.where``, a number for numbers."""
     chosen = np.where(condition, a, b)
     return chosen[()] if type(chosen) is np.ndarray and not chosen.shape else chosen
+
+
+def masked(g: Any, mask: Any) -> Any:
+    """g where mask, elsewhere 0, whatever g is there."""
+    if type(g) in (float, np.float64) and math.isfinite(g):
+        return g * mask
+    return choose(mask, g, 0.0)
 
 
 def somewhere(mask: Any) -> bool:

@@ -12,6 +12,7 @@ All of it works on values that are traced by an outer derivative too; then nothi
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -39,14 +40,17 @@ def pull_back(
     values: list,
     outputs: dict[int, Any] | None = None,
     nested: bool = False,
+    consume: bool = False,
 ) -> list:
     """Cotangents of the first ``n_leaves`` places, given the cotangents ``seeds`` of some places below n.
 
     values are the leaves' values. An entry is None where no seed depends on the leaf. When a result is not finite
     although the ``outputs`` at the seeds' places are, the records are gone over again with strong zeros: what is 0 on
     one side of a product stays 0, even where the other side is infinite (see ``careful.py``, also for nested).
+    With consume the records are freed on the way back, where none of them can make a NaN of finite numbers.
     """
-    grads = _walk(records, n, n_leaves, seeds)
+    consume = consume and _is_regular(records)
+    grads = _walk(records, n, n_leaves, seeds, consume)
     for i, bar in enumerate(grads):
         if bar is not None:
             bar = grads[i] = _finish(bar, values[i])
@@ -54,7 +58,7 @@ def pull_back(
                 break
     else:
         return _separate(grads, seeds)
-    if outputs is None or _defined(outputs, seeds):
+    if not consume and (outputs is None or _defined(outputs, seeds)):
         from .careful import pull_carefully
 
         grads = pull_carefully(records, n, n_leaves, seeds, nested)
@@ -69,19 +73,50 @@ def _defined(outputs: dict[int, Any], seeds: dict[int, Any]) -> bool:
     return True
 
 
-def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any]) -> list:
+def _is_regular(records: dict) -> bool:
+    """Whether all slopes in the records are finite: seen from their values for the common functions, else False."""
+    for rule, _, y, args, _ in records.values():
+        function = rule.function
+        if function in _BOUNDED or rule is CONSTANT:
+            continue
+        if function in _BY_VALUE:
+            if not all([_finite(v) for v in ((y,) if y is not None else args) if v is not None]):
+                return False
+        elif function in _AWAY_FROM_ZERO:
+            (v,) = (y,) if function is np.sqrt else args
+            if not (_finite(v) and _ALL(v, None)):
+                return False
+        else:
+            return False
+    return True
+
+
+# Functions whose slopes are bounded; finite where the value is (or, where that is not kept, the arguments are); finite
+# where the result of a root, or the argument of a logarithm, is finite and not 0.
+_BOUNDED = frozenset(
+    {
+        *(np.add, np.subtract, np.negative, np.positive, np.sin, np.cos, np.tanh, np.arctan, np.maximum, np.minimum),
+        *(operator.getitem, np.sum, np.mean, np.reshape, np.transpose, np.broadcast_to),
+    }
+)
+_BY_VALUE = frozenset({np.multiply, np.divide, np.exp, np.expm1, np.square, np.matmul})
+_AWAY_FROM_ZERO = frozenset({np.sqrt, np.log})
+
+
+def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: bool = False) -> list:
     bars: list[Any] = [None] * n
     owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
     for place, seed in seeds.items():
         bars[place] = seed
     getitem, ndarray, add, zeros = _trace.GETITEM, np.ndarray, np.add, np.zeros
     # What depends on a value was written down after it: the reverse of the order of writing is an order of pulling.
-    for k, record in reversed(records.items()):
+    for k, record in _emptied(records) if consume else reversed(records.items()):
         g = bars[k] if k < n else None
         if g is None:
             continue
         bars[k] = None
         rule, parents, y, args, kwargs = record
+        record = None
         kind = type(rule)
         if type(g) is _Scatter:
             g = g.total()
@@ -211,6 +246,12 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any]) -> list:
                 elif x_bar is not None:
                     _add(bars, owned, p, x_bar)
     return bars[:n_leaves]
+
+
+def _emptied(records: dict) -> Any:
+    """The records from the last to the first, each forgotten as it is handed out."""
+    while records:
+        yield records.popitem()
 
 
 def _add(bars: list, owned: bytearray, p: int, x_bar: Any) -> None:
