@@ -609,6 +609,8 @@ class Array(OfArrays, metaclass=ArrayType):
             check_casting([self], dtype, casting)
         if not copy and dtype == self.dtype and order in "KA":
             return self
+        if dtype.kind not in "biufc":
+            return _as_objects(self, dtype)
         return dispatch(np.astype, (self, dtype), {})
 
     def copy(self, order: str = "C") -> Any:
@@ -875,6 +877,21 @@ def absorb(value: Any) -> Any:
     if type(value) in (list, tuple) and is_traced(value):
         return np.stack([absorb(v) for v in value])
     return value
+
+
+def _as_objects(x: Array, dtype: np.dtype) -> Any:
+    """``x.astype(object)``: an object array of traced scalars, as ``np.array([x0, x1])`` makes one."""
+    if dtype.kind != "O":
+        raise UnsupportedError(
+            f"a traced value was converted to dtype {dtype} at {user_line()}, which has no derivative. Convert "
+            "adselect.ignore_derivatives(x) where the number is wanted without it."
+        )
+    if not x.ndim:
+        return x[()]
+    objects = np.empty(x.shape, object)
+    for place in np.ndindex(x.shape):
+        objects[place] = x[place]
+    return objects
 
 
 def _top(args: Any, best: Array | None = None) -> Array | None:

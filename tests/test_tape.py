@@ -459,7 +459,7 @@ def test_strong_zeros_only_where_needed():
         (grad,) = gradient(lambda t: np.sum(np.where(t != 0, np.sin(t) / t, 1.0)), np.zeros(2))
         np.testing.assert_array_equal(grad, [0.0, 0.0])
         assert gradient(np.sqrt, 0.0) == (np.inf,)
-        assert gradient(lambda t: np.log(t) * t, 0.0) == (-np.inf,)
+        assert np.isnan(gradient(lambda t: np.log(t) * t, 0.0)[0])  # f itself is not a number there
 
 
 def test_guarded_code_warns_of_nothing():

@@ -28,7 +28,7 @@ import numpy as np
 from autograd.core import VJPNode, add_outgrads, defjvp_argnums, defvjp_argnums, primitive_vjps, vspace
 from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.numpy.numpy_vjps import untake
-from autograd.tracer import getval, isbox, new_box, primitive, trace_primitives_map, trace_stack
+from autograd.tracer import getval, isbox, new_box, notrace_primitives, primitive, trace_primitives_map, trace_stack
 from autograd.util import toposort
 
 from ..adtypes import AutoAutograd
@@ -44,6 +44,7 @@ from ..kinds import isa
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.invocation import FirstOrderError, is_cut_off
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
+from ..tape import careful
 from .base import Backend, Call, FrameworkArray
 from .faces import NUMPY_CURE, check_face
 
@@ -123,12 +124,15 @@ def settle(value: Any) -> Any:
 class Recording:
     """One run of a function on boxed values, and the reverse pass over what it wrote down."""
 
-    __slots__ = ("roots", "selecting", "trace")
+    __slots__ = ("constants", "enclosing", "roots", "selecting", "trace", "undefined")
 
     def __init__(self, values: list):
         self.trace = -1
+        self.enclosing = False  # whether an inner derivative ran on values of this one
+        self.undefined = False  # whether the function has a value that is not finite
+        self.constants = True  # whether a factor that is not recorded does not depend on the values
         self.selecting: list = []
-        self.roots = [VJPNode.new_root() for _ in values]
+        self.roots = [_Node.new_root(v) for v in values]
 
     def run(self, function: Callable[[list], Any], values: list) -> Any:
         """``function`` of the boxed values."""
@@ -147,19 +151,10 @@ class Recording:
 
     def pull(self, nodes: list, y_bars: list) -> list:
         """Cotangents of the values (in autograd's convention), None for those that no node depends on."""
-        seeded = [(n, np.float64(0.0)) for n in self.selecting] if self.selecting else []
-        seeded += [(n, g) for n, g in zip(nodes, y_bars, strict=True) if n is not None and g is not None]
         results: list = [None] * len(self.roots)
-        if not seeded:
-            return results
+        gathered, order = self._seeded(nodes, y_bars)
         places = {root: i for i, root in enumerate(self.roots)}
-        end = seeded[0][0] if len(seeded) == 1 else _End(tuple([n for n, _ in seeded]))
-        gathered: dict[Any, Any] = {}
-        for n, g in seeded:
-            gathered[n] = add_outgrads(gathered.get(n), g)
-        for node in toposort(end):
-            if type(node) is _End:
-                continue
+        for node in order:
             g = gathered.pop(node)[0]
             if node in places:
                 results[places[node]] = g
@@ -167,6 +162,94 @@ class Recording:
             for parent, x_bar in zip(node.parents, node.vjp(g), strict=False):
                 gathered[parent] = add_outgrads(gathered.get(parent), x_bar)
         return results
+
+    def _seeded(self, nodes: list, y_bars: list) -> tuple[dict, list]:
+        """The cotangents to begin with, and the nodes they reach, those that depend on others first."""
+        seeded = [(n, np.float64(0.0)) for n in self.selecting] if self.selecting else []
+        seeded += [(n, g) for n, g in zip(nodes, y_bars, strict=True) if n is not None and g is not None]
+        gathered: dict[Any, Any] = {}
+        for n, g in seeded:
+            gathered[n] = add_outgrads(gathered.get(n), g)
+        if not seeded:
+            return {}, []
+        end = seeded[0][0] if len(seeded) == 1 else _End(tuple([n for n, _ in seeded]))
+        return gathered, [node for node in toposort(end) if type(node) is not _End]
+
+    def pull_carefully(self, nodes: list, y_bars: list) -> list:
+        """The same by the tape's careful pass, over records made from the graph."""
+        gathered, order = self._seeded(nodes, y_bars)
+        places = {root: i for i, root in enumerate(self.roots)}
+        records: dict = {}
+        for node in reversed(order):
+            if node not in places:
+                place = places[node] = len(self.roots) + len(records)
+                records[place] = _record_of(node, places)
+        seeds = {places[node]: _face(_conj(g[0])) for node, g in gathered.items()}
+        with np.errstate(all="ignore"):
+            bars = careful.pull_carefully(
+                records,
+                len(self.roots) + len(records),
+                len(self.roots),
+                seeds,
+                self.enclosing or self.undefined,
+                self.constants,
+            )
+        found: list = []
+        for root, bar in zip(self.roots, bars, strict=True):
+            shape = np.shape(getval(root.call[2]))
+            if bar is not None and np.shape(bar) != shape:
+                bar = np.broadcast_to(bar, shape)
+            found.append(None if bar is None else _conj(_bare(bar)))
+        return found
+
+
+class _Node(VJPNode):
+    """autograd's node, which also knows the call it stands for."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, value: Any, fun: Any, args: tuple, kwargs: dict, parent_argnums: tuple, parents: tuple):
+        self.parents = parents
+        self.vjp = primitive_vjps[fun](parent_argnums, value, args, kwargs)
+        self.call = fun, parent_argnums, value, args, kwargs
+
+    def initialize_root(self, value: Any) -> None:
+        super().initialize_root()
+        self.call = None, (), value, (), {}
+
+
+notrace_primitives[_Node] = notrace_primitives[VJPNode]
+
+
+class _Opaque(Rule):
+    """A primitive of autograd's own in the careful pass: a linear map of which nothing is known."""
+
+    def __init__(self, node: Any):
+        super().__init__(None, (), (), lazy=True)
+        self.node = node
+
+    def pull(self, i: int, g: Any, y: Any, args: Any, kwargs: dict) -> Any:
+        shape = np.shape(getattr(_number_of(self.node.call[2]), "vs", self.node.call[2]))  # a sparse cotangent has none
+        g = g if np.shape(g) == shape else np.broadcast_to(g, shape)
+        before, MODE.strong = MODE.strong, True
+        try:
+            x_bars = list(self.node.vjp(_conj(_bare(g))))
+        finally:
+            MODE.strong = before
+        return _face(_conj(add_outgrads(None, x_bars[self.node.call[1].index(i)])[0]))  # not sparse any more
+
+
+def _record_of(node: Any, places: dict) -> tuple:
+    """A node as the tape would have written it down."""
+    function, argnums, y, args, kwargs = node.call
+    parents = [-1] * len(args)
+    for argnum, parent in zip(argnums, node.parents, strict=True):
+        parents[argnum] = places[parent]
+    rule = getattr(function, "rule", None)
+    if rule is None:
+        return _Opaque(node), tuple(parents), y, args, kwargs
+    args, y = _faced(args, y)
+    return rule, tuple(parents), y, args, kwargs
 
 
 class _End:
@@ -184,21 +267,36 @@ class _Mode(threading.local):
     strong = False
     shared = False  # by the shared rules only: what they record can be pulled back with strong zeros again
     depth = 0  # derivatives under way
+    encloses = False  # whether the innermost one of them has had another inside
 
 
 MODE = _Mode()
 
 
-def pull_strongly_if_needed(recording: Recording, nodes: list, y_bars: list) -> list:
-    """The reverse pass, run again with strong zeros where it came out non-finite."""
+def pull_carefully_if_needed(recording: Recording, nodes: list, y_bars: list, outputs: list | None = None) -> list:
+    """The reverse pass, by the careful one where it came out non-finite although the outputs are finite."""
     x_bars = recording.pull(nodes, y_bars)
-    if MODE.strong or all([x is None or _is_finite(getval(x)) for x in x_bars]):
+    if all([x is None or _is_finite(_number_of(x)) for x in x_bars]):
         return x_bars
-    MODE.strong = True
-    try:
-        return recording.pull(nodes, y_bars)
-    finally:
-        MODE.strong = False
+    for y, y_bar in zip(outputs or [], y_bars, strict=False):
+        if y_bar is not None and not np.all(np.isfinite(_number_of(y)) | np.equal(_number_of(y_bar), 0)):
+            return x_bars
+    if any(isinstance(_number_of(node.call[2]), tuple) for node in recording._seeded(nodes, y_bars)[1]):
+        if recording.enclosing:
+            return x_bars
+        MODE.strong = True  # several results at once: each vjp for itself
+        try:
+            return recording.pull(nodes, y_bars)
+        finally:
+            MODE.strong = False
+    return recording.pull_carefully(nodes, y_bars)
+
+
+def _number_of(value: Any) -> Any:
+    """The numbers under all Boxes."""
+    while isbox(value):
+        value = getval(value)
+    return value
 
 
 def _is_finite(x: Any) -> bool:
@@ -254,6 +352,7 @@ def translate(function: Callable, rule: Rule) -> Callable:
 
     defvjp_argnums(translated, make_vjp)
     defjvp_argnums(translated, jvp)
+    translated.rule = rule  # type: ignore[attr-defined]
     translated.__name__ = getattr(function, "__name__", "translated")
     return translated
 
@@ -687,7 +786,7 @@ class AutogradBackend(Backend):
         def back(y_bars: list) -> list:
             stays_face = nested or any(isinstance(g, Array) for g in y_bars)
             seeds = [_seed(g, y) for g, y in zip(y_bars, outputs, strict=True)]
-            x_bars = pull_strongly_if_needed(recording, nodes, seeds)
+            x_bars = pull_carefully_if_needed(recording, nodes, seeds, outputs)
             return [leaf.cotangent(x_bar, stays_face) for leaf, x_bar in zip(taken, x_bars, strict=True)]
 
         return [_leave(y, nested) for y in outputs], [_leave(a, nested) for a in aux], back
@@ -708,6 +807,11 @@ class AutogradBackend(Backend):
         stays_face = nested or any(isinstance(d, Array) for tangents in directions for d in tangents)
         ones = [np.ones(np.shape(getval(outputs[k])), np.result_type(getval(outputs[k])))[()] for k in dependent]
         again = Recording(ones)
+        # The derivative of a value that is not finite is not repaired into numbers.
+        values = [_number_of(outputs[k]) for k in dependent]
+        again.enclosing = recording.enclosing or any([np.any(np.isnan(y)) for y in values])
+        again.undefined = not all([np.all(np.isfinite(y)) for y in values])
+        again.constants = False
         dots: list[list] = []
 
         def products(cotangents: list) -> list:
@@ -721,7 +825,7 @@ class AutogradBackend(Backend):
         for total in again.run(products, ones) if dependent else directions:
             node = again.split(total)[1]
             y_dots: list = [None] * len(outputs)
-            for k, y_dot in zip(dependent, pull_strongly_if_needed(again, [node], [np.float64(1.0)]), strict=True):
+            for k, y_dot in zip(dependent, pull_carefully_if_needed(again, [node], [np.float64(1.0)]), strict=True):
                 y_dots[k] = self._tangent(y_dot, outputs[k], stays_face)
             dots.append(y_dots)
         return [_leave(y, nested) for y in outputs], dots, [_leave(a, nested) for a in aux]
@@ -755,12 +859,13 @@ class AutogradBackend(Backend):
 
         MODE.depth += 1
         before = MODE.strong, MODE.shared
-        MODE.strong = MODE.shared = False
+        MODE.strong = MODE.shared = MODE.encloses = False
         try:
             outputs, aux = recording.run(lifted_call, values)
         finally:
             MODE.depth -= 1
             MODE.strong, MODE.shared = before
+            recording.enclosing, MODE.encloses = MODE.encloses, MODE.depth > 0
         split = [recording.split(_output(y)) for y in outputs]
         extras = [recording.split(_output(a))[0] for a in aux]
         return taken, recording, [y for y, _ in split], [node for _, node in split], extras, nested
@@ -824,6 +929,10 @@ def _inner(x_bars: list, tangents: list) -> Any:
         x_dot = _bare(x_dot)
         if isinstance(x_dot, Array):
             raise UnsupportedError(_foreign(x_dot))
-        product = anp.sum(anp.real(anp.multiply(x_bar, x_dot)))
-        total = total + product
+        product = np.multiply(_face(x_bar), _face(x_dot))
+        product = np.real(product) if np.iscomplexobj(product) else product
+        still = np.equal(_number_of(x_dot), 0)
+        if np.any(still):
+            product = np.where(still, 0.0, product)  # what does not move, whatever its slope is
+        total = total + _bare(np.sum(product))
     return total

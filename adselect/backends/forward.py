@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, absorb
+from ..array import Array, absorb, plain
 from ..kinds import isa
-from ..rules.registry import without_zero_times_infinity
+from ..rules.registry import choose, without_zero_times_infinity
 from ..structure import is_native, leaf_dtype
-from ..tape.forward import DualArray, Pass, chunks
+from ..tape.forward import DualArray, Pass, chunks, enclose
 from .base import Backend, Call, FrameworkArray
 
 __all__ = ["ForwardBackend", "behind_faces", "push_forward"]
@@ -47,6 +47,7 @@ def _push_behind_faces(
     from .tape import enter
 
     values = [enter(leaf) for leaf in leaves]
+    enclose(values)
     if any([isinstance(v, Array) and v._by_reference for v in values]):
         from .tape import constant_of
 
@@ -79,6 +80,9 @@ def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
             tangent = np.zeros(result.shape) if result.shape else 0.0
         if tangent is not None and np.shape(tangent) != result.shape:
             tangent = np.broadcast_to(tangent, result.shape).copy()
+        if k in one_pass.repaired and not isinstance(tangent, Array):
+            # The derivative of a value that is not finite is not repaired into numbers.
+            tangent = choose(np.isfinite(plain(result.value)), tangent, np.nan)
         return tangent
     return None
 

@@ -38,6 +38,9 @@ class _Nesting(threading.local):
 
     bits = 0
 
+    def __init__(self) -> None:
+        self.calls: list[FlatCall] = []  # those of f under way
+
 
 _nesting = _Nesting()
 
@@ -96,6 +99,7 @@ class FlatCall:
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
         self.selecting = 0  # the leaves compared with one another
+        self.enclosing = False  # whether f took a derivative at values of this call
         self.traces: set = set()
         self.outputs: list[_Output] = []
         self.aux: list[_Output] = []
@@ -125,9 +129,14 @@ class FlatCall:
         _nesting.bits = offset + len(values)
         before, covering = SELECTIONS.enter(offset), COVERING.on
         COVERING.on = self.covers
+        if self.nested:
+            for outer in _nesting.calls:
+                outer.enclosing = True
+        _nesting.calls.append(self)
         try:
             outputs, aux = self.call(lifted)
         finally:
+            _nesting.calls.pop()
             COVERING.on = covering
             _nesting.bits = offset
             self.selecting = SELECTIONS.leave(before)
@@ -276,7 +285,10 @@ class JaxBackend(Backend):
                 seeds = [_conj(_seed(s, *aval)) for s, aval in zip(given, avals, strict=True)]
                 x_bars = None if flat.is_traced(seeds) else list(vjp(_with_float0(seeds, avals)))
                 if x_bars is None or flat.is_singular([x for i, x in enumerate(x_bars) if mask >> i & 1]):
-                    x_bars = evaluate_strongly(program(seeds), seeds)
+                    undefined = _undefined(natives, seeds)
+                    if undefined is not True or x_bars is None:
+                        forbidden = flat.enclosing or undefined
+                        x_bars = evaluate_strongly(program(seeds), seeds, forbidden, exempt=flat.enclosing)
                 return [
                     flat.lowered_bar(i, _conj(x_bar), nested) if mask >> i & 1 else None
                     for i, x_bar in enumerate(x_bars)
@@ -314,7 +326,8 @@ class JaxBackend(Backend):
                 y_dots = _directional(lambda *at: _without_float0(linear(*at)), tangents)
             if y_dots is None or flat.is_singular([y_dot for row in y_dots for y_dot in row]):
                 strong = program(tangents[0])
-                y_dots = _directional(lambda *at: evaluate_strongly(strong, list(at)), tangents)
+                forbidden = flat.enclosing or _undefined(natives)
+                y_dots = [evaluate_strongly(strong, at, forbidden) for at in tangents]
             dots = []
             for row, direction in zip(y_dots, directions, strict=True):
                 provided = sum(1 << i for i, t in enumerate(direction) if t is not None)
@@ -355,6 +368,17 @@ class JaxBackend(Backend):
                 "write jnp.asarray(x) first."
             )
         return None
+
+
+def _undefined(outputs: list, seeds: list | None = None) -> Any:
+    """Whether the value of f is not finite (where a seed is not 0): its derivative is not repaired into numbers."""
+    found: Any = False
+    for k, y in enumerate(outputs):
+        if not jnp.issubdtype(y.dtype, jnp.inexact):
+            continue
+        bad = ~jnp.isfinite(y) if seeds is None else ~jnp.isfinite(y) & (seeds[k] != 0)
+        found = found | jnp.any(bad)
+    return found if isinstance(found, (bool, Tracer)) else bool(found)
 
 
 # -- one value at a time ----------------------------------------------------------------------------------------------

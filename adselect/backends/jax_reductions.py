@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from ..kinds import isa
-from .jax_table import TABLE, absolute, concrete, is_complex, power_of_number, root, safe, translation
+from .jax_table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
 
 __all__: list[str] = []
 
@@ -167,7 +167,7 @@ def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
     total = jnp.sum(power_of_number(absolute(x), ord), **options)
     if ord < 0:
         return power_of_number(total, 1 / ord)
-    return safe(lambda t: power_of_number(t, 1 / ord), total == 0, total)
+    return bent(safe(lambda t: power_of_number(t, 1 / ord), total == 0, total), total == 0, total)
 
 
 def _matrix_norm(x: Any, ord: Any, axis: tuple, keepdims: bool) -> Any:

@@ -8,6 +8,7 @@ argument as well as on the result, which holds in forward and reverse mode and a
 from __future__ import annotations
 
 import inspect
+import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from jax import lax
 from jax.extend.core import concrete_or_error
 
 from ..kinds import isa
+from .jax_zeros import bend
 
 __all__ = [
     "REAL_ONLY",
@@ -215,12 +217,25 @@ def safe(function: Callable, bad: Any, x: Any, there: Any = 0) -> Any:
     return jnp.where(bad, jnp.asarray(there, y.dtype), y)
 
 
+@jax.custom_jvp
+def _slope_of_absolute(x: Any) -> Any:
+    return jnp.sign(x)
+
+
+@_slope_of_absolute.defjvp
+def _slope_of_absolute_jvp(primals: Any, tangents: Any) -> Any:
+    # A zero that belongs to x all the same: at 0 the slope is no constant.
+    return _slope_of_absolute(*primals), 0 * tangents[0]
+
+
 @translation(np.absolute)
 def absolute(x: Any) -> Any:
     x = jnp.asarray(x)
     if x.dtype.kind == "f":
-        return x * jnp.sign(x)  # the slope is sign(x), which is 0 at 0
-    return safe(jnp.abs, x == 0, x) if x.dtype.kind == "c" else jnp.abs(x)
+        return x * _slope_of_absolute(x)  # sign(x), which is 0 at 0
+    if x.dtype.kind != "c":
+        return jnp.abs(x)
+    return bent(safe(jnp.abs, x == 0, x), x == 0, x.real, x.imag)
 
 
 TABLE[np.fabs] = absolute
@@ -262,8 +277,16 @@ for _name in ("fft2", "ifft2", "rfft2", "irfft2"):
 
 
 def root(x: Any) -> Any:
-    """The square root of a sum of squares: slope 0 at 0."""
-    return safe(jnp.sqrt, x == 0, x)
+    """The square root of a sum of squares: slope 0 at 0, and no second derivative there."""
+    return bent(safe(jnp.sqrt, x == 0, x), x == 0, x)
+
+
+def bent(y: Any, at: Any, *of: Any) -> Any:
+    """y, with a second derivative with respect to ``of`` that is NaN where ``at``: there y has a kink."""
+    known = concrete(at)
+    if known is not None and not known.any():
+        return y
+    return y + bend(sum(of[1:], of[0]), at)
 
 
 @translation(np.power)
@@ -344,7 +367,9 @@ def _hypot(x: Any, y: Any) -> Any:
     # jnp.hypot scales by the larger argument and differentiates that too: at a tie its second derivative is another's.
     scale = lax.stop_gradient(jnp.maximum(jnp.abs(x), jnp.abs(y)))
     scale = jnp.where(jnp.isfinite(scale) & ~origin, scale, 1.0).astype(scale.dtype)
-    return safe(lambda x: scale * jnp.sqrt((x / scale) ** 2 + (y / scale) ** 2), origin, x)
+    x, y = jnp.broadcast_arrays(x, y)
+    h = safe(lambda x: scale * jnp.sqrt((x / scale) ** 2 + (y / scale) ** 2), origin, x)
+    return bent(h, origin, x, y)
 
 
 @translation(np.ldexp)
@@ -356,7 +381,9 @@ def _ldexp(x: Any, exponent: Any) -> Any:
 def _arctan2(y: Any, x: Any) -> Any:
     y, x = _like_numpy((y, x))
     origin = (x == 0) & (y == 0)
-    return safe(lambda x: jnp.arctan2(y, x), origin, x, jnp.arctan2(lax.stop_gradient(y), lax.stop_gradient(x)))
+    y, x = jnp.broadcast_arrays(y, x)
+    angle = safe(lambda x: jnp.arctan2(y, x), origin, x, jnp.arctan2(lax.stop_gradient(y), lax.stop_gradient(x)))
+    return bent(angle, origin, x, y)
 
 
 @translation(np.angle)
@@ -400,6 +427,46 @@ def _choose(a: Any, choices: Any, mode: str = "raise") -> Any:
 @translation(np.select)
 def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return jnp.select([jnp.asarray(c) for c in condlist], [jnp.asarray(c) for c in choicelist], default)
+
+
+@jax.custom_jvp
+def _product_of_last(a: Any) -> Any:
+    return jnp.prod(a, axis=-1)
+
+
+@_product_of_last.defjvp
+def _product_of_last_jvp(primals: Any, tangents: Any) -> Any:
+    # The product of all others, from those before and those after: exact with zeros, also beside one that overflows.
+    (a,), (t,) = primals, tangents
+    one = jnp.ones_like(a[..., :1])
+    before = jnp.cumprod(jnp.concatenate([one, a[..., :-1]], -1), -1)
+    after = jnp.flip(jnp.cumprod(jnp.concatenate([one, jnp.flip(a, -1)[..., :-1]], -1), -1), -1)
+    others = before * after
+    others = jnp.where(jnp.isnan(others) & ((before == 0) | (after == 0)), 0, others)
+    return _product_of_last(a), jnp.sum(t * others, -1)
+
+
+@translation(np.prod)
+def _prod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = False,
+    initial: Any = None,
+    where: Any = None,
+) -> Any:
+    a = jnp.asarray(a)
+    a = a if dtype is None else a.astype(dtype)
+    if not jnp.issubdtype(a.dtype, jnp.inexact) or (isa(axis, tuple) and not axis):
+        return jnp.prod(a, axis, keepdims=keepdims, initial=initial, where=where)
+    a = a if where is None or where is True else jnp.where(where, a, 1)
+    axes = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
+    axes = sorted({operator.index(k) % max(a.ndim, 1) for k in axes}) if a.ndim else []
+    rest = [k for k in range(a.ndim) if k not in axes]
+    y = _product_of_last(jnp.transpose(a, (*rest, *axes)).reshape(*[a.shape[k] for k in rest], -1))
+    y = jnp.expand_dims(y, tuple(axes)) if keepdims is True else y
+    return y if initial is None or initial is np._NoValue else y * initial
 
 
 @translation(np.std, np.nanstd)

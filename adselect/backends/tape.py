@@ -11,6 +11,7 @@ import numpy as np
 from ..array import Array, absorb
 from ..kinds import isa
 from ..structure import framework_of, is_native, to_numpy
+from ..tape.forward import enclose
 from ..tape.reverse import pull_back
 from ..tape.trace import TapeArray, Trace
 from .base import Backend, Call, FrameworkArray
@@ -90,6 +91,8 @@ class TapeBackend(Backend):
         # Native arrays given: native arrays come back, also where a framework traces them with its face in between.
         native = native and not covered
         trace = Trace(by_reference)
+        if covered:
+            enclose(values)
         for i, value in enumerate(values):
             if type(value) is np.ndarray:
                 values[i] = trace.keep(value)
@@ -109,6 +112,8 @@ class TapeBackend(Backend):
         if native:
             plain_outputs, extras = [_uncovered(o) for o in plain_outputs], [_uncovered(a) for a in extras]
 
+        by_place = {place: y for place, y in zip(places, plain_outputs, strict=True) if place >= 0}
+
         def back(y_bars: list, *, last: bool = False) -> list:
             if trace.watched:
                 trace.check_watched()
@@ -120,11 +125,9 @@ class TapeBackend(Backend):
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
             if native:
                 seeds = {k: _face_of(s) if is_native(s) else s for k, s in seeds.items()}
-            grads = pull_back(trace.records, n, len(values), seeds, values, consume=last and large)
-            if grads is None:
-                # A result that is not finite, met while the records were freed: f once more, for a careful pass.
-                _, _, again = self.pullback(call, leaves)
-                return again(y_bars)
+            grads = pull_back(
+                trace.records, n, len(values), seeds, values, by_place, trace.nested, consume=last and large
+            )
             return [_uncovered(g) for g in grads] if native else grads
 
         return plain_outputs, extras, back

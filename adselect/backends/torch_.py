@@ -6,8 +6,8 @@ NumPy leaves reach f as :class:`TorchArray`, torch's own tensors as tensors. Thr
   (``create_graph``) only where an outer derivative is watching: a leaf, a seed or a captured value that belongs to it.
 * The pushforward is the transpose of the pullback (reverse over reverse). torch's forward mode neither nests nor takes
   user-written ``autograd.Function`` classes safely; the transposed pullback does both and needs f only once.
-* A zero cotangent must contribute 0 through a singular derivative. That is bought only when a NaN shows up: the graph
-  is walked again with hooks that keep 0 · inf at 0.
+* A zero must contribute 0 through a singular derivative. That is bought only when a NaN shows up: the graph is walked
+  again, node by node (``torch_careful.py``).
 
 Inside ``torch.func`` transforms the same steps are taken with ``torch.func.vjp``, as torch demands.
 """
@@ -38,6 +38,7 @@ from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray, Selections
 from .faces import NUMPY_CURE, NumPyMetError, call_again, check_face, is_numpy_code, wants_numpy
+from .torch_careful import pull_carefully
 from .torch_table import BINARY, REAL_ONLY, SHARED, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
 
 __all__ = ["SELECTIONS", "TorchArray", "TorchBackend"]
@@ -646,14 +647,16 @@ def _strong_broadcast(node: Any, k: int, g: Tensor, zero: Tensor, x_bar: Tensor)
     return full.sum_to_size(x_bar.shape)
 
 
-def _grad(outputs: list, inputs: list, seeds: list, record: bool) -> list:
-    """``torch.autograd.grad``; when a NaN comes out, once more with strong zeros."""
+def _grad(outputs: list, inputs: list, seeds: list, record: bool, nested: bool | None) -> list:
+    """``torch.autograd.grad``; when a NaN comes out, once more with strong zeros, unless nested is None.
+
+    nested: whether the graph holds a derivative itself, or the value of f is not finite.
+    """
     options = {"allow_unused": True, "retain_graph": True, "create_graph": record}
     x_bars = torch.autograd.grad(outputs, inputs, seeds, **options)
-    if not _any_nan(x_bars):
+    if nested is None or not _any_nan(x_bars):
         return list(x_bars)
-    with _strong_zeros(_reachable(outputs)):
-        return list(torch.autograd.grad(outputs, inputs, seeds, **options))
+    return pull_carefully(outputs, inputs, seeds, record, nested)
 
 
 @contextlib.contextmanager
@@ -740,6 +743,8 @@ def _any_nan(tensors: Any) -> bool:
 class _Graph:
     """f recorded in torch's ordinary autograd graph, from ``inputs`` to ``outputs``."""
 
+    enclosing = False  # whether f took a derivative at values of this graph
+
     def __init__(self, inputs: list, native: bool = False):
         self.inputs = inputs
         self.outputs: list[Tensor] = []
@@ -762,7 +767,7 @@ class _Graph:
             self._reached[k] = _places_reached(self.outputs[k], self.inputs)
         return self._reached[k]
 
-    def pull(self, seeds: list, record: bool) -> list:
+    def pull(self, seeds: list, record: bool, transposing: bool = False) -> list:
         """A cotangent per input, None where torch met no path."""
         SHARED.check(self.read)
         chosen = [(y, s) for y, s in zip(self.outputs, seeds, strict=True) if s is not None and y.requires_grad]
@@ -770,16 +775,26 @@ class _Graph:
             return [None] * len(self.inputs)
         outputs, seeds = [list(column) for column in zip(*chosen, strict=True)]
         if record and self.native and self.first_order:
-            x_bars = _grad(outputs, self.inputs, seeds, False)
+            x_bars = _grad(outputs, self.inputs, seeds, False, None)
             return [None if x_bar is None else _FirstOrder.apply(x_bar, *self.inputs) for x_bar in x_bars]
-        return _grad(outputs, self.inputs, seeds, record)
+        return _grad(outputs, self.inputs, seeds, record, self._nested(outputs, None if transposing else seeds))
+
+    def _nested(self, outputs: list, seeds: list | None) -> bool | None:
+        """How a derivative that came out as NaN is repaired; see :func:`_grad`. Native code keeps torch's answer."""
+        if self.native:
+            return None
+        for k, y in enumerate(outputs):
+            wanted = y.detach() if seeds is None else y.detach()[seeds[k].detach() != 0]
+            if not bool(torch.isfinite(wanted).all()):
+                return True if seeds is None else None
+        return self.enclosing
 
     def transpose(self) -> Callable[[list, bool], list]:
         """The pushforward: the pullback is linear in its seeds, so it is recorded once and pulled back itself."""
         if self.first_order:
             raise NotImplementedError
         dummies = [_generic(y, k).requires_grad_() for k, y in enumerate(self.outputs)]
-        x_bars = self.pull(dummies, True)
+        x_bars = self.pull(dummies, True, transposing=True)
 
         def push(x_dots: list, record: bool) -> list:
             chosen = [
@@ -790,13 +805,15 @@ class _Graph:
             if not chosen:
                 return [None] * len(self.outputs)
             outputs, seeds = [list(column) for column in zip(*chosen, strict=True)]
-            return _grad(outputs, dummies, seeds, record)
+            return _grad(outputs, dummies, seeds, record, self._nested(self.outputs, None))
 
         return push
 
 
 class _Transform:
     """f recorded with ``torch.func.vjp``, the only way inside a torch.func transform."""
+
+    enclosing = False
 
     def __init__(self, values: list):
         self.inputs = values
@@ -925,6 +942,9 @@ class _Call:
             or bool(self.outer)
             or (beginning_elsewhere and _belongs_outside(self.record.outputs, self.record.inputs))
         )
+        if self.keep:
+            for call in calls_in_progress():
+                call.record.enclosing = True
 
     # -- in ------------------------------------------------------------------------------------------------------
 

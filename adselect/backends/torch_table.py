@@ -8,6 +8,7 @@ where torch's own derivative is not the one adselect promises. What is missing h
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import operator
@@ -26,6 +27,7 @@ from ..kinds import isa
 from ..refusals import LISTS
 from ..rules.quantiles import ranked
 from .base import UntranslatedError
+from .torch_careful import Unknown
 
 __all__ = [
     "BINARY",
@@ -287,19 +289,49 @@ class _CubeRoot(torch.autograd.Function):
         return g / (3 * y * y)
 
 
+class _Bend(torch.autograd.Function):
+    """Zeros with slope 0, and a second derivative of NaN where marked."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, marked: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Any) -> Any:
+        x, marked = ctx.saved_tensors
+        return bars[0] * Unknown.apply(x, marked), None
+
+
+def bent(y: Tensor, at: Tensor, *of: Tensor) -> Tensor:
+    """y, with a second derivative with respect to ``of`` that is NaN where ``at``: there y has a kink."""
+    if torch.compiler.is_compiling():
+        return y
+    plain = not torch._C._functorch.is_functorch_wrapped_tensor(at)
+    if (plain and not bool(at.any())) or not any(x.requires_grad or not plain for x in of):
+        return y
+    return y + _Bend.apply(sum(of[1:], of[0]), at)
+
+
 def _hypot(a: Tensor, b: Tensor) -> Tensor:
     # At the origin torch gives NaN; the subgradient is 0.
+    a, b = torch.broadcast_tensors(a, b)
     origin = (a == 0) & (b == 0)
-    a, b = torch.where(origin, torch.ones_like(a), a), torch.where(origin, torch.ones_like(b), b)
-    h = torch.hypot(a, b)
-    return torch.where(origin, torch.zeros_like(h), h)
+    h = torch.hypot(torch.where(origin, torch.ones_like(a), a), torch.where(origin, torch.ones_like(b), b))
+    return bent(torch.where(origin, torch.zeros_like(h), h), origin, a, b)
 
 
 def _arctan2(a: Tensor, b: Tensor) -> Tensor:
     # Like hypot; the value at the origin keeps the signs of its zeros.
+    a, b = torch.broadcast_tensors(a, b)
     origin = (a == 0) & (b == 0)
     safe = torch.atan2(torch.where(origin, torch.zeros_like(a), a), torch.where(origin, torch.ones_like(b), b))
-    return torch.where(origin, torch.atan2(a.detach(), b.detach()), safe)
+    return bent(torch.where(origin, torch.atan2(a.detach(), b.detach()), safe), origin, a, b)
 
 
 def _sinc(x: Tensor) -> Tensor:
@@ -345,6 +377,9 @@ def _heaviside(x: Tensor, at_zero: Tensor) -> Tensor:
 
 def _absolute(x: Any) -> Tensor:
     x = _tensor(x)
+    if x.is_complex():
+        y = torch.abs(x)
+        return bent(y, y == 0, x.real, x.imag)
     return x if x.dtype is torch.bool else torch.abs(x)
 
 
@@ -700,10 +735,10 @@ def _std(a: Tensor, axes: tuple, correction: Any, keepdim: bool) -> Tensor:
 
 
 def _root(variance: Tensor) -> Tensor:
-    """The square root with slope 0 at 0, to every order; torch's own std and norm are right to the first only."""
+    """The square root with slope 0 at 0, and no second derivative there."""
     flat = variance == 0
     root = torch.sqrt(torch.where(flat, torch.ones_like(variance), variance))
-    return torch.where(flat, torch.zeros_like(root), root)
+    return bent(torch.where(flat, torch.zeros_like(root), root), flat, variance)
 
 
 TABLE[np.var] = _moments(torch.var)
@@ -747,6 +782,14 @@ def _last(a: Tensor, axis: Any) -> tuple[Tensor, tuple]:
     return a.permute(kept + list(axes)).reshape([a.shape[k] for k in kept] + [-1]), shape
 
 
+def _overflows(a: Tensor) -> bool:
+    """Whether factors beside a 0 may overflow: torch's derivative of a product multiplies the two."""
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(a) or not a.requires_grad:
+        return False
+    zero = a.detach() == 0
+    return bool(zero.any()) and bool(torch.isinf(torch.where(zero, torch.ones_like(a), a.detach()).abs().prod()))
+
+
 @implements(np.prod)
 def _prod(
     a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 1, where: Any = True
@@ -754,7 +797,11 @@ def _prod(
     a, keepdims, initial = _positional(a, rest, keepdims, initial)
     a = _masked(a, where, 1)
     a = a.to(torch_dtype(dtype)) if _given(dtype) else a
-    if axis is None and not keepdims:
+    if _overflows(a):
+        flat, shape = _last(a, axis)
+        y = functools.reduce(operator.mul, flat.unbind(-1))
+        y = y.reshape(shape) if keepdims else y
+    elif axis is None and not keepdims:
         y = torch.prod(a)
     elif axis is None or isinstance(axis, (tuple, list)):
         if isinstance(axis, (tuple, list)) and not axis:
@@ -814,7 +861,15 @@ def _scan(operate: Callable) -> Callable:
 
 
 TABLE[np.cumsum] = _scan(torch.cumsum)
-TABLE[np.cumprod] = _scan(torch.cumprod)
+
+
+def _cumulative_product(a: Tensor, axis: int) -> Tensor:
+    if not a.ndim or not _overflows(a):
+        return torch.cumprod(a, axis)
+    return torch.stack(list(itertools.accumulate(a.unbind(axis), operator.mul)), axis)
+
+
+TABLE[np.cumprod] = _scan(_cumulative_product)
 
 
 def _complex_order(a: Tensor, axis: int) -> Tensor:
@@ -1896,14 +1951,20 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
 
 
 def _flat_norm(x: Tensor, order: Any, axes: Any, keepdims: bool) -> Tensor:
-    """A vector norm whose derivative at 0 is 0 to every order (2-norms; torch's is NaN in the second)."""
+    """A vector norm: at 0 its slope is 0 and it has no second derivative."""
     if order == 2:
         squares = torch.sum(torch.abs(x) ** 2 if x.is_complex() else x * x, axes, keepdim=keepdims)
         scale = torch.linalg.vector_norm(x.detach(), 2, axes, keepdims)
         tame = (scale == 0) | (squares.detach() > 1e-280) & (squares.detach() < 1e280)
         if x.dtype in (torch.float64, torch.complex128) and bool(tame.all()):
             return _root(squares)
-    return torch.linalg.vector_norm(x, order, axes, keepdim=keepdims)
+    y = torch.linalg.vector_norm(x, order, axes, keepdim=keepdims)
+    if order in (0, 1, math.inf, -math.inf):
+        return y
+    x = torch.abs(x) if x.is_complex() else x
+    at = x == 0 if order < 2 else (torch.linalg.vector_norm(x.detach(), 2, axes, True) == 0).expand(x.shape)
+    bend = bent(torch.zeros_like(x), at, x)
+    return y + torch.sum(bend, axes, keepdim=keepdims) if bend.requires_grad else y
 
 
 @_linalg(np.linalg.norm)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..array import Array, dispatch
 from ..kinds import isa
-from .registry import RULES, composite, define, elementwise, no_derivative
+from .registry import RULES, choose, composite, define, elementwise, kink, masked, no_derivative
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
 
@@ -45,9 +45,15 @@ def _power_exponent(g: Any, y: Any, a: Any, p: Any) -> Any:
     return np.where(zero, 0.0, g * y * np.log(np.where(zero, 1.0, a)))
 
 
-def _share(a: Any, b: Any, greater: Any) -> Any:
-    """1 where a is chosen, 1/2 where both are equal."""
-    return np.where(np.equal(a, b), 0.5, greater(a, b))
+def _chosen(g: Any, mine: Any, other: Any, greater: Any) -> Any:
+    """g where mine is chosen, half of it where both are equal; 0 elsewhere, whatever g is."""
+    tie = np.equal(mine, other)
+    if type(tie) in _PLAIN_MASKS and not tie.any():
+        return masked(g, greater(mine, other))
+    return choose(tie, g * 0.5, choose(greater(mine, other), g, 0.0))
+
+
+_PLAIN_MASKS = (np.ndarray, np.bool_)
 
 
 def _flat(g: Any, y: Any, *args: Any, **options: Any) -> Any:
@@ -55,18 +61,19 @@ def _flat(g: Any, y: Any, *args: Any, **options: Any) -> Any:
     return 0.0
 
 
-def _of_two(y: Any, mine: Any, other: Any, greater: Any) -> Any:
-    """Share of an argument in fmax/fmin: all of it where the other is NaN."""
-    return np.where(np.isnan(other), np.where(np.isnan(mine), 0.5, 1.0), _share(mine, other, greater))
+def _of_two(g: Any, mine: Any, other: Any, greater: Any) -> Any:
+    """The cotangent of an argument of fmax or fmin: all of it where the other is NaN."""
+    alone = choose(np.isnan(mine), g * 0.5, g)
+    return choose(np.isnan(other), alone, _chosen(g, mine, other, greater))
 
 
 def _hypot(g: Any, y: Any, mine: Any) -> Any:
-    return g * np.where(np.equal(y, 0), 0.0, mine / _safe(y))
+    return g * kink(mine / _safe(y), np.equal(y, 0), y)
 
 
 def _arctan2(g: Any, a: Any, b: Any, numerator: Any) -> Any:
     r = np.hypot(a, b)
-    return g * np.where(np.equal(r, 0), 0.0, numerator / _safe(r) / _safe(r))
+    return g * kink(numerator / _safe(r) / _safe(r), np.equal(r, 0), r)
 
 
 def _logaddexp(g: Any, y: Any, mine: Any, base: Any) -> Any:
@@ -143,23 +150,23 @@ elementwise(
 )
 elementwise(
     np.maximum,
-    lambda g, y, a, b: g * _share(a, b, np.greater),
-    lambda g, y, a, b: g * _share(b, a, np.greater),
+    lambda g, y, a, b: _chosen(g, a, b, np.greater),
+    lambda g, y, a, b: _chosen(g, b, a, np.greater),
 )
 elementwise(
     np.minimum,
-    lambda g, y, a, b: g * _share(a, b, np.less),
-    lambda g, y, a, b: g * _share(b, a, np.less),
+    lambda g, y, a, b: _chosen(g, a, b, np.less),
+    lambda g, y, a, b: _chosen(g, b, a, np.less),
 )
 elementwise(
     np.fmax,
-    lambda g, y, a, b: g * _of_two(y, a, b, np.greater),
-    lambda g, y, a, b: g * _of_two(y, b, a, np.greater),
+    lambda g, y, a, b: _of_two(g, a, b, np.greater),
+    lambda g, y, a, b: _of_two(g, b, a, np.greater),
 )
 elementwise(
     np.fmin,
-    lambda g, y, a, b: g * _of_two(y, a, b, np.less),
-    lambda g, y, a, b: g * _of_two(y, b, a, np.less),
+    lambda g, y, a, b: _of_two(g, a, b, np.less),
+    lambda g, y, a, b: _of_two(g, b, a, np.less),
 )
 elementwise(np.copysign, lambda g, y, a, b: g * _signs(a, b), _flat)
 elementwise(np.floor, _flat)
@@ -222,13 +229,13 @@ for _function in WITHOUT_ARGUMENTS:
 def _abs_form(g: Any, y: Any, x: Any) -> Any:
     """d|x| for a tangent g: Re(conj(x) g)/|x|, 0 at 0."""
     if _complex(x):
-        return np.real(np.conj(x) * g) * np.where(np.equal(y, 0), 0.0, 1 / _safe(y))
+        return np.real(np.conj(x) * g) * kink(1 / _safe(y), np.equal(y, 0), y)
     return g * np.sign(x)
 
 
 def _abs_vjp(g: Any, y: Any, x: Any) -> Any:
     if _complex(x):
-        return (np.real(g) * np.where(np.equal(y, 0), 0.0, 1 / _safe(y))) * x
+        return (np.real(g) * kink(1 / _safe(y), np.equal(y, 0), y)) * x
     return g * np.sign(x)
 
 
@@ -236,7 +243,7 @@ def _complex(x: Any) -> bool:
     return np.iscomplexobj(x)
 
 
-define(np.absolute, (_abs_vjp,), (_abs_form,), lazy=True)
+define(np.absolute, (_abs_vjp,), (_abs_form,), lazy=True, pointwise=True)
 
 
 def _sign_form(g: Any, y: Any, x: Any) -> Any:
@@ -244,7 +251,7 @@ def _sign_form(g: Any, y: Any, x: Any) -> Any:
     if not _complex(x):
         return np.zeros(np.shape(x))
     size = np.abs(x)
-    return (g - y * np.real(np.conj(y) * g)) * np.where(np.equal(size, 0), 0.0, 1 / _safe(size))
+    return (g - y * np.real(np.conj(y) * g)) * kink(1 / _safe(size), np.equal(size, 0), size)
 
 
 # The map of tangents is its own transpose.
@@ -287,9 +294,9 @@ def clipped(x: Any, low: Any, high: Any) -> Any:
 
 elementwise(
     clipped,
-    lambda g, y, x, low, high: g * ((x >= low) & (x <= high)),
-    lambda g, y, x, low, high: g * ((x < low) & (low <= high)),
-    lambda g, y, x, low, high: g * ((x > high) | (low > high)),
+    lambda g, y, x, low, high: masked(g, (x >= low) & (x <= high)),
+    lambda g, y, x, low, high: masked(g, (x < low) & (low <= high)),
+    lambda g, y, x, low, high: masked(g, (x > high) | (low > high)),
     call=np.clip,
 )
 
@@ -322,6 +329,14 @@ define(
     call=lambda x, dtype: x.astype(dtype) if hasattr(x, "astype") else np.dtype(dtype).type(x),
     lazy=True,
 )
+
+
+# Where these have slope 0 they do not depend on the argument.
+for _function in (
+    *(select, clipped, np.maximum, np.minimum, np.fmax, np.fmin, np.floor, np.ceil, np.trunc, np.rint),
+    *(np.floor_divide, np.heaviside, np.round, np.fix, np.real, np.conjugate, np.astype),
+):
+    RULES[_function].keeps_zeros = True
 
 
 @composite(np.divmod)

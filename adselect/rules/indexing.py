@@ -85,14 +85,14 @@ def _written(g: Any, index: Any) -> Any:
     last = np.zeros(np.shape(g), dtype=np.intp).ravel()
     order = np.arange(positions.size).reshape(positions.shape)
     last[positions.ravel()] = order.ravel()
-    return part * (last[positions] == order)
+    return np.where(last[positions] == order, part, 0.0)
 
 
 def _rest(g: Any, index: Any) -> Any:
     """g with 0 at the index."""
-    keep = np.ones(np.shape(g))
-    keep[index] = 0.0
-    return g * keep
+    keep = np.ones(np.shape(g), bool)
+    keep[index] = False
+    return np.where(keep, g, 0.0)
 
 
 def _base_tangent(d: Any, y: Any, base: Any, value: Any, index: Any) -> Any:
@@ -199,6 +199,10 @@ define(
     (lambda d, y, x, shift, axis: rolled(d, shift, axis),),
     by_shape=True,
 )
+
+
+for _function in (operator.getitem, set_item, scatter_parts, rolled):
+    RULES[_function].keeps_zeros = True
 
 
 @composite(np.roll)

@@ -13,7 +13,7 @@ import numpy as np
 from ..array import Array, dispatch
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
-from .reductions import _root, squared_modulus
+from .reductions import root, squared_modulus
 from .registry import composite, define, no_derivative, unbroadcast
 
 
@@ -80,6 +80,7 @@ define(
     np.matmul,
     (_matmul_left, _matmul_right),
     (lambda d, y, a, b: d @ b, lambda d, y, a, b: a @ d),
+    multilinear=True,
 )
 
 
@@ -273,7 +274,7 @@ def _contract_jvp(i: int, d: Any, y: Any, *arrays: Any, **options: Any) -> Any:
     return dispatch(contract, tuple([d if k == i else a for k, a in enumerate(arrays)]), options)
 
 
-define(contract, _contract_vjp, _contract_jvp, variadic=True)
+define(contract, _contract_vjp, _contract_jvp, variadic=True, multilinear=True)
 
 
 # -- solving -----------------------------------------------------------------------------------------------------------
@@ -428,7 +429,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
         if ord is None or (ord == 2 and np.ndim(x) == 1) or (ord == "fro" and np.ndim(x) == 2):
             flat = np.reshape(x, -1)
             squares = np.sum(squared_modulus(flat))
-            result = _root(squares)
+            result = root(squares)
             return np.reshape(result, (1,) * np.ndim(x)) if keepdims else result
         axis = tuple(range(np.ndim(x)))
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
@@ -446,7 +447,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
 @composite(np.linalg.vector_norm)
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     if ord == 2:
-        return _root(np.sum(squared_modulus(x), axis=axis, keepdims=keepdims))
+        return root(np.sum(squared_modulus(x), axis=axis, keepdims=keepdims))
     size = np.abs(x)
     if ord == np.inf:
         return np.max(size, axis=axis, keepdims=keepdims)
@@ -457,8 +458,7 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
     total = np.sum(size**ord, axis=axis, keepdims=keepdims)
-    flat = np.equal(total, 0)
-    return np.where(flat, 0.0, np.where(flat, 1.0, total) ** (1.0 / ord))
+    return root(total, ord)
 
 
 @composite(np.linalg.matrix_norm)
@@ -490,7 +490,9 @@ def _matrix_power(a: Any, n: int) -> Any:
         n >>= 1
         if n:
             square = square @ square
-    return a * 0.0 + np.eye(np.shape(a)[-1]) if result is None else result
+    if result is None:  # the identity, also where an entry is not finite
+        return np.where(np.zeros(np.shape(a), bool), a, np.eye(np.shape(a)[-1], dtype=a.dtype))
+    return result
 
 
 @composite(np.linalg.multi_dot)

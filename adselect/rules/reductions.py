@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from ..array import Array, dispatch
 from ..kinds import isa
-from .registry import AtIndex, composite, define, linear
+from .registry import AtIndex, choose, composite, define, dispatched, elementwise, kink, linear
 
 _NOT_GIVEN: Any = np._NoValue
 _ADD: Any = np.add.reduce
@@ -126,8 +127,8 @@ def _others(a: Any, axis: int) -> Any:
         before.append(left)
         after.append(right)
         x, z = a[(*lead, i)], a[(*lead, n - 1 - i)]
-        left = x if left is None else left * x
-        right = z if right is None else right * z
+        left = x if left is None else exactly(left, x)
+        right = z if right is None else exactly(right, z)
     after.reverse()
     one = np.ones(np.shape(a)[:axis] + np.shape(a)[axis + 1 :])
     parts = [_product(b, c, one) for b, c in zip(before, after, strict=True)]
@@ -137,7 +138,19 @@ def _others(a: Any, axis: int) -> Any:
 def _product(b: Any, c: Any, one: Any) -> Any:
     if b is None:
         return one if c is None else c
-    return b if c is None else b * c
+    return b if c is None else exactly(b, c)
+
+
+@dispatched
+def exactly(a: Any, b: Any) -> Any:
+    """``a * b`` of factors that may have overflowed (a primitive): 0 where one of them is 0, whatever the other is."""
+    product = np.multiply(a, b)
+    if np.isfinite(np.add.reduce(product, None)):
+        return product
+    return choose(np.equal(a, 0) | np.equal(b, 0), 0.0, product)
+
+
+elementwise(exactly, lambda g, y, a, b: exactly(g, b), lambda g, y, a, b: exactly(g, a))
 
 
 def _merged(a: Any, axis: Any) -> tuple[Any, tuple, tuple]:
@@ -151,14 +164,26 @@ def _merged(a: Any, axis: Any) -> tuple[Any, tuple, tuple]:
     return np.reshape(moved, (*shape[: ndim - len(axes)], -1)), order, shape
 
 
+def _is_quotient(y: Any) -> bool:
+    """Whether a product without one of its factors is the quotient of the two: none is 0, none has overflowed."""
+    if type(y) is np.float64:
+        return y != 0 and math.isfinite(y)
+    return bool(np.all(np.isfinite(y) & np.not_equal(y, 0)))
+
+
 def _prod_partials(y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
     if np.ndim(a) == 0:
         return np.ones(())
-    if not np.any(np.equal(a, 0)):
+    if _is_quotient(y):
         return expand(y, axis, keepdims, np.shape(a)) / a
     merged, order, shape = _merged(a, axis)
     partials = np.reshape(_others(merged, np.ndim(merged) - 1), shape)
     return np.transpose(partials, tuple(int(i) for i in np.argsort(order)))
+
+
+def _times(p: Any) -> Any:
+    """How cotangents and tangents are multiplied with these partial derivatives, which may have overflowed."""
+    return np.multiply if np.all(np.isfinite(p)) else exactly
 
 
 def _prod_vjp(
@@ -175,7 +200,8 @@ def _prod_vjp(
         a = np.where(where, a, 1.0)
     p = _prod_partials(y if initial is _NOT_GIVEN or initial == 1 else y / initial, a, axis, keepdims is True)
     p = p if initial is _NOT_GIVEN or initial == 1 else p * initial
-    x_bar = expand(g, axis, keepdims is True, np.shape(a)) * np.conj(p)
+    times = np.multiply if _is_quotient(y) else _times(p)
+    x_bar = times(expand(g, axis, keepdims is True, np.shape(a)), np.conj(p))
     return x_bar if where is True else x_bar * where
 
 
@@ -194,7 +220,7 @@ def _prod_jvp(
     p = _prod_partials(y, a, axis, keepdims is True)
     if initial is not _NOT_GIVEN and np.any(np.equal(a, 0)):
         p = p * initial
-    return np.sum(d * p, axis=axis, keepdims=keepdims)
+    return np.sum(_times(p)(d, p), axis=axis, keepdims=keepdims)
 
 
 define(np.prod, (_prod_vjp,), (_prod_jvp,))
@@ -222,9 +248,7 @@ def _extremum_vjp(
         if isinstance(g, Array) or isinstance(y, Array) or isinstance(a, Array):
             return dispatch(spread, (g, y, a, axis, keepdims is True), {})
         return spread(g, y, a, axis, keepdims is True)
-    return expand(g, axis, keepdims is True, np.shape(a)) * _extremum_weights(
-        y, a, axis, keepdims is True, where, initial
-    )
+    return _shared(g, y, a, axis, keepdims is True, where, initial)
 
 
 def spread(g: Any, y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
@@ -237,23 +261,28 @@ def spread(g: Any, y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
             out[np.unravel_index(chosen.argmax(), chosen.shape)] = np.reshape(g, ())
             return out
     elif np.count_nonzero(chosen) == np.size(y) and not np.isnan(y).any():
-        return chosen * expand(g, axis, keepdims, np.shape(a))  # one of them everywhere
+        return np.where(chosen, expand(g, axis, keepdims, np.shape(a)), 0.0)  # one of them everywhere
     else:
         n = np.count_nonzero(chosen, axis=tuple(axis) if isinstance(axis, list) else axis, keepdims=True)
     g = expand(g, axis, keepdims, np.shape(a))
-    return chosen * (g if np.all(n <= 1) else g / np.maximum(n, 1))
+    return np.where(chosen, g if np.all(n <= 1) else g / np.maximum(n, 1), 0.0)
 
 
 @composite(spread)
 def _spread(g: Any, y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
-    return expand(g, axis, keepdims, np.shape(a)) * _extremum_weights(y, a, axis, keepdims, True, None)
+    return _shared(g, y, a, axis, keepdims, True, None)
+
+
+def _shared(g: Any, y: Any, a: Any, axis: Any, keepdims: bool, where: Any, initial: Any) -> Any:
+    weights = _extremum_weights(y, a, axis, keepdims, where, initial)
+    return np.where(np.equal(weights, 0), 0.0, expand(g, axis, keepdims, np.shape(a)) * weights)
 
 
 def _extremum_jvp(
     d: Any, y: Any, a: Any, axis: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
 ) -> Any:
     weights = _extremum_weights(y, a, axis, keepdims is True, where, initial)
-    return np.sum(d * weights, axis=axis, keepdims=keepdims)
+    return np.sum(np.where(np.equal(weights, 0), 0.0, d * weights), axis=axis, keepdims=keepdims)
 
 
 for _function in (np.max, np.min):
@@ -305,15 +334,24 @@ def squared_modulus(z: Any) -> Any:
     return np.square(np.real(z)) + np.square(np.imag(z)) if np.iscomplexobj(z) else np.square(z)
 
 
-def _root(v: Any) -> Any:
-    """Square root with slope 0 at 0: the convention for lengths and standard deviations."""
+@dispatched
+def root(v: Any, degree: Any = 2) -> Any:
+    """``v**(1 / degree)`` with slope 0 at 0 (a primitive): the convention for lengths and standard deviations."""
+    return np.sqrt(v) if degree == 2 else v ** (1.0 / degree)
+
+
+def _root_form(g: Any, y: Any, v: Any, degree: Any = 2) -> Any:
     flat = np.equal(v, 0)
-    return np.where(flat, 0.0, np.sqrt(np.where(flat, 1.0, v)))
+    slope = 0.5 / np.where(flat, 1.0, y) if degree == 2 else y / np.where(flat, 1.0, v) / degree
+    return g * kink(slope, flat, v)
+
+
+elementwise(root, _root_form, None)
 
 
 @composite(np.std)
 def _std(a: Any, axis: Any = None, dtype: Any = None, ddof: Any = 0, keepdims: Any = False, **options: Any) -> Any:
-    return _root(np.var(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, **options))
+    return root(np.var(a, axis=axis, dtype=dtype, ddof=ddof, keepdims=keepdims, **options))
 
 
 @composite(np.ptp)
@@ -397,13 +435,13 @@ def _cumprod_partials(a: Any, weights: Any, axis: int) -> Any:
     w = [weights[(*lead, i)] for i in range(n)]
     tail = [w[n - 1]]  # tail_i = Σ_k≥i w_k ∏_{i<j≤k} a_j
     for i in range(n - 2, -1, -1):
-        tail.append(w[i] + x[i + 1] * tail[-1])
+        tail.append(w[i] + exactly(x[i + 1], tail[-1]))
     tail.reverse()
     head = None
     out = []
     for i in range(n):
-        out.append(tail[i] if head is None else head * tail[i])
-        head = x[i] if head is None else head * x[i]
+        out.append(tail[i] if head is None else exactly(head, tail[i]))
+        head = x[i] if head is None else exactly(head, x[i])
     return np.stack(out, axis=axis)
 
 
@@ -424,8 +462,8 @@ def _cumprod_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) ->
     product = slope = None
     for i in range(np.shape(flat)[k]):
         x, t = flat[(*lead, i)], tangent[(*lead, i)]
-        slope = t if slope is None else slope * x + product * t
-        product = x if product is None else product * x
+        slope = t if slope is None else exactly(slope, x) + exactly(product, t)
+        product = x if product is None else exactly(product, x)
         out.append(slope)
     return np.stack(out, axis=k)
 

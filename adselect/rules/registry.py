@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,17 +31,23 @@ __all__ = [
     "NO_DERIVATIVE",
     "RULES",
     "Elementwise",
+    "Multilinear",
     "Rule",
     "Uniform",
+    "by_entries",
+    "choose",
     "composite",
     "define",
     "dispatched",
     "elementwise",
+    "kink",
     "linear",
     "no_derivative",
     "positional",
     "somewhere",
+    "strong",
     "unbroadcast",
+    "vanishing",
 ]
 
 RULES: dict[Any, Rule] = {}
@@ -58,7 +65,9 @@ class Rule:
     pointwise: whether the function broadcasts and the rule only multiplies tangents by functions of the arguments.
     """
 
-    __slots__ = ("by_shape", "call", "function", "jvps", "lazy", "pointwise", "singular", "variadic", "vjps")
+    __slots__ = (
+        *("by_shape", "call", "function", "jvps", "keeps_zeros", "lazy", "pointwise", "singular", "variadic", "vjps"),
+    )
 
     def __init__(
         self,
@@ -75,6 +84,7 @@ class Rule:
         self.call = call or function
         self.lazy, self.singular, self.variadic, self.pointwise = lazy, singular, variadic, pointwise
         self.by_shape = False  # whether the vjps look at shapes and dtypes only, never at a value
+        self.keeps_zeros = False  # whether a zero of a tangent's image is a place that the argument does not reach
 
     def __repr__(self) -> str:
         return f"<rule of {getattr(self.function, '__name__', self.function)}>"
@@ -142,7 +152,7 @@ class Elementwise(Rule):
                     x_bar = np.real(x_bar)
             else:
                 x_bar = form(g, y, *args, **kwargs)
-            x_bar = without_infinity_times_zero(form, without_zero_times_infinity(x_bar, g), g, y, args)
+            x_bar = strong(form, x_bar, g, y, args)
             return self.reduce(x_bar, np.shape(y), args[i])
 
     @staticmethod
@@ -152,10 +162,12 @@ class Elementwise(Rule):
 
     def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         y_dot = self.jvps[i](x_dot, y, *args, **kwargs)
-        if type(y_dot) in (np.ndarray, np.float64) and not np.isfinite(np.add.reduce(y_dot, None)):
-            y_dot = without_infinity_times_zero(self.jvps[i], y_dot, x_dot, y, args)
-        if self.singular and not (isinstance(y, Array) and y._by_reference):
-            y_dot = without_zero_times_infinity(y_dot, x_dot)
+        if type(y_dot) in (np.ndarray, np.float64):
+            careful = not np.isfinite(np.add.reduce(y_dot, None))
+        else:
+            careful = self.singular and not (isinstance(y, Array) and y._by_reference)
+        if careful:
+            y_dot = strong(self.jvps[i], y_dot, x_dot, y, args)
         return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
 
     def push_linearly(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
@@ -178,8 +190,19 @@ class Uniform(Rule):
 
     def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
-        form = self.vjps[i]
-        return without_infinity_times_zero(form, without_zero_times_infinity(form(g, y, *args), g), g, y, args)
+        return strong(self.vjps[i], self.vjps[i](g, y, *args), g, y, args)
+
+
+def dispatched(function: Callable) -> Callable:
+    """Decorator: a function of the rules' own that takes traced arguments as NumPy's functions do, to have a rule."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(a, Array) for a in args):
+            return dispatch(call, args, kwargs)
+        return function(*args, **kwargs)
+
+    return call
 
 
 class AtIndex:
@@ -203,12 +226,73 @@ def without_zero_times_infinity(product: Any, factor: Any) -> Any:
     return np.where(lost, 0.0, product) if somewhere(lost) else product
 
 
+def choose(condition: Any, a: Any, b: Any) -> Any:
+    """``np.where``, a number for numbers."""
+    chosen = np.where(condition, a, b)
+    return chosen[()] if type(chosen) is np.ndarray and not chosen.shape else chosen
+
+
+def masked(g: Any, mask: Any) -> Any:
+    """g where mask, elsewhere 0, whatever g is there."""
+    if type(g) in (float, np.float64) and math.isfinite(g):
+        return g * mask
+    return choose(mask, g, 0.0)
+
+
 def somewhere(mask: Any) -> bool:
     """Whether any entry of mask is true, or may be: under ``jax.jit`` and ``vmap`` there is no value to look at."""
     try:
         return bool(np.any(mask))
     except (UnsupportedError, TracedValueError):
         return True
+
+
+def strong(form: Callable, product: Any, g: Any, y: Any, args: Sequence) -> Any:
+    """The product ``form(g)`` of a cotangent and a slope with 0 where one of them is 0 and the other not finite.
+
+    Such a 0 hides a derivative that nobody knows: an outer derivative finds NaN there, unless the zero is a constant.
+    """
+    lost = np.equal(g, 0) & ~np.isfinite(product)
+    unknown = lost if isinstance(g, Array) else False
+    infinite = np.isinf(g) & np.isnan(product)
+    if somewhere(infinite):
+        slope = form(1.0, y, *args)
+        flat = infinite & np.equal(slope, 0)
+        lost = lost | flat
+        unknown = unknown | flat if isinstance(slope, Array) else unknown
+    return vanishing(product, lost, unknown) if somewhere(lost) else product
+
+
+@dispatched
+def vanishing(value: Any, lost: Any, unknown: Any) -> Any:
+    """value with 0 where lost (a primitive): its derivative is NaN where unknown, and else 0 where lost."""
+    return choose(lost, 0.0, value)
+
+
+class _Stubborn(Elementwise):
+    """Stands to its NaN: neither a cotangent nor a tangent of 0 makes a number of it."""
+
+    __slots__ = ()
+
+    def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        return self.pull(i, g, y, args, kwargs)
+
+    def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        return self.push_linearly(i, x_dot, y, args, kwargs)
+
+
+def _vanishing_form(g: Any, y: Any, value: Any, lost: Any, unknown: Any) -> Any:
+    # Linear in g, so that it can be transposed.
+    return choose(np.logical_and(lost, np.logical_not(unknown)), 0.0, g) * choose(unknown, np.nan, 1.0)
+
+
+@dispatched
+def kink(slope: Any, at: Any, x: Any) -> Any:
+    """The slope of a function of x with 0 where ``at``: the convention at a kink (a primitive).
+
+    Beyond it there is no further derivative: that with respect to x is NaN there.
+    """
+    return choose(at, 0.0, slope)
 
 
 def without_infinity_times_zero(form: Callable, product: Any, factor: Any, y: Any, args: Sequence) -> Any:
@@ -235,6 +319,72 @@ class Linear(Rule):
 
     def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         return self.function(x_dot, *args[1:], **kwargs)
+
+
+class Multilinear(Rule):
+    """Linear in every argument: a product of matrices, whatever its cotangents and tangents are multiplied with."""
+
+    __slots__ = ()
+
+    def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        """Like pull on plain values, with 0 · ∞ = 0 in each product of entries."""
+        return self._strongly(lambda g, args: self.pull(i, g, y, args, kwargs), i, g, args)
+
+    def push_strong(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
+        """Like push on plain values, with 0 · ∞ = 0 in each product of entries."""
+        return self._strongly(lambda d, args: self.push(i, d, y, args, kwargs), i, x_dot, args)
+
+    @staticmethod
+    def _strongly(product: Callable, i: int, moving: Any, args: Sequence) -> Any:
+        """The product from its finite terms, and from counts of the terms that are infinite and of either sign."""
+
+        def of(change: Callable) -> Any:
+            return product(change(moving), tuple([a if k == i else change(a) for k, a in enumerate(args)]))
+
+        def there(a: Any) -> Any:
+            return np.where(np.isnan(a), 0.0, np.not_equal(a, 0))
+
+        def sign(a: Any) -> Any:
+            return np.where(np.isnan(a), 0.0, np.sign(a))
+
+        plain_product = product(moving, tuple(args))
+        if np.iscomplexobj(plain_product) or not np.any(np.isnan(plain_product)):
+            return plain_product
+        total = of(lambda a: np.where(np.isfinite(a), a, 0.0))
+        infinite = of(there) - of(lambda a: there(a) * np.isfinite(a))
+        balance = of(sign) - of(lambda a: np.where(np.isfinite(a), sign(a), 0.0))
+        undefined = of(lambda a: np.multiply(np.not_equal(a, 0), 1.0)) - of(there)
+        # A cotangent or tangent that is NaN stays it.
+        undefined = undefined + product(
+            np.multiply(np.isnan(moving), 1.0),
+            tuple([a if k == i else np.ones(np.shape(a)) for k, a in enumerate(args)]),
+        )
+        total = (
+            total + np.where(infinite + balance > 0.5, np.inf, 0.0) - np.where(infinite - balance > 0.5, np.inf, 0.0)
+        )
+        return choose(undefined > 0.5, np.nan, total)
+
+
+def by_entries(linear_map: Callable, moving: Any, size: int) -> Any:
+    """``linear_map(moving)`` with the infinite entries of moving one at a time: where one does not reach it adds 0.
+
+    None where that would take too long; size is that of the result.
+    """
+    infinite = np.isinf(moving)
+    places = np.flatnonzero(infinite)
+    if not len(places) or len(places) * max(size, np.size(moving)) > _MOST:
+        return None
+    moving = np.asarray(moving)
+    total = linear_map(np.where(infinite, moving.dtype.type(0), moving)[()])
+    for place in places:
+        unit = np.zeros(moving.size, moving.dtype)
+        unit[place] = 1.0
+        row = linear_map(unit.reshape(moving.shape)[()])
+        total = total + np.where(np.equal(row, 0), 0.0, row * moving.flat[place])
+    return total
+
+
+_MOST = 1 << 28  # entries computed with at most
 
 
 def _is_complex(x: Any) -> bool:
@@ -297,6 +447,20 @@ def elementwise(function: Any, *forms: Callable | None, call: Any = None, singul
     _add(function, Elementwise(function, forms, call, singular))
 
 
+_add(vanishing, _Stubborn(vanishing, (_vanishing_form, None, None)))
+_add(
+    kink,
+    _Stubborn(
+        kink,
+        (
+            lambda g, y, slope, at, x: choose(at, 0.0, g),
+            None,
+            lambda g, y, slope, at, x: choose(at, g, 0.0) * choose(at, np.nan, 0.0),
+        ),
+    ),
+)
+
+
 def linear(function: Any, vjp: Callable, call: Any = None, lazy: bool = False) -> None:
     """Rule of a function linear in its first argument: ``vjp(g, y, x, *args, **kwargs)`` is its transpose."""
     _add(function, Linear(function, vjp, call, lazy))
@@ -311,26 +475,18 @@ def define(
     variadic: bool = False,
     pointwise: bool = False,
     by_shape: bool = False,
+    multilinear: bool = False,
 ) -> None:
     """Rule with one vjp and one jvp for each differentiable positional argument (see :class:`Rule`).
 
-    by_shape: the vjps look at shapes and dtypes only, so that a large array need not be kept for them.
+    by_shape: the vjps look at shapes and dtypes only, so that a large array need not be kept for them. multilinear: see
+    :class:`Multilinear`.
     """
-    rule = Rule(function, vjps, jvps, call, lazy, variadic=variadic, pointwise=pointwise)
+    rule = (Multilinear if multilinear else Rule)(
+        function, vjps, jvps, call, lazy, variadic=variadic, pointwise=pointwise
+    )
     rule.by_shape = by_shape
     _add(function, rule)
-
-
-def dispatched(function: Callable) -> Callable:
-    """Decorator: a function of the rules' own that takes traced arguments as NumPy's functions do, to have a rule."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(a, Array) for a in args):
-            return dispatch(call, args, kwargs)
-        return function(*args, **kwargs)
-
-    return call
 
 
 def composite(*functions: Any) -> Callable:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..array import dispatch
+from ..array import Array, dispatch
 from ..errors import MissingRuleError, user_line
 from .indexing import rearranged
-from .registry import composite, define, linear, no_derivative, unbroadcast
+from .registry import RULES, composite, define, linear, no_derivative, unbroadcast
 
 _BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))
 
@@ -320,8 +320,9 @@ def _affine_pad(array: Any, widths: tuple, axis: int, mode: Any, ends: Any, opti
         for k in (0, 1):
             unit = [0, 0]
             unit[k] = 1
-            result = result + np.reshape(padded(zero, end_values=tuple(unit)), shape) * ends[k]
-    return result
+            end = ends[k] if isinstance(ends[k], Array) else array.dtype.type(ends[k])
+            result = result + np.reshape(padded(zero, end_values=tuple(unit)), shape) * end
+    return result if result.dtype == array.dtype else result.astype(array.dtype)
 
 
 @composite(np.tril)
@@ -335,3 +336,10 @@ def _triu(m: Any, k: int = 0) -> Any:
 
 
 no_derivative(np.broadcast_shapes)
+
+
+for _function in (
+    *(np.reshape, np.squeeze, np.expand_dims, np.copy, np.broadcast_to, np.transpose, join, pile),
+    *(np.sum, np.cumsum, np.max, np.min, np.amax, np.amin),
+):
+    RULES[_function].keeps_zeros = True

@@ -10,7 +10,7 @@ from ..array import Array, is_traced, plain_index
 from ..errors import MissingRuleError, user_line
 from ..kinds import isa
 from .indexing import scatter
-from .reductions import _root, squared_modulus
+from .reductions import root, squared_modulus
 from .registry import composite
 
 _NOT_GIVEN: Any = np._NoValue
@@ -47,7 +47,7 @@ def _nanvar(
 def _nanstd(
     a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **k: Any
 ) -> Any:
-    return _root(_nanvar(a, axis, dtype, None, ddof, keepdims, **k))
+    return root(_nanvar(a, axis, dtype, None, ddof, keepdims, **k))
 
 
 @composite(np.nancumsum)

@@ -7,22 +7,36 @@ directions through the rule; nothing is written down, so memory does not grow wi
 from __future__ import annotations
 
 import itertools
+import math
 import operator
 from typing import Any
 
 import numpy as np
 
 from ..array import COMPARISONS, Array
-from ..rules.registry import Rule
+from ..rules.registry import Elementwise, Multilinear, Rule, by_entries, choose
 from .trace import _LEVELS, EngineArray
 
-__all__ = ["DualArray", "Pass"]
+__all__ = ["DualArray", "Pass", "enclose"]
+
+_NUMBERS = (np.ndarray, np.float64, np.float32, np.complex128)
+_BILINEAR = (np.multiply, np.divide)
+_ADD: Any = np.add.reduce
+_nonzero = np._core.multiarray.count_nonzero  # NumPy's own function, without its dispatch
+
+
+def enclose(values: list) -> None:
+    """Tell the forward passes that values belong to that an inner derivative runs on them."""
+    for value in values:
+        while isinstance(value, EngineArray):
+            value._trace.nested = True
+            value = value.value
 
 
 class Pass:
     """One forward pass: its level among nested derivatives and whether f is still running."""
 
-    __slots__ = ("by_reference", "directions", "level", "open", "selecting")
+    __slots__ = ("by_reference", "directions", "level", "lossy", "nested", "open", "repaired", "selecting")
 
     def __init__(self, directions: int, by_reference: bool = False):
         self.by_reference = by_reference
@@ -31,6 +45,11 @@ class Pass:
         # Directions along which scalars were compared with one another: a selection, a dependence of slope zero.
         self.selecting: set[int] = set()
         self.open = True
+        # Whether an inner derivative runs on these values; whether an operation made 0 of a tangent that was not (until
+        # then every zero stands for "does not depend"); the directions along which 0 · ∞ of such a zero was made 0.
+        self.nested = False
+        self.lossy = False
+        self.repaired: set[int] = set()
 
     def leaf(self, value: Any, tangents: list) -> DualArray:
         """An argument of f with its tangents (None: zero)."""
@@ -61,7 +80,7 @@ class DualArray(EngineArray):
             for d, x_dot in enumerate(a.tangents):
                 if x_dot is None:
                     continue
-                y_dot = rule.push(i, x_dot, y, args, kwargs)
+                y_dot = self._pushed(rule, i, d, x_dot, y, args, own, kwargs)
                 if y_dot is None:
                     continue
                 if sums[d] is None:
@@ -79,6 +98,58 @@ class DualArray(EngineArray):
                     items.append(item)
             return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
         return _dual(y, self._trace, tuple(sums))
+
+    def _pushed(self, rule: Rule, i: int, d: int, x_dot: Any, y: Any, args: list, own: list, kwargs: dict) -> Any:
+        """The tangent of y due to argument i along direction d."""
+        one_pass = self._trace
+        if type(rule) is not Elementwise or type(x_dot) not in _NUMBERS or isinstance(y, Array):
+            y_dot = rule.push(i, x_dot, y, args, kwargs)
+            if type(x_dot) in _NUMBERS and not one_pass.nested and not np.all(np.isfinite(x_dot)):
+                y_dot = self._strong(rule, i, d, x_dot, y_dot, y, args, kwargs)
+            if not one_pass.lossy and not rule.keeps_zeros:
+                one_pass.lossy = type(y_dot) not in _NUMBERS or bool(_nonzero(y_dot) < y_dot.size)
+            return y_dot
+        y_dot = rule.jvps[i](x_dot, y, *args, **kwargs)
+        if type(y_dot) in _NUMBERS:
+            if not math.isfinite(abs(_ADD(y_dot, None))):
+                y_dot = self._settled(rule, i, d, x_dot, y_dot, y, args, own)
+            if (
+                not one_pass.lossy
+                and not rule.keeps_zeros
+                and _nonzero(y_dot) < (_nonzero(x_dot) if np.shape(x_dot) == y_dot.shape else 1)
+            ):
+                one_pass.lossy = True
+        return y_dot if np.shape(y_dot) == np.shape(y) else np.broadcast_to(y_dot, np.shape(y))
+
+    def _strong(self, rule: Rule, i: int, d: int, x_dot: Any, y_dot: Any, y: Any, args: list, kwargs: dict) -> Any:
+        """The image of a tangent that is not finite under a linear map, in which 0 · ∞ is 0."""
+        if y_dot is None or isinstance(y, (tuple, list)) or not np.any(np.isnan(y_dot)):
+            return y_dot
+        if isinstance(rule, Multilinear):
+            found = rule.push_strong(i, x_dot, y, args, kwargs)
+        else:
+            found = by_entries(lambda t: rule.push(i, t, y, args, kwargs), x_dot, np.size(y_dot))
+        self._trace.repaired.add(d)
+        return y_dot if found is None else found
+
+    def _settled(self, rule: Any, i: int, d: int, x_dot: Any, y_dot: Any, y: Any, args: list, own: list) -> Any:
+        """A product of tangent and slope with 0 where one of them is 0 and the other is not finite.
+
+        Inside a second derivative only where that zero is one all around, too: else the curvature is unknown there.
+        """
+        one_pass = self._trace
+        still = np.equal(x_dot, 0) & ~np.isfinite(y_dot)
+        infinite = np.isinf(x_dot) & np.isnan(y_dot)
+        flat = infinite & np.equal(rule.jvps[i](1.0, y, *args), 0) if np.any(infinite) else infinite
+        if one_pass.nested:
+            lost = still & (not one_pass.lossy)
+            if rule.function in _BILINEAR and own[1 - i] is None:  # a constant factor
+                lost = lost | (np.isnan(y_dot) & np.equal(rule.jvps[i](1.0, y, *args), 0))
+        else:
+            lost = still | flat
+            if np.any(flat) or (one_pass.lossy and np.any(still)):
+                one_pass.repaired.add(d)
+        return choose(lost, 0.0, y_dot) if np.any(lost) else y_dot
 
     def _constant(self, value: Any) -> DualArray:
         return _dual(value, self._trace, (None,) * self._trace.directions)

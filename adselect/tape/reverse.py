@@ -12,6 +12,7 @@ All of it works on values that are traced by an outer derivative too; then nothi
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -32,15 +33,24 @@ _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 # A singular branch that is not taken divides by zero on the way back; what matters is judged by the result.
 @np.errstate(all="ignore")
 def pull_back(
-    records: dict, n: int, n_leaves: int, seeds: dict[int, Any], values: list, consume: bool = False
-) -> list | None:
+    records: dict,
+    n: int,
+    n_leaves: int,
+    seeds: dict[int, Any],
+    values: list,
+    outputs: dict[int, Any] | None = None,
+    nested: bool = False,
+    consume: bool = False,
+) -> list:
     """Cotangents of the first ``n_leaves`` places, given the cotangents ``seeds`` of some places below n.
 
-    values are the leaves' values. With consume the records are freed on the way back; the result is then None where a
-    second, careful pass would be needed. An entry is None where no seed depends on the leaf. When a result is not
-    finite the pass is run again with strong zeros: a cotangent of 0 contributes 0, even through an infinite derivative.
+    values are the leaves' values. An entry is None where no seed depends on the leaf. When a result is not finite
+    although the ``outputs`` at the seeds' places are, the records are gone over again with strong zeros: what is 0 on
+    one side of a product stays 0, even where the other side is infinite (see ``careful.py``, also for nested).
+    With consume the records are freed on the way back, where none of them can make a NaN of finite numbers.
     """
-    grads = _walk(records, n, n_leaves, seeds, strong=False, consume=consume)
+    consume = consume and _is_regular(records)
+    grads = _walk(records, n, n_leaves, seeds, consume)
     for i, bar in enumerate(grads):
         if bar is not None:
             bar = grads[i] = _finish(bar, values[i])
@@ -48,13 +58,52 @@ def pull_back(
                 break
     else:
         return _separate(grads, seeds)
-    if consume:
-        return None
-    grads = _walk(records, n, n_leaves, seeds, strong=True)
+    if not consume and (outputs is None or _defined(outputs, seeds)):
+        from .careful import pull_carefully
+
+        grads = pull_carefully(records, n, n_leaves, seeds, nested)
     return _separate([None if g is None else _finish(g, v) for g, v in zip(grads, values, strict=True)], seeds)
 
 
-def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: bool, consume: bool = False) -> list:
+def _defined(outputs: dict[int, Any], seeds: dict[int, Any]) -> bool:
+    """Whether the outputs that a seed is not 0 at are finite."""
+    for place, y in outputs.items():
+        if place in seeds and not np.all(np.isfinite(plain(y)) | np.equal(plain(seeds[place]), 0)):
+            return False
+    return True
+
+
+def _is_regular(records: dict) -> bool:
+    """Whether all slopes in the records are finite: seen from their values for the common functions, else False."""
+    for rule, _, y, args, _ in records.values():
+        function = rule.function
+        if function in _BOUNDED or rule is CONSTANT:
+            continue
+        if function in _BY_VALUE:
+            if not all([_finite(v) for v in ((y,) if y is not None else args) if v is not None]):
+                return False
+        elif function in _AWAY_FROM_ZERO:
+            (v,) = (y,) if function is np.sqrt else args
+            if not (_finite(v) and _ALL(v, None)):
+                return False
+        else:
+            return False
+    return True
+
+
+# Functions whose slopes are bounded; finite where the value is (or, where that is not kept, the arguments are); finite
+# where the result of a root, or the argument of a logarithm, is finite and not 0.
+_BOUNDED = frozenset(
+    {
+        *(np.add, np.subtract, np.negative, np.positive, np.sin, np.cos, np.tanh, np.arctan, np.maximum, np.minimum),
+        *(operator.getitem, np.sum, np.mean, np.reshape, np.transpose, np.broadcast_to),
+    }
+)
+_BY_VALUE = frozenset({np.multiply, np.divide, np.exp, np.expm1, np.square, np.matmul})
+_AWAY_FROM_ZERO = frozenset({np.sqrt, np.log})
+
+
+def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: bool = False) -> list:
     bars: list[Any] = [None] * n
     owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
     for place, seed in seeds.items():
@@ -73,16 +122,14 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
             g = g.total()
         if kind is Uniform:
             into, last = None, -1
-            if owned[k] and rule.into is not None and type(g) is ndarray and g.size >= _REUSE and not strong:
+            if owned[k] and rule.into is not None and type(g) is ndarray and g.size >= _REUSE:
                 whole = y if y is not None else args[-1] if args[0] is None else args[0]
                 if type(whole) is not ndarray or whole.shape == g.shape:
                     # g dies with its last use here: that one may be written into its memory.
                     into, last = rule.into, 0 if len(parents) == 1 or parents[1] < 0 else 1
             for i, p in enumerate(parents):
                 if p >= 0:
-                    if strong:
-                        x_bar = rule.pull_strong(i, g, y, args, kwargs)
-                    elif i == last and into is not None:
+                    if i == last and into is not None:
                         x_bar = into[i](g, y, *args)
                     else:
                         x_bar = rule.vjps[i](g, y, *args)
@@ -123,7 +170,7 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
         if kind is Elementwise:
             vjps, broadcasts = rule.vjps, rule.broadcasts
             dtype = getattr(y, "dtype", None)
-            real = (dtype is _FLOAT64 or dtype is _FLOAT32) and not strong
+            real = dtype is _FLOAT64 or dtype is _FLOAT32
             signs = rule.signs
             into, last = None, -1
             if owned[k] and real and type(g) is ndarray and g.size >= _REUSE and rule.into is not None:
@@ -159,7 +206,7 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
                         if getattr(x, "shape", ()) != shape:
                             x_bar = rule.reduce(x_bar, shape, x)
                 else:
-                    x_bar = rule.pull(i, g, y, args, kwargs) if not strong else rule.pull_strong(i, g, y, args, kwargs)
+                    x_bar = rule.pull(i, g, y, args, kwargs)
                 b = bars[p]
                 if b is None:
                     bars[p] = x_bar
@@ -191,21 +238,9 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
             if parents[1] >= 0:
                 _add(bars, owned, parents[1], value_bar)
             continue
-        if strong and not np.any(
-            np.not_equal(plain(g), 0) if not isinstance(g, list) else [np.any(plain(v)) for v in g]
-        ):
-            for i, p in enumerate(parents):
-                if p >= 0:
-                    with np.errstate(all="ignore"):
-                        x_bar = rule.pull(i, g, y, args, kwargs)
-                    if type(x_bar) is AtIndex or x_bar is None:
-                        x_bar = 0.0
-                    _add(bars, owned, p, np.where(np.isfinite(x_bar), x_bar, 0.0))
-            continue
         for i, p in enumerate(parents):
             if p >= 0:
-                pull = getattr(rule, "pull_strong", rule.pull) if strong else rule.pull
-                x_bar = pull(i, g, y, args, kwargs)
+                x_bar = rule.pull(i, g, y, args, kwargs)
                 if type(x_bar) is AtIndex:
                     _accumulate_index(bars, owned, p, args[i], x_bar.index, x_bar.value)
                 elif x_bar is not None:

@@ -53,7 +53,7 @@ _PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.fl
 class Trace:
     """The records of one differentiated call, by place; places are handed out by an atomic counter (threads)."""
 
-    __slots__ = ("by_reference", "level", "next_place", "open", "records", "selecting", "watched")
+    __slots__ = ("by_reference", "level", "nested", "next_place", "open", "records", "selecting", "watched")
 
     def __init__(self, by_reference: bool = False) -> None:
         self.by_reference = by_reference
@@ -63,6 +63,7 @@ class Trace:
         self.records: dict[int, Any] = {}
         self.next_place: Callable[[], int] = itertools.count().__next__
         self.open = True
+        self.nested = False  # whether an inner derivative runs on values of this trace
         # Places of scalars compared with one another: they decide a selection (Python's min and max), which depends on
         # them with slope zero.
         self.selecting: set[int] = set()
