@@ -231,10 +231,7 @@ class Array(OfArrays, metaclass=ArrayType):
         raise TracedValueError(_conversion_message("int", self))
 
     def __index__(self) -> int:
-        value = self.value
-        while isinstance(value, Array):
-            value = value.value
-        return operator.index(value)
+        return operator.index(self.value)
 
     def __bool__(self) -> bool:
         return bool(self.value)

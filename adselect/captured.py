@@ -8,10 +8,12 @@ checksum :meth:`Watch.changes` compares.
 
 from __future__ import annotations
 
+import copy
 import functools
 import operator
 import types
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,7 +27,8 @@ from .tangents import field_names
 __all__ = ["FAILURES", "Change", "Watch"]
 
 FAILURES = "(KeyError, AttributeError, ValueError)"
-_MOST = 64  # entries of one container, and names altogether, that are watched
+_MOST = 64  # places that are watched
+_LONGEST = 1024  # entries of a container that is
 _WHOLE = 4096  # bytes of an array up to which all of it is compared in every call
 _SAMPLE = 16  # entries of a larger array
 
@@ -105,6 +108,8 @@ class _Entries(_Slot):
 
     def _now(self) -> tuple[tuple, tuple]:
         c = self.container
+        if isinstance(c, (set, frozenset)):
+            return tuple(c), tuple(c)
         return (tuple(c), tuple(c.values())) if isinstance(c, dict) else (tuple(range(len(c))), tuple(c))
 
     def text(self, names: dict[str, Any]) -> str:
@@ -112,6 +117,9 @@ class _Entries(_Slot):
         if not self.keys:
             return f"not {c}"
         names["all_"], names["is_"] = all, operator.is_
+        if isinstance(self.container, (set, bytearray)) or len(self.keys) > _MOST:
+            # Identity comes first here, too, and what is no number and not the same is different or cannot be told.
+            return f"{c} == {_named(names, copy.copy(self.container))}"
         if isinstance(self.container, dict):
             same_keys = f"tuple({c}) == {_named(names, self.keys)}"
             return f"{same_keys} and all_(map(is_, {c}.values(), {_named(names, self.values)}))"
@@ -157,10 +165,13 @@ class _Contents(_Slot):
         if self.large:
             self.looked_at = _sampled(array)
         self.bytes = self.looked_at.tobytes()
+        self.held = list(array.flat) if array.dtype == object else None  # their addresses are compared
         self.sum = self.checksum() if self.large else 0
 
     def checksum(self) -> int:
-        return zlib.crc32(np.ascontiguousarray(self.array).reshape(-1).view(np.uint8).data)
+        return zlib.crc32(
+            self.array.tobytes() if self.held else np.ascontiguousarray(self.array).reshape(-1).view(np.uint8).data
+        )
 
     def text(self, names: dict[str, Any]) -> str:
         return f"{_named(names, self.looked_at)}.tobytes() == {_named(names, self.bytes)}"
@@ -255,7 +266,7 @@ class _Walk:
 
     def _entered(self, name: str, value: Any) -> Iterator[tuple[str, Any]]:
         if isa(value, np.ndarray):
-            if value.size and value.dtype != object:
+            if value.size:
                 self.slots.append(_Contents(name, value))
         elif isinstance(value, types.FunctionType):
             yield from self._function(name, value)
@@ -268,7 +279,7 @@ class _Walk:
             yield from self._all(f"{name}.keywords", value.keywords, "{}[{!r}]")
         elif isinstance(value, tuple):
             yield from [(f"{name}[{i}]", v) for i, v in enumerate(value)]
-        elif isinstance(value, (list, dict)):
+        elif isinstance(value, (list, dict, set, deque, bytearray)):
             yield from self._all(name, value, "{}[{!r}]")
         elif hasattr(value, "__wrapped__"):
             yield name, value.__wrapped__
@@ -276,7 +287,7 @@ class _Walk:
             yield from self._object(name, value)
 
     def _all(self, name: str, container: Any, pattern: str) -> Iterator[tuple[str, Any]]:
-        if len(container) > _MOST:
+        if len(container) > _LONGEST:
             return
         slot = _Entries(name, container, pattern)
         self.slots.append(slot)

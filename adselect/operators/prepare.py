@@ -38,9 +38,9 @@ def prepare(
     compiles it, finite differences keep their stencils. Options of the operator (``missing=``, ``out=``) and keyword
     arguments of f are fixed here.
 
-    The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here. That is watched: another branch,
-    another slice, mask, flag or function among the arguments, and new contents of a captured array are traced when they
-    first come up; a captured name that was rebound is an error that names it.
+    The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here. That is watched: another
+    branch, another slice, mask, flag or function among the arguments, and new contents of a captured array are traced
+    when they first come up; a captured name that was rebound is an error that names it.
 
     strict: what to do with arguments of another structure, shape or dtype: ``"error"``, ``"convert"`` (to the dtype and
     kind prepared for) or ``"retrace"``. check: ``"sometimes"`` (the first replay and then at doubling intervals),

@@ -76,7 +76,7 @@ def _run(instructions: list, inputs: list, outputs: list, leaves: list, rng: Any
 
 
 def _moved(value: Any, rng: Any) -> Any:
-    dtype = getattr(value, "dtype", np.dtype(float) if type(value) is float else None)
+    dtype: Any = getattr(value, "dtype", np.dtype(float) if type(value) is float else None)
     if rng is None or dtype is None or dtype.kind not in "fc":
         return value
     by = _UNITS * np.finfo(dtype).eps * rng.uniform(-1.0, 1.0, np.shape(value))

@@ -104,6 +104,8 @@ ARGUMENTS = {
     "str": (chosen, ["", "a", ""]),
     "int": (lambda x, n: np.sum(x) * n, [2, 3]),
     "int as an index": (lambda x, n: x[n] ** 2, [2, 3]),
+    "int as a size": (lambda x, n: np.sum(np.ones(n)) * np.sum(x[:n]), [2, 3, 2]),
+    "int as a range": (lambda x, n: sum([x[i] ** 2 for i in range(n)]), [2, 3, 2]),
     "numpy int": (lambda x, n: np.sum(x[:n] ** 2), [np.int64(2), np.int64(3)]),
     "enum": (lambda x, m: np.sum(x) if m is Mode.LINEAR else np.sum(x * x), [Mode.LINEAR, Mode.SQUARE]),
     "dtype": (lambda x, d: np.sum(np.array([1.5, 2.5, 3.5, 4.5]).astype(d) * x), [np.dtype(int), np.dtype(float)]),

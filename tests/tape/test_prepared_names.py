@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import copy
 import functools
 import sys
 import threading
@@ -105,6 +108,35 @@ def rebindings():
 
 
 REBINDINGS = rebindings()
+CONTAINERS = {
+    "list": ([1.0, 2.0], lambda c: c.__setitem__(0, 5.0), sum),
+    "long list": ([1.0] * 100, lambda c: c.__setitem__(70, 5.0), sum),
+    "long dict": (dict.fromkeys(range(100), 1.0), lambda c: c.update({70: 5.0}), lambda c: sum(c.values())),
+    "set": ({1.0, 2.0}, lambda c: c.add(3.0), sum),
+    "deque": (collections.deque([1.0]), lambda c: c.append(3.0), sum),
+    "bytearray": (bytearray(b"a"), lambda c: c.__setitem__(0, 50), sum),
+    "list of arrays": ([A.copy()], lambda c: c.__setitem__(0, 2 * A), lambda c: np.sum(c[0])),
+    "arrays in a long list": ([A.copy()] * 100, lambda c: c.__setitem__(70, 2 * A), lambda c: np.sum(c)),
+    "array of objects": (np.array([1.0, "a"], object), lambda c: c.__setitem__(0, 5.0), lambda c: c[0]),
+    "array of str": (np.array(["a", "b"]), lambda c: c.__setitem__(0, "z"), lambda c: 2.0 if c[0] == "a" else 3.0),
+}
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_containers(name):
+    container, change, read = CONTAINERS[name]
+    container = copy.copy(container)
+    f = lambda x: np.sum(x) * read(container)
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), X, check="never")
+    for _ in range(3):
+        same(prepared(X), ad.gradient(f, X))
+    assert ad.source(prepared)
+    change(container)
+    if name == "array of str":  # contents of an array are seen
+        same(prepared(X), ad.gradient(f, X))
+        return
+    with pytest.raises(ValueError, match="rebound") if name != "array of objects" else contextlib.nullcontext():
+        same(prepared(X), ad.gradient(f, X))
 
 
 @pytest.mark.parametrize("check", ["never", "sometimes", "always"])
