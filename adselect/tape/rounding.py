@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kinds import isa
 from ..rules.elementwise import select
 from ..rules.indexing import rolled, set_item
 from ..rules.reductions import spread
@@ -81,4 +82,4 @@ def _moved(value: Any, rng: Any) -> Any:
         return value
     by = _UNITS * np.finfo(dtype).eps * rng.uniform(-1.0, 1.0, np.shape(value))
     moved = np.asarray(value * (1.0 + by), dtype)
-    return moved if isinstance(value, np.ndarray) else moved[()]
+    return moved if isa(value, np.ndarray) else moved[()]
