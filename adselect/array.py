@@ -226,10 +226,7 @@ class Array(OfArrays, metaclass=ArrayType):
         raise refused_number("int", self.shape)
 
     def __index__(self) -> int:
-        value = self.value
-        while isinstance(value, Array):
-            value = value.value
-        return operator.index(value)
+        return operator.index(self.value)
 
     def __bool__(self) -> bool:
         return bool(self.value)

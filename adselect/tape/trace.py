@@ -97,8 +97,6 @@ class Trace:
         A small array is copied. A large one is recorded as it is, with a fingerprint that :meth:`check_watched`
         compares: an error is better than a copy of all data, and much better than a wrong number.
         """
-        if self.by_reference:
-            return array
         if array.size <= _SMALL:
             return array.copy(order="K")
         known = self.watched.get(id(array))
