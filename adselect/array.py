@@ -1459,7 +1459,11 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     if not isinstance(a, Array):
         _refuse_write("np.putmask")
-    mask = np.asarray(plain_index(mask), bool)
+    mask = plain_index(mask)
+    if isinstance(mask, Array):  # of a program being written, which computes it anew in every replay
+        a[...] = np.where(mask, np.resize(values, a.shape), a)
+        return
+    mask = np.asarray(mask, bool)
     a[mask] = np.resize(values, a.shape)[mask]
 
 

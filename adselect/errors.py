@@ -16,6 +16,7 @@ __all__ = [
     "ADSelectValueError",
     "BackendNotInstalledError",
     "MissingRuleError",
+    "NotReplayedWarning",
     "NotScalarError",
     "PreparationMismatchError",
     "RuleError",
@@ -92,6 +93,14 @@ class RuleError(ADSelectError, TypeError):
 
 class PreparationMismatchError(ADSelectTypeError):
     """A prepared operator was called with arguments of another structure, shape or dtype."""
+
+
+class NotReplayedWarning(RuntimeWarning):
+    """A prepared operator runs eagerly, or with NumPy instead of machine code; the message says why.
+
+    >>> issubclass(NotReplayedWarning, UserWarning), issubclass(NotReplayedWarning, RuntimeWarning)
+    (False, True)
+    """
 
 
 _PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep

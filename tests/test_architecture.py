@@ -20,7 +20,7 @@ MODULES = {
 
 # Rooms from the ground floor up; a module may import (while it is being imported) its own floor and those below.
 FLOORS = [
-    ["adselect.adtypes", "adselect.errors", "adselect.kinds"],
+    ["adselect.adtypes", "adselect.errors", "adselect.notices", "adselect.kinds"],
     ["adselect.likeness", "adselect.binder", "adselect.verdicts"],
     ["adselect.tangents", "adselect.array", "adselect.namespace"],
     ["adselect.structure", "adselect.rules.registry"],

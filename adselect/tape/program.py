@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -106,7 +107,11 @@ class Program:
     def _emit(self, function: Any, args: tuple, kwargs: dict, value: Any) -> ProgramArray:
         number = len(self.instructions)
         if number >= self.limit:
-            raise NotReplayable(f"the traced computation has more than {self.limit} operations")
+            place, count = Counter(i.line or "rules" for i in self.instructions).most_common(1)[0]
+            raise NotReplayable(
+                f"the traced computation has more than {self.limit:,} operations, {count:,} of them from {place}; "
+                "calls on whole arrays in place of Python loops make it shorter"
+            )
         self.instructions.append(Instruction(number, function, args, kwargs, value, _line()))
         self.concrete.append(value)
         return _wrap(self, number, value)
@@ -304,7 +309,17 @@ class ProgramArray(Array):
         return self.program.call(operator.getitem, (self, index), {})
 
     def _array__setitem__(self, index: Any, value: Any) -> None:
-        raise NotReplayable("a traced value was written to in place")
+        raise NotReplayable(
+            "an array that has no derivative (a mask, an index, a Const argument, what is computed from these) is "
+            "written to in place; make a new one, for instance with np.where"
+        )
+
+    def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
+        raise NotReplayable(
+            f"an array of {self.dtype} that has no derivative (a mask, an index, a Const argument) was made a plain "
+            "array, by np.asarray, by indexing a plain array with it or by writing it into one; every replay computes "
+            "it anew. NumPy's functions take it as it is"
+        )
 
     def _as_index(self) -> Any:
         return self
