@@ -1505,7 +1505,11 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     if not isinstance(a, Array):
         return _into_plain(np.putmask, a, plain_index(mask), values)
-    mask = np.asarray(plain_index(mask), bool)
+    mask = plain_index(mask)
+    if isinstance(mask, Array):  # of a program being written, which computes it anew in every replay
+        a[...] = np.where(mask, np.resize(values, a.shape), a)
+        return
+    mask = np.asarray(mask, bool)
     a[mask] = np.resize(values, a.shape)[mask]
 
 

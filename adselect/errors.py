@@ -20,6 +20,7 @@ __all__ = [
     "BackendNotInstalledError",
     "InaccurateDerivativeWarning",
     "MissingRuleError",
+    "NotReplayedWarning",
     "NotScalarError",
     "PreparationMismatchError",
     "RuleError",
@@ -92,6 +93,14 @@ class InaccurateDerivativeWarning(UserWarning):
 
 class PreparationMismatchError(ADSelectTypeError):
     """A prepared operator was called with arguments of another structure, shape or dtype."""
+
+
+class NotReplayedWarning(RuntimeWarning):
+    """A prepared operator runs eagerly, or with NumPy instead of machine code; the message says why.
+
+    >>> issubclass(NotReplayedWarning, UserWarning), issubclass(NotReplayedWarning, RuntimeWarning)
+    (False, True)
+    """
 
 
 def user_line() -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
-__all__ = ["NUMERIC", "PACKAGE", "Place", "is_library", "package_of", "place_of", "user_place"]
+__all__ = ["NUMERIC", "PACKAGE", "Place", "is_library", "package_of", "place_of", "place_text", "user_place"]
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # Never the user's, wherever they are installed: they stand between the user's line and ours when a call is dispatched.
@@ -99,6 +99,13 @@ def place_of(error: BaseException, outermost: bool = False) -> Place | None:
                 found, between = traceback, []
         traceback = traceback.tb_next
     return None if found is None else _place(found.tb_frame, between, found.tb_lasti, found.tb_lineno)
+
+
+def place_text(error: BaseException) -> str:
+    """``file:line, `source` `` of the innermost line of the user's that an error passed through; "" without one."""
+    place = place_of(error)
+    source = linecache.getline(place.file, place.line).strip() if place is not None else ""
+    return "" if place is None else f"{place}, `{source}`" if source else str(place)
 
 
 def _package_of_f(frames: list[FrameType]) -> str:

@@ -36,6 +36,7 @@ __all__ = [
     "opens",
     "project",
     "project_to",
+    "settings_of",
     "to_numpy",
 ]
 
@@ -453,6 +454,18 @@ def opens(value: Any) -> bool:
     if package == "torch" and not _is_module(value):
         return False
     return hasattr(value, "__dict__") or any("__slots__" in c.__dict__ for c in type(value).__mro__[:-1])
+
+
+def settings_of(value: Any) -> dict[str, Any] | None:
+    """All attributes of an object that is looked into; None for one that is passed on as it is.
+
+    >>> import math, types
+    >>> settings_of(types.SimpleNamespace(a=1.0)), settings_of(math)
+    ({'a': 1.0}, None)
+    """
+    if is_native(value) or not opens(value):
+        return None
+    return {name: getattr(value, name) for name in field_names(value)}
 
 
 def _is_module(value: Any) -> bool:

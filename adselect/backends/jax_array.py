@@ -7,6 +7,7 @@ enters it around f, and an operation that runs elsewhere (a thread that f starte
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 import sys
@@ -32,7 +33,17 @@ from . import jax_reductions  # noqa: F401  (its rows join the table)
 from .base import UNKNOWN, FrameworkArray, Selections
 from .jax_table import REAL_ONLY, TABLE, concrete, special_function
 
-__all__ = ["COVERING", "NO_VALUE", "SELECTIONS", "JaxArray", "close", "opened", "to_numpy", "under_jit"]
+__all__ = [
+    "COVERING",
+    "NO_VALUE",
+    "SELECTIONS",
+    "JaxArray",
+    "close",
+    "opened",
+    "texts_known",
+    "to_numpy",
+    "under_jit",
+]
 
 _CONFIG = jax.config
 SELECTIONS = Selections()
@@ -55,14 +66,33 @@ NO_VALUE = (
 )
 
 
-def under_jit(what: str) -> str:
+def under_jit(what: str, place: str = "") -> str:
     """The sentence for something that needs a value while JAX compiles."""
     return (
-        f"{what} needs the value of a traced array at {user_line()}, and there is none while JAX compiles or batches "
-        "(a prepared call, jax.jit, jax.vmap, lax control flow). Write np.where(condition, a, b) instead of a Python "
-        "branch and keep shapes fixed; or call the operator unprepared and outside jax.jit (for a prepared call: "
-        "AutoJax(jit=False)), where f runs eagerly."
+        f"{what} needs the value of a traced array at {place or user_line()}, and there is none while JAX compiles or "
+        "batches (a prepared call, jax.jit, jax.vmap, lax control flow). Write np.where(condition, a, b) instead of a "
+        "Python branch and keep shapes fixed; or call the operator unprepared and outside jax.jit (for a prepared "
+        "call: AutoJax(jit=False)), where f runs eagerly."
     )
+
+
+class _Texts(threading.local):
+    """Whether the text of a value that JAX compiles for may be its name, on this thread."""
+
+    known = True
+
+
+_TEXTS = _Texts()
+
+
+@contextlib.contextmanager
+def texts_known(known: bool) -> Iterator[None]:
+    """Where not, ``str(x)`` of a value without numbers is an error."""
+    before, _TEXTS.known = _TEXTS.known, known
+    try:
+        yield
+    finally:
+        _TEXTS.known = before
 
 
 # JAX does not say of a tracer that escaped that its derivative is over, and knows the traces of its own thread only.
@@ -258,6 +288,8 @@ class JaxArray(FrameworkArray):
         try:
             return bool(self.value)
         except NO_VALUE as error:
+            if self.integer is not None:
+                return bool(self.integer)
             raise UnsupportedError(under_jit("if, while, and, or, not, min() or sorted()")) from error
 
     def __index__(self) -> int:
@@ -267,11 +299,16 @@ class JaxArray(FrameworkArray):
             raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         try:
             return operator.index(self.value)
-        except NO_VALUE as error:
-            raise UnsupportedError(under_jit("An integer used as a size, a range or a Python index")) from error
+        except (*NO_VALUE, TypeError) as error:
+            known = concrete(self.value)
+            if known is None and self.value.dtype.kind in "iu":
+                raise UnsupportedError(under_jit("An integer used as a size, a range or a Python index")) from error
+            return operator.index(self.value if known is None else known[()])
 
     def __int__(self) -> int:
-        return int(self.integer) if self.integer is not None else super().__int__()
+        if self.integer is not None:
+            return int(self.integer)
+        return int(bool(self)) if self.value.dtype.kind == "b" and not self._closed else super().__int__()
 
     def __hash__(self) -> int:
         if self.value.shape:
@@ -300,7 +337,11 @@ class JaxArray(FrameworkArray):
         return format(self._shown(), spec)
 
     def _shown(self) -> Any:
+        if self.integer is not None:
+            return self.integer
         known = concrete(self.value)
+        if known is None and not _TEXTS.known:
+            raise UnsupportedError(under_jit("str() or format()"))
         return self.value if known is None else known if known.ndim else known[()]
 
     # -- indexing ------------------------------------------------------------------------------------------------
@@ -470,11 +511,17 @@ def _install() -> None:
 
         return call
 
-    def comparison(compare: Callable) -> Callable:
+    def comparison(compare: Callable, named: Callable) -> Callable:
         def call(self: JaxArray, other: Any) -> Any:
             if type(other) is JaxArray and not self.value.shape and not other.value.shape:
                 SELECTIONS.note(self, other)
-            return compare(self, other)
+            result = compare(self, other)
+            if self.integer is not None and isinstance(result, JaxArray) and isinstance(result.value, Tracer):
+                # While JAX compiles, the integers that it compiles for are known, and so is what compares them.
+                integer = other.integer if type(other) is JaxArray else other if type(other) in (int, float) else None
+                if integer is not None:
+                    return named(self.integer, integer)
+            return result
 
         return call
 
@@ -495,7 +542,8 @@ def _install() -> None:
             setattr(JaxArray, full, binary(full, operate, reflected, keeps, True))
     for name in ("lt", "le", "gt", "ge", "eq", "ne"):
         full = f"__{name}__"
-        setattr(JaxArray, full, comparison(binary(full, getattr(operator, name), False, False, False)))
+        compare = getattr(operator, name)
+        setattr(JaxArray, full, comparison(binary(full, compare, False, False, False), compare))
 
     def negative(self: JaxArray) -> Any:
         result = self._apply(np.negative, (self,), {})

@@ -23,12 +23,13 @@ from jax.core import Tracer
 from ..adtypes import AutoJax
 from ..array import Array
 from ..captured import Watch
-from ..errors import UnsupportedError
+from ..errors import ADSelectError, TracedValueError, UnsupportedError
 from ..fixed import UnknownError, class_settings, frozen, picture
 from ..kinds import isa
+from ..places import place_text
 from ..structure import Const, Skeleton, flatten
 from .jax_ import FlatCall, precise
-from .jax_array import NO_VALUE, JaxArray, close, opened, to_numpy, under_jit
+from .jax_array import NO_VALUE, JaxArray, close, opened, texts_known, to_numpy, under_jit
 from .jax_callbacks import original_error
 
 __all__ = ["CompiledOperator", "compile_operator"]
@@ -70,8 +71,6 @@ class CompiledOperator:
     """An operator compiled for arguments of one structure; call it with their leaves and the arguments themselves."""
 
     def __init__(self, operator: Callable, f: Callable, adtype: AutoJax, args: tuple, options: dict):
-        options = dict(options)
-        self.out = options.pop("out", None)
         self.operator, self.f, self.adtype, self.options = operator, f, adtype, options
         self.name = operator.__name__
         leaves, skeleton = flatten(args)
@@ -81,6 +80,8 @@ class CompiledOperator:
         self.converters = [i for i, leaf in enumerate(leaves) if _needs_conversion(leaf)]
         self.args = args
         self.has_fixed = _key_of(skeleton) != ((), [])
+        self.integers = [i for i in self.converters if _is_integer(leaves[i])]
+        self.by_integer = False  # whether a program is compiled for each set of integers
         self.programs: dict[tuple, _Program] = {}
         self.python = all([type(leaf) in (float, int, complex) for leaf in leaves])
         self.reference = None
@@ -104,12 +105,16 @@ class CompiledOperator:
 
     def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
         if not self.watch.holds() and self._is_another():
-            return self.operator(self.f, self.adtype, *args, **self._all_options())
+            return self.operator(self.f, self.adtype, *args, **self.options)
         if self.has_fixed:
             key, leaves, arrays = self._keyed(args)
             program = self.programs.get(key)
         else:
             key, program, arrays = (), self.only, None
+        given = leaves
+        if self.by_integer:
+            key = (key, tuple([_contents(leaves[i]) for i in self.integers]))
+            program = self.programs.get(key)
         if self.converters:
             leaves = list(leaves)
             for i in self.converters:
@@ -117,7 +122,7 @@ class CompiledOperator:
         if arrays:
             leaves = [*leaves, *arrays]
         if program is None:
-            program = self._program(key, args)
+            program = self._program(key, args, {i: given[i] for i in self.integers} if self.by_integer else {})
         try:
             if self.wide and not _CONFIG.jax_enable_x64:
                 with jax.enable_x64(True):
@@ -126,16 +131,16 @@ class CompiledOperator:
                 result = program(leaves)
         except Exception as error:
             original = original_error(error)
+            if program.finish is None and self.integers and not self.by_integer:
+                # f may have used an integer as an index or a size: those have to be known to be compiled.
+                return self._by_integer(given, args)
             if original is None:
                 raise
             raise original from None
         if self.traced:
             self.traced = False
             self.watch.forget_names()
-        return result if self.out is None else self._written(result)
-
-    def _all_options(self) -> dict:
-        return self.options if self.out is None else {**self.options, "out": self.out}
+        return result
 
     only: _Program | None = None
 
@@ -171,12 +176,22 @@ class CompiledOperator:
             return _AN_ARRAY
         return 0.0 if self.python and value.dtype in (np.float64, np.complex128) else np.float64(0.0)
 
-    def _program(self, key: tuple, args: tuple) -> _Program:
-        program = _Program(self, args)
+    def _by_integer(self, leaves: list, args: tuple) -> Any:
+        """The call, and those that follow, by programs that are compiled for one set of integers each."""
+        self.by_integer, self.only = True, None
+        self.programs.clear()
+        try:
+            return self(leaves, args)
+        except Exception:
+            self.by_integer = False
+            raise
+
+    def _program(self, key: tuple, args: tuple, integers: dict[int, Any]) -> _Program:
+        program = _Program(self, args, integers)
         if len(self.programs) >= PROGRAMS:
             self.programs.clear()
         self.programs[key] = program
-        if not self.has_fixed:
+        if not (self.has_fixed or self.by_integer):
             self.only = program
         return program
 
@@ -192,17 +207,12 @@ class CompiledOperator:
             ) from None
         return key, leaves, arrays
 
-    def _written(self, result: Any) -> Any:
-        from ..operators.calling import write_out
-
-        return write_out(self.name, self.out, result)
-
 
 class _Program:
     """The compiled computation for one set of fixed values; made on first use, and once more with strong zeros."""
 
-    def __init__(self, owner: CompiledOperator, args: tuple):
-        self.owner, self.args = owner, args
+    def __init__(self, owner: CompiledOperator, args: tuple, integers: dict[int, Any]):
+        self.owner, self.args, self.integers = owner, args, integers
         self.finish: Any = None
         self.finish_unchecked: Any = None
         self.weak = jax.jit(lambda *values: self._trace(values, strong=False))
@@ -212,18 +222,33 @@ class _Program:
         try:
             natives = self.weak(*values)
         except NO_VALUE as error:
-            raise UnsupportedError(under_jit("A Python branch, size or index")) from error
-        except IndexError as error:
-            if not self.owner.converters or "used as an index" not in str(error):
+            raise UnsupportedError(
+                under_jit("A Python branch, size or index", place_text(error)) + self._hint()
+            ) from error
+        except UnsupportedError as error:
+            if not self.integers:
+                raise
+            raise UnsupportedError(f"{error}{self._hint()}") from error
+        except (IndexError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, TracedValueError) and self.integers:
+                error.add_note(f"adselect:{self._hint()}")
+            if not self.integers or isinstance(error, ADSelectError):
                 raise
             raise UnsupportedError(
-                f"an integer argument counts as a float in a prepared call ({error}). Prepare with Const(n) where f "
-                "uses n as an index or a size, or with AutoJax(jit=False)"
+                f"f cannot be compiled by JAX: {error} (at {place_text(error)}).{self._hint()}"
             ) from error
         result = self.finish(natives)
         if result is _NOT_FINITE:
             result = self.finish_unchecked(self.strong(*values))
         return result
+
+    def _hint(self) -> str:
+        if not self.integers:
+            return ""
+        return (
+            " An integer argument that is differentiated counts as a float here: prepare with Const(n) where n is an "
+            "index, a size or a setting, or with AutoJax(jit=False), where f runs eagerly."
+        )
 
     def _trace(self, values: tuple, strong: bool) -> list:
         """Run the operator on traced values; gives its native results and notes what they are."""
@@ -232,7 +257,7 @@ class _Program:
         traces = opened(values, -1)
         try:
             args = self._arguments(values)
-            with precise(strong):
+            with precise(strong), texts_known(bool(self.integers) or not owner.integers):
                 result = owner.operator(_Inside(owner.f), owner.adtype, *args, **owner.options)
         finally:
             close(traces)
@@ -257,6 +282,8 @@ class _Program:
         leaves, skeleton = flatten(self.args)
         count = len(leaves)
         lifted: list = [v if n else JaxArray(v, 0) for v, n in zip(values[:count], self.owner.native, strict=True)]
+        for i, integer in self.integers.items():
+            lifted[i].integer = integer
         lifted = [_floating(x) for x in lifted]
         remaining = iter(values[count:])
         for node, old in zip(skeleton.nodes, self.args if skeleton.nodes else (), strict=True):
@@ -305,6 +332,15 @@ def _needs_conversion(leaf: Any) -> bool:
     if isa(leaf, (np.ndarray, np.generic)):
         return leaf.dtype.kind in "iub" or not leaf.dtype.isnative
     return not isa(leaf, (float, complex, jax.Array)) or type(leaf) not in (float, complex)
+
+
+def _is_integer(leaf: Any) -> bool:
+    return isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iu")
+
+
+def _contents(leaf: Any) -> Any:
+    """An integer argument as a key."""
+    return leaf.tobytes() if isa(leaf, np.ndarray) else leaf
 
 
 def _number(leaf: Any) -> Any:

@@ -147,6 +147,12 @@ class TapeBackend(Backend):
 
         return ReplayedOperator(operator, f, self.adtype, args, options, check)  # type: ignore[arg-type]
 
+    def why_plain(self, operator: Callable) -> str:
+        """Why a prepared operator is the plain call here."""
+        if not self.adtype.replay:  # type: ignore[attr-defined]
+            return "AutoTape(replay=False) asks for eager calls"
+        return "pullback returns a function of seeds that are not known yet; prepare gradient, jacobian or hvp"
+
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         return push_forward(call, leaves, directions, None)
 

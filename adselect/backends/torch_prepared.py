@@ -50,14 +50,13 @@ def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple,
     plain = (
         name not in ("gradient", "withgradient")
         or not leaves
-        or options.get("out") is not None
         or options.get("missing", "none") != "none"
         or not all(_is_real(leaf) for leaf in leaves)
     )
     if backend.adtype.compile:
         if plain:
             raise UnsupportedError(
-                f"AutoTorch(compile=True) takes real NumPy arrays and floats, no out= and no missing= ({user_line()}). "
+                f"AutoTorch(compile=True) takes real NumPy arrays and floats, and no missing= ({user_line()}). "
                 "Use AutoTorch() for other arguments"
             )
         return CompiledGradient(backend, operator, f, args, options)
@@ -85,7 +84,7 @@ class LeanGradient:
         from ..operators.calling import call_user, settle_captured
 
         self.backend, self.operator, self.f, self.options = backend, operator, f, options
-        self.kwargs = {k: v for k, v in options.items() if k not in ("missing", "out")}
+        self.kwargs = {k: v for k, v in options.items() if k != "missing"}
         self.call, self.settle = call_user, settle_captured
         self.with_value = operator.__name__ == "withgradient"
         leaves, self.skeleton = flatten(args)
@@ -171,7 +170,7 @@ class CompiledGradient:
 
     def __init__(self, backend: Any, operator: Callable, f: Callable, args: tuple, options: dict):
         self.backend, self.operator, self.f, self.options = backend, operator, f, options
-        self.kwargs = {k: v for k, v in options.items() if k not in ("missing", "out")}
+        self.kwargs = {k: v for k, v in options.items() if k != "missing"}
         leaves, self.skeleton = flatten(args)
         if _freezes(self.skeleton):
             raise UnsupportedError(

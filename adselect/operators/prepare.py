@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,10 +16,18 @@ from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, Prepa
 from ..fixed import parts
 from ..kinds import isa
 from ..rules.primitives import REGISTRATIONS
-from ..structure import Const, flatten, framework_of, is_native, is_tracer
-from .calling import take_adtype
+from ..structure import Const, flatten, framework_of, is_leaf, is_native, is_tracer, settings_of
+from .calling import take_adtype, write_out
+from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]
+
+# Operators whose results have parts of several kinds, and what to write instead of out=.
+_WITHOUT_OUT = {
+    "pullback": "copy what back returns, or use gradient(…, out=…)",
+    "pushforward": "copy what it returns",
+    "withhessian": "use hessian(…, out=…) and gradient(…, out=…)",
+}
 
 
 def prepare(
@@ -26,6 +35,7 @@ def prepare(
     f: Callable,
     /,
     *args: Any,
+    adtype: ADType | None = None,
     strict: str = "error",
     check: str = "sometimes",
     **kwargs: Any,
@@ -35,18 +45,21 @@ def prepare(
     operator is any operator of adselect (``gradient``, ``withgradient``, ``jacobian``, ``hessian``, …); args are
     typical arguments: their structure, shapes and dtypes count, not their values. What can be done once is done here:
     AutoTape traces the operator's whole computation and replays it as straight-line NumPy with reused buffers, AutoJax
-    compiles it, finite differences keep their stencils. Options of the operator (``missing=``, ``out=``) and keyword
-    arguments of f are fixed here.
+    compiles it, finite differences keep their stencils. Keyword arguments of f are fixed here; options of the operator
+    (``missing=``, ``out=``) may be given here or in the call.
 
     The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here. That is watched: another
     branch, another slice, mask, flag or function among the arguments, and new contents of a captured array are traced
     when they first come up; a captured name that was rebound is an error that names it.
 
     strict: what to do with arguments of another structure, shape or dtype: ``"error"``, ``"convert"`` (to the dtype and
-    kind prepared for) or ``"retrace"``. check: ``"sometimes"`` (the first replay and then at doubling intervals),
-    ``"always"`` or ``"never"`` compares a replay with the eager result and raises ADSelectValueError on a difference.
+    kind prepared for, where no value changes) or ``"retrace"``. check: ``"sometimes"`` (the first replay and then at
+    doubling intervals), ``"always"`` or ``"never"`` compares a replay with the eager result and raises
+    ADSelectValueError on a difference.
 
-    Raises PreparationMismatchError for arguments that do not fit. The callable may be used from several threads.
+    Raises PreparationMismatchError for arguments that do not fit. Where AutoTape cannot replay, calls run eagerly; a
+    NotReplayedWarning says why, and so does the object's repr. The callable may be used from several threads, copied,
+    and sent to other processes.
 
     >>> import numpy as np, adselect as ad
     >>> g = prepare(ad.gradient, lambda x: np.sum(x**3), ad.AutoTape(), np.zeros(2))
@@ -59,8 +72,8 @@ def prepare(
         raise ADSelectValueError(f"strict must be 'error', 'convert' or 'retrace', not {strict!r}")
     if check not in ("sometimes", "always", "never"):
         raise ADSelectValueError(f"check must be 'sometimes', 'always' or 'never', not {check!r}")
-    adtype, args = take_adtype("prepare", args)
-    return Prepared(operator, f, adtype, args, kwargs, strict, check)
+    chosen, args = take_adtype("prepare", args, adtype)
+    return Prepared(operator, f, chosen, args, kwargs, strict, check)
 
 
 def bare(args: tuple) -> tuple:
@@ -94,6 +107,19 @@ class _Signature:
                 return False
         return True
 
+    def converted(self, leaves: list, args: tuple) -> tuple[list, str]:
+        """The leaves in the kinds and dtypes prepared for, and in words what cannot be had without changing a value."""
+        others, skeleton = flatten(args)
+        if len(leaves) != len(self.leaves) or parts(skeleton)[0] != self.structure:
+            return [], self.mismatch(leaves, args)
+        found = []
+        for leaf, prepared, path in zip(others, self.leaves, skeleton.paths, strict=True):
+            value, refused = lossless(leaf, prepared)
+            if refused:
+                return [], f"{path} is {_show(leaf)}, prepared for {_show(prepared)}: {refused}"
+            found.append(value)
+        return found, ""
+
     def mismatch(self, leaves: list, args: tuple) -> str:
         """What differs, in words."""
         _, skeleton = flatten(args)
@@ -122,72 +148,121 @@ def _show(leaf: Any) -> str:
 def _describe(args: tuple) -> Any:
     """A comparable picture of the structure; leaves show as a dot, other values by themselves where they compare."""
 
-    def picture(value: Any, seen: tuple) -> Any:
+    seen: dict[int, int] = {}  # what was looked into, by identity: each object once, also where many refer to it
+
+    def picture(value: Any) -> Any:
         if isinstance(value, Const):
             value = value.value
             return ("const", _show(value)) if isa(value, np.ndarray) else ("const", type(value).__name__)
-        if isa(value, (np.ndarray, Array)) or is_native(value):
-            return "·"
-        if isa(value, (int, float, complex)) and not isa(value, bool):
+        if is_leaf(value) or isa(value, (np.ndarray, Array)) or is_native(value):
             return "·"
         if isa(value, (str, bytes, bool, type(None))):
             return value
+        if isinstance(value, tuple):
+            return (type(value).__name__, tuple([picture(v) for v in value]))
         if id(value) in seen:
-            return "↺"
-        seen = (*seen, id(value))
-        if isinstance(value, (tuple, list)):
-            return (type(value).__name__, tuple(picture(v, seen) for v in value))
+            return ("↺", seen[id(value)])
+        seen[id(value)] = len(seen)
+        if isinstance(value, list):
+            return (type(value).__name__, tuple([picture(v) for v in value]))
         if isinstance(value, dict):
-            return ("dict", tuple((k, picture(v, seen)) for k, v in value.items()))
-        if hasattr(value, "__dict__") and not callable(value):
-            return (type(value).__name__, tuple((k, picture(v, seen)) for k, v in vars(value).items()))
+            return ("dict", tuple([(k, picture(v)) for k, v in value.items()]))
+        settings = None if callable(value) else settings_of(value)
+        if settings is not None:
+            return (type(value).__name__, tuple([(k, picture(v)) for k, v in settings.items()]))
         return type(value).__name__
 
-    return tuple(picture(a, ()) for a in args)
+    return tuple([picture(a) for a in args])
+
+
+class _State:
+    """What was prepared, replaced as a whole: a call that is running goes on with the one it began with."""
+
+    __slots__ = ("any_constant", "constant", "registrations", "run", "signature")
+
+    def __init__(self, args: tuple, run: Callable[..., Any], registrations: int):
+        self.signature, self.run, self.registrations = _Signature(bare(args)), run, registrations
+        self.constant = [isinstance(a, Const) for a in args]
+        self.any_constant = any(self.constant)
 
 
 class Prepared:
-    """What :func:`prepare` returns: call it with new arguments. ``source(prepared)`` shows what is replayed."""
+    """What :func:`prepare` returns: call it with new arguments. ``source(prepared)`` shows what is replayed.
+
+    ``prepared(*args, out=arrays)`` writes the result into arrays, ``missing=`` is that of the operator. It can be
+    copied, pickled and sent to other processes, where it is prepared anew in its first call.
+    """
 
     def __init__(
         self, operator: Callable, f: Callable, adtype: ADType, args: tuple, options: dict, strict: str, check: str
     ):
-        self.operator, self.f, self.adtype, self.options = operator, f, adtype, options
+        options = dict(options)
+        self.operator, self.f, self.adtype = operator, f, adtype
+        self._out = options.pop("out", None)
+        self.options = options
         self.strict, self.check = strict, check
-        self._lock = threading.Lock()
+        self._refuse(self._out)
+        self._begin(args)
         self._prepare(args)
 
-    def _prepare(self, args: tuple) -> None:
-        self._registrations = REGISTRATIONS[0]
+    def _refuse(self, out: Any) -> None:
+        name = getattr(self.operator, "__name__", "operator")
+        if out is not None and name in _WITHOUT_OUT:
+            raise ADSelectTypeError(f"{name} takes no out= ({user_line()}); {_WITHOUT_OUT[name]}")
+
+    def _begin(self, args: tuple) -> None:
+        self._args = args  # the arguments that were prepared for, for copies
+        self._lock = threading.RLock()
+        self._state: _State | None = None
+        self._quick: Callable[[tuple], Any] | None = None
+        self._others: dict[str, Prepared] = {}  # the same with another missing=
+
+    def _prepare(self, args: tuple) -> _State:
+        registrations = REGISTRATIONS[0]
         backend = backend_of(self.adtype)
         # backend.prepare returns a callable (leaves, args, fixed) -> result; leaves are those of all arguments, also
         # Const, and fixed is what stands at the other places.
         maker = getattr(backend, "prepare", None)
         run = maker(self.operator, self.f, args, self.options, self.check) if maker is not None else None
-        self._signature = _Signature(bare(args))
-        self._run = run if run is not None else self._plainly
-        self._constant = [isinstance(a, Const) for a in args]
-        self._any_constant = any(self._constant)
+        state = _State(args, run if run is not None else self._plainly, registrations)
         quick = getattr(run, "quick", None)
-        self._quick = quick() if quick is not None else None
+        self._state, self._args = state, args
+        # The short way writes into no out=.
+        self._quick = quick() if quick is not None and self._out is None else None
+        return state
+
+    def _prepared(self) -> _State:
+        """The state, made now for a copy that has not been called yet."""
+        with self._lock:
+            return self._state or self._prepare(self._args)
+
+    @property
+    def _run(self) -> Callable[..., Any]:
+        return (self._state or self._prepared()).run
 
     def _plainly(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
         return self.operator(self.f, self.adtype, *args, **self.options)
 
-    def __call__(self, *args: Any) -> Any:
-        """The operator's result at args."""
-        if self._quick is not None:
+    def __call__(self, /, *args: Any, **options: Any) -> Any:
+        """The operator's result at args; ``out=`` receives it, ``missing=`` is that of the operator."""
+        if self._quick is not None and not options:
             result = self._quick(args)
             if result is not NotImplemented:
                 return result
+        if options or self._out is not None:
+            return self._received(args, options)
+        return self._result(args)
+
+    def _result(self, args: tuple) -> Any:
+        state = self._state or self._prepared()
         plain_args = args
-        if self._any_constant:
+        if state.any_constant:
             plain_args = bare(args)
-            args = self._wrapped(plain_args)
-        if self._registrations != REGISTRATIONS[0]:  # a derivative rule was added: what was compiled may be out of date
+            args = self._wrapped(state, plain_args)
+        if state.registrations != REGISTRATIONS[0]:  # a derivative rule was added: what was made may be out of date
             with self._lock:
-                self._prepare(args)
-        signature = self._signature
+                state = self._prepare(args)
+        signature = state.signature
         # Arguments that are leaves themselves need no flattening.
         if signature.simple:
             leaves, structure, fixed = list(plain_args), (), ()
@@ -200,49 +275,129 @@ class Prepared:
             # Inside another derivative the eager way is always right.
             if any(is_traced(leaf) or is_tracer(leaf) for leaf in leaves):
                 return self._plainly(leaves, args)
-            args, leaves = self._mismatch(args, plain_args, leaves)
-        result = self._run(leaves, args, fixed)
-        if getattr(self._run, "quick_is_old", False):  # traced anew: the short way is another one
-            self._quick = self._run.quick()
+            state, args, leaves = self._mismatch(state, args, plain_args, leaves)
+        run = state.run
+        result = run(leaves, args, fixed)
+        if getattr(run, "quick_is_old", False):  # traced anew: the short way is another one
+            self._quick = run.quick() if self._out is None else None  # type: ignore[attr-defined]
         return result
 
-    def _wrapped(self, args: tuple) -> tuple:
-        """The arguments with Const where preparation had it."""
-        return tuple([Const(a) if c else a for a, c in zip(args, self._constant, strict=False)])
+    def _received(self, args: tuple, options: dict) -> Any:
+        """A call with options of its own."""
+        name = getattr(self.operator, "__name__", "operator")
+        out, missing = options.pop("out", self._out), options.pop("missing", None)
+        if options:
+            given = ", ".join(f"{k}=" for k in options)
+            raise ADSelectTypeError(
+                f"the prepared {name} was called with {given} ({user_line()}); keyword arguments of f, the adtype and "
+                f"the like are fixed in prepare(…, {given}…). Prepare with them, or make what changes a positional "
+                "argument of f, Const(value) where it is not differentiated."
+            )
+        self._refuse(out)
+        if missing is None or missing == self.options.get("missing", "none"):
+            result = self._result(args)
+        else:
+            result = self._with_missing(missing, args)._result(args)
+        if out is None:
+            return result
+        if getattr(type(result), "_fields", ()) == ("val", "grad"):
+            return result._replace(grad=write_out(name, out, result.grad))
+        return write_out(name, out, result)
 
-    def _mismatch(self, args: tuple, plain_args: tuple, leaves: list) -> tuple[tuple, list]:
-        what = self._signature.mismatch(leaves, plain_args)
+    def _with_missing(self, missing: str, args: tuple) -> Prepared:
+        """The same operator prepared with another ``missing=``, once."""
+        with self._lock:
+            if missing not in self._others:
+                state = self._state or self._prepared()
+                options = {**self.options, "missing": missing}
+                args = self._wrapped(state, bare(args))
+                self._others[missing] = Prepared(
+                    self.operator, self.f, self.adtype, args, options, self.strict, self.check
+                )
+            return self._others[missing]
+
+    def _wrapped(self, state: _State, args: tuple) -> tuple:
+        """The arguments with Const where preparation had it."""
+        return tuple([Const(a) if c else a for a, c in zip(args, state.constant, strict=False)])
+
+    def _mismatch(self, state: _State, args: tuple, plain_args: tuple, leaves: list) -> tuple[_State, tuple, list]:
+        what = state.signature.mismatch(leaves, plain_args)
         if self.strict == "retrace":
             with self._lock:
-                self._prepare(args)
-            return args, leaves
+                return self._prepare(args), args, leaves
         if self.strict == "convert":
-            converted = self._converted(leaves)
-            if converted is not None:
+            converted, refused = state.signature.converted(leaves, plain_args)
+            if not refused:
                 rebuilt = tuple(flatten(plain_args)[1].rebuild(converted))
-                return self._wrapped(rebuilt), converted
+                return state, self._wrapped(state, rebuilt), converted
+            what = refused
         raise PreparationMismatchError(
             f"{getattr(self.operator, '__name__', 'operator')} was prepared for other arguments ({user_line()}): "
-            f"{what}. Prepare again, or pass strict='convert' (dtype and kind) or strict='retrace' to prepare."
+            f"{what}. Prepare again, or pass strict='convert' (dtype and kind, where no value changes) or "
+            "strict='retrace' to prepare."
         )
 
-    def _converted(self, leaves: list) -> list | None:
-        if len(leaves) != len(self._signature.leaves):
-            return None
-        out = []
-        for leaf, prepared in zip(leaves, self._signature.leaves, strict=True):
-            shape = tuple(prepared.shape) if hasattr(prepared, "shape") else ()
-            if tuple(getattr(leaf, "shape", ())) != shape:
-                return None
-            from ..structure import project
-
-            out.append(project(leaf, prepared) if not isa(prepared, (int, np.integer)) else type(prepared)(leaf))
-        return out
+    @property
+    def reason(self) -> str:
+        """Why calls are not replayed, "" where they are or where another backend has its own way."""
+        reason = getattr(self._run, "reason", None)
+        if reason is None:
+            explain = getattr(backend_of(self.adtype), "why_plain", None)
+            return "" if explain is None else explain(self.operator)
+        return reason
 
     def __repr__(self) -> str:
         name = getattr(self.operator, "__name__", self.operator)
         f = getattr(self.f, "__qualname__", self.f)
-        return f"prepare({name}, {f}, {self.adtype!r}, …)"
+        text = f"prepare({name}, {f}, {self.adtype!r}, …)"
+        if self._state is None:  # a copy that has not been called yet
+            return text
+        compiled = getattr(self._run, "native_reason", "")
+        if self.reason:
+            return f"{text} [not replayed: {self.reason}]"
+        return f"{text} [replayed with NumPy, not compiled: {compiled}]" if compiled else text
+
+    # -- copies ----------------------------------------------------------------------------------------------------
+
+    def _recipe(self) -> dict[str, Any]:
+        """What a copy is made from."""
+        return {
+            "operator": self.operator,
+            "f": self.f,
+            "adtype": self.adtype,
+            "options": self.options,
+            "strict": self.strict,
+            "check": self.check,
+            "_out": self._out,
+            "_args": self._args,
+        }
+
+    def __getstate__(self) -> dict[str, Any]:
+        recipe = self._recipe()
+        require_picklable(self, getattr(self.operator, "__name__", "operator"), self.f, recipe)
+        return recipe
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._begin(self._args)
+
+    def __copy__(self) -> Prepared:
+        new = object.__new__(Prepared)
+        new.__dict__.update(self.__dict__)
+        new._lock, new._others = threading.RLock(), {}
+        return new
+
+    def __deepcopy__(self, memo: dict) -> Prepared:
+        new = memo[id(self)] = object.__new__(Prepared)
+        try:
+            recipe = {name: copy.deepcopy(value, memo) for name, value in self._recipe().items()}
+        except TypeError as error:
+            raise ADSelectTypeError(
+                f"{self!r} cannot be copied deeply ({user_line()}), since its function or an argument cannot: {error}. "
+                "copy.copy shares them"
+            ) from error
+        new.__setstate__(recipe)
+        return new
 
 
 def source(prepared: Prepared) -> str:
@@ -258,5 +413,6 @@ def source(prepared: Prepared) -> str:
     """
     run = getattr(prepared._run, "source", None)
     if run is None:
-        raise ADSelectError(f"{prepared!r} replays nothing: only AutoTape(replay=True) writes source")
+        why = prepared.reason or "only AutoTape(replay=True) writes source"
+        raise ADSelectError(f"{prepared!r} replays nothing: {why}")
     return run()

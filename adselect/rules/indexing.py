@@ -76,11 +76,18 @@ def set_item(base: Any, value: Any, index: Any) -> Any:
     return new
 
 
+def _is_computed(index: Any) -> bool:
+    """Whether an index holds values of a program being written, where a replay has others."""
+    return isinstance(index, Array) or (type(index) in (tuple, list) and any(isinstance(k, Array) for k in index))
+
+
 def _written(g: Any, index: Any) -> Any:
     """Cotangent of the written values; with repeated indices only the last write counts."""
-    part = g[index]
+    part = dispatch(operator.getitem, (g, index), {}) if _is_computed(index) else g[index]
     if is_basic(index) or _is_mask(index):
         return part
+    if _is_computed(index):
+        return np.where(_is_last(np.shape(g), index), part, 0.0)
     positions = np.arange(int(np.prod(np.shape(g)))).reshape(np.shape(g))[index]
     last = np.zeros(np.shape(g), dtype=np.intp).ravel()
     order = np.arange(positions.size).reshape(positions.shape)
@@ -88,10 +95,23 @@ def _written(g: Any, index: Any) -> Any:
     return np.where(last[positions] == order, part, 0.0)
 
 
+def _is_last(shape: tuple, index: Any) -> Any:
+    """Where no later write falls on the same entry, for an index that is computed anew by every replay."""
+    numbers = np.arange(int(np.prod(shape))).reshape(shape)
+    positions = dispatch(operator.getitem, (numbers, index), {})
+    flat = np.ravel(positions)
+    order = np.cumsum(flat * 0 + 1)  # as many as there are this time
+    last = dispatch(set_item, (np.zeros(numbers.size, np.intp), order, flat), {})
+    return np.reshape(dispatch(operator.getitem, (last, flat), {}) == order, np.shape(positions))
+
+
 def _rest(g: Any, index: Any) -> Any:
     """g with 0 at the index."""
-    keep = np.ones(np.shape(g), bool)
-    keep[index] = False
+    keep: Any = np.ones(np.shape(g), bool)
+    if _is_computed(index):
+        keep = dispatch(set_item, (keep, False, index), {})
+    else:
+        keep[index] = False
     return np.where(keep, g, 0.0)
 
 

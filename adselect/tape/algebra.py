@@ -26,7 +26,7 @@ from ..rules.reductions import spread
 from ..rules.shaping import join
 from .program import CONSTANT, Instruction, Program, Ref, key_of, refs_of, uses_of
 
-__all__ = ["Simplified", "is_basic", "simplify"]
+__all__ = ["Simplified", "as_written", "is_basic", "simplify"]
 
 _REAL = (np.dtype(np.float64), np.dtype(np.float32))
 # Beyond these a product of factors stays where the user wrote it: moved, it might overflow or vanish.
@@ -52,6 +52,16 @@ class Term(NamedTuple):
     base: Any
 
 
+def same(a: Any, b: Any) -> bool:
+    """Whether two operands are one: the same instruction, the same array, or equal numbers.
+
+    Kinds are looked at first: an operand may be an array, and ``==`` on arrays is a question to every entry.
+    """
+    if a is b:
+        return True
+    return type(a) is type(b) and type(a) in (Ref, float, int) and a == b
+
+
 class Simplified(NamedTuple):
     """A program to be written: instructions, which of them are inputs, guards as (instruction, value), outputs."""
 
@@ -64,6 +74,12 @@ class Simplified(NamedTuple):
 def simplify(program: Program, outputs: list) -> Simplified:
     """The program that computes outputs (Refs and constants) with fewer instructions; guards are kept."""
     return _Algebra(program, outputs).run()
+
+
+def as_written(program: Program, outputs: list) -> Simplified:
+    """The program as it is."""
+    guards = [(number, value) for _, number, value in program.guards]
+    return Simplified(program.instructions, program.inputs, guards, outputs)
 
 
 class _Algebra:
@@ -215,7 +231,7 @@ class _Algebra:
     def _is_linear(user: Instruction, number: int) -> bool:
         """Whether a factor of an instruction passes through one of its users."""
         if user.function is np.divide:
-            return user.args[0] == Ref(number)
+            return same(user.args[0], Ref(number))
         return user.function in _LINEAR or (
             user.function is np.power and type(user.args[1]) in (int, float) and user.args[1] in (1, 2)
         )
@@ -249,7 +265,7 @@ class _Algebra:
             return self.whole(Term(c * scaled.args[1], scaled.args[0]), shape, dtype, scalar)
         like = (self.shape(base), dtype, self.scalar(base))
         quotient = self.maker(base, np.divide)
-        if quotient is not None and quotient.args[0] == 1.0 and type(quotient.args[0]) is float:
+        if quotient is not None and type(quotient.args[0]) is float and quotient.args[0] == 1.0:
             return self._emit(np.divide, (c, quotient.args[1]), {}, *like)
         if c == -1.0:
             difference = self.maker(base, np.subtract)
@@ -322,7 +338,7 @@ class _Algebra:
             return None
         if a.base is None or b.base is None:
             return self._fits(Term(c, b.base if a.base is None else a.base), i)
-        if type(a.base) is Ref and a.base == b.base:
+        if type(a.base) is Ref and same(a.base, b.base):
             return Term(c, self.like(i, np.square, a.base))
         return Term(c, self.like(i, np.multiply, *self._ordered(a.base, b.base)))
 
@@ -377,7 +393,7 @@ class _Algebra:
         if a.base is None or b.base is None:
             number, other = (a.factor, b) if a.base is None else (b.factor, a)
             return self._plus_number(i, other, number)
-        if type(a.base) is Ref and a.base == b.base and a.factor + b.factor != 0:
+        if type(a.base) is Ref and same(a.base, b.base) and a.factor + b.factor != 0:
             return self._fits(Term(a.factor + b.factor, a.base), i)
         return self._collected(i, a, b) or self._factored(i, a, b) or self._plus(i, a, b)
 
@@ -407,7 +423,7 @@ class _Algebra:
                     if type(spec) is Ref and self.old[spec.number].function is np.negative:
                         spec = self.old[spec.number].args[0]
                     term = self.terms.get(spec.number) if type(spec) is Ref else None
-                    if term is not None and term.base is not None and type(base) is Ref and term.base == base:
+                    if term is not None and type(base) is Ref and same(term.base, base):
                         return True
         return False
 
@@ -417,9 +433,9 @@ class _Algebra:
         if product is None or type(g) is not Ref or any(self.shape(s) != i.shape for s in (g, *product.args)):
             return None
         x, y = product.args
-        if g == y:
+        if same(g, y):
             return x
-        if g == x:
+        if same(g, x):
             return y
         for one, other in ((x, y), (y, x)):
             rest = self._without(one, g, i) if self.alone(one) else None
@@ -436,7 +452,7 @@ class _Algebra:
             p, q = inner.args
             sign = 1.0 if inner.function is np.add else -1.0
             for kept, twice, first, second in ((p, q, 1.0, sign), (q, p, sign, 1.0)):
-                if type(twice) is not Ref or twice != y.base:
+                if type(twice) is not Ref or not same(twice, y.base):
                     continue
                 more = Term(x.factor * second + y.factor, twice)
                 if not more.factor:
@@ -768,7 +784,7 @@ class _Algebra:
         shape = tuple(n for k, n in enumerate(i.shape) if k not in axes)
         left, right = (self._flat(t.base, shape) for t in (a, b))
         # Two different totals are not added: where the summands cancel entry by entry, their totals have lost the rest.
-        return Term(a.factor + b.factor, left if a.factor + b.factor else None) if left == right else None
+        return Term(a.factor + b.factor, left if a.factor + b.factor else None) if same(left, right) else None
 
     def _flat(self, base: Any, shape: tuple) -> Any:
         return base if self.shape(base) == shape else self.reshaped(base, shape)
@@ -832,7 +848,7 @@ class _Algebra:
             if type(r) is float:
                 return Term(inner.factor * r, t)
             quotient = self.maker(self._bare(r), np.divide)
-            if quotient is not None and self._bare(quotient.args[1]) == self._bare(t):
+            if quotient is not None and same(self._bare(quotient.args[1]), self._bare(t)):
                 n = quotient.args[0]
                 if type(n) is float:
                     return Term(inner.factor * n, None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
+import logging
 import math
 import re
 import threading
@@ -15,8 +15,9 @@ import numpy as np
 from ..adtypes import AutoTape
 from ..array import is_traced, plain
 from ..captured import FAILURES, Watch
-from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError
+from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
 from ..fixed import Unknown, parts
+from ..places import place_text
 from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, is_leaf, is_native
 from .native import compile_natively
@@ -30,6 +31,8 @@ LIMIT = 20_000  # operations of one program; longer computations stay eager
 VARIANTS = 4  # programs for different branches; more of them and the call stays eager for good
 _LONG = 100_000  # entries of arguments of which no copy is kept
 FIXED = 32  # programs for different slices, masks, flags, functions among the arguments; the same
+LOGGER = logging.getLogger("adselect")
+_BEYOND = object()  # a result that a replay cannot give, on a branch that it knows
 
 
 class ReplayedOperator:
@@ -40,8 +43,11 @@ class ReplayedOperator:
         self.eager_type = AutoTape(replay=False)
         self.adtype = adtype
         self.variants: list[_Variant] = []
-        self.reason = ""
-        self.lock = threading.Lock()
+        self.reason = ""  # why calls are not replayed
+        self.native_reason = ""  # why replays are not machine code
+        self.native_failed = False  # and whether they should have been
+        self.told = False
+        self.lock = threading.RLock()
         self.calls = 0
         self.next_check = 1
         self.direct = all(is_leaf(a) for a in args)  # arguments that are leaves, none of them Const
@@ -51,10 +57,21 @@ class ReplayedOperator:
         self.watch, self.began = self._watched(), _copied(args)
         skeleton = flatten(_bare(args))[1]
         self._trace(args, reference, () if skeleton.simple else parts(skeleton)[1])
+        self._tell()
 
     def _watched(self) -> Watch:
         named = type(self.f).__name__ if not hasattr(self.f, "__name__") else self.f.__name__
         return Watch({named: self.f, **{k: v for k, v in self.options.items() if k not in ("out", "missing")}})
+
+    def _tell(self) -> None:
+        """Warn, once, that calls are not what was asked for."""
+        told, self.told = self.told, bool(self.reason or self.native_failed)
+        if self.told and not told:
+            name = f"{getattr(self.operator, '__name__', 'operator')} of {getattr(self.f, '__qualname__', self.f)!s}"
+            what = f"is not replayed, its calls run eagerly: {self.reason}"
+            if not self.reason:
+                what = f"is replayed with NumPy's calls, since compiling it failed: {self.native_reason}"
+            warn_user(f"the prepared {name} {what}", NotReplayedWarning)
 
     def eager(self, args: tuple) -> Any:
         """The operator's result without replay."""
@@ -86,6 +103,7 @@ class ReplayedOperator:
             self.watch.forget(own)
             if self.watch.scratch:
                 self.variants, self.reason = [], self._scratched()
+        self._tell()
         return own
 
     def _scratched(self) -> str:
@@ -103,8 +121,8 @@ class ReplayedOperator:
                 if self.watch.changes(whole=True):
                     return self._retraced(leaves, args, fixed)
                 return self._checked(leaves, args, fixed)
-        result = self._replayed(leaves, fixed)
-        return self._elsewhere(leaves, args, fixed) if result is NotImplemented else result
+        variant, result = self._replay(leaves, fixed)
+        return self._elsewhere(leaves, args, fixed) if variant is None else result
 
     def quick(self) -> Callable[[tuple], Any] | None:
         """The call for plain arrays and floats in one function, which gives NotImplemented where it cannot answer.
@@ -119,31 +137,39 @@ class ReplayedOperator:
         """Whether quick() gives another function by now."""
         return self.given is not None and (self.given[0] is not self.watch or self.given[1] != self.watch.version)
 
-    def _replayed(self, leaves: list, fixed: tuple) -> Any:
-        return self._replay(leaves, fixed)[1]
-
     def _replay(self, leaves: list, fixed: tuple) -> tuple[_Variant | None, Any]:
-        """The variant that answers and its result, or None and NotImplemented."""
+        """The variant that answers and its result; None and _BEYOND or NotImplemented where there is none."""
+        missing: Any = NotImplemented
         for variant in self.variants:
             if fixed and variant.fixed != fixed:
                 continue
             try:
                 return variant, variant(leaves)
-            except (GuardFailed, ArithmeticError, ValueError, IndexError):
+            except (_NotFinite, ArithmeticError):
+                missing = _BEYOND
+            except (GuardFailed, ValueError, IndexError):
                 continue
-        return None, NotImplemented
+        return None, missing
 
     def _elsewhere(self, leaves: list, args: tuple, fixed: tuple) -> Any:
         """No variant fits: trace the branch that is taken now, or stay eager."""
         result = self._evaluated(args)
         with self.lock:
-            if sum(v.fixed == fixed for v in self.variants) >= VARIANTS:
-                self.reason = f"more than {VARIANTS} different branches were taken"
-            elif len(self.variants) >= FIXED:
-                self.reason = f"the arguments that are no arrays took more than {FIXED} different values"
-            elif self._replayed(leaves, fixed) is NotImplemented:
-                self._trace(args, result, fixed)
+            again = self._replay(leaves, fixed)[1]
+            if again is NotImplemented and not self.reason:
+                if sum(v.fixed == fixed for v in self.variants) >= VARIANTS:
+                    self.reason = f"more than {VARIANTS} different branches were taken{self._branches()}"
+                elif len(self.variants) >= FIXED:
+                    self.reason = f"the arguments that are no arrays took more than {FIXED} different values"
+                else:
+                    self._trace(args, result, fixed)
+        self._tell()
         return result
+
+    def _branches(self) -> str:
+        """The user's lines that the branches depend on, as far as they are known."""
+        lines = dict.fromkeys(line for v in self.variants for line in v.branches if line)
+        return f" (on values of {', '.join(list(lines)[:VARIANTS])})" if lines else ""
 
     def _checked(self, leaves: list, args: tuple, fixed: tuple) -> Any:
         variant, result = self._replay(leaves, fixed)
@@ -199,6 +225,7 @@ class ReplayedOperator:
                 self.watch, self.began = self._watched(), _copied(args)
                 self.watch.forget(own)
                 self._trace(args, reference, fixed)
+        self._tell()
         return reference
 
     def _trace(self, args: tuple, reference: Any, fixed: tuple) -> None:
@@ -218,13 +245,13 @@ class ReplayedOperator:
             result = self.operator(self.f, self.eager_type, *traced_args, **options)
             if program.refusal:
                 raise NotReplayable(program.refusal)
-            names = _argument_names(self.f, args, skeleton)
-            variant = _Variant(program, result, reference, leaves, getattr(self.operator, "__name__", "replay"), names)
-            variant.fixed = fixed
             program.open = False
+            names = _argument_names(self.f, args, skeleton)
+            variant = self._variant(program, result, reference, leaves, names, args)
+            variant.fixed = fixed
             if self.adtype.native:
-                variant.compile()
-            variant.confirm(leaves, reference, lambda: self.eager(args))
+                reason, failed = variant.compile(leaves, reference)
+                self.native_reason, self.native_failed = reason or self.native_reason, self.native_failed or failed
             changed = self.watch.changed()
             if changed:  # once by the trace; what changes again is f's own
                 again = self._watched()
@@ -235,19 +262,52 @@ class ReplayedOperator:
             self.variants = [*self.variants, variant]
         except (ADSelectValueError, BackendNotInstalledError):
             raise
-        except NotReplayable as error:
-            self.reason = str(error)
         except Exception as error:
-            # Whatever the tracing met, the eager result stands; the reason is told by source().
-            self.reason = f"{type(error).__name__}: {error}"
+            # Whatever the tracing met, the eager result stands.
+            self.reason = _reason(error)
         finally:
             program.open = False
+
+    def _variant(
+        self, program: Program, result: Any, reference: Any, leaves: list, names: list[str], args: tuple
+    ) -> _Variant:
+        """The traced branch, compiled and confirmed; as it was written down where a simplification went wrong."""
+        name, first = getattr(self.operator, "__name__", "replay"), None
+        for plainly in (False, True):
+            try:
+                variant = _Variant(program, result, reference, leaves, name, names, plainly)
+                variant.confirm(leaves, reference, lambda: self.eager(args))
+            except (ADSelectValueError, GuardFailed):
+                raise
+            except Exception as error:
+                if first is not None:
+                    raise first from None
+                first = error
+                continue
+            if first is not None:
+                LOGGER.warning(
+                    "simplifying the program of %s failed; it is replayed as it was written down", name, exc_info=first
+                )
+            return variant
+        raise AssertionError
 
     def source(self) -> str:
         """The source of the replayed programs."""
         if self.reason:
             raise ADSelectError(f"this operator is not replayed: {self.reason}")
-        return "\n".join(v.readable() for v in self.variants)
+        note = f"# not compiled: {self.native_reason}\n" if self.native_reason else ""
+        return note + "\n".join(v.readable() for v in self.variants)
+
+
+def _reason(error: Exception) -> str:
+    """Why a computation is not replayed, with the user's line where one is to blame."""
+    if isinstance(error, GuardFailed):
+        return "f took another branch when it was run again with the same arguments"
+    text = str(error).strip() or type(error).__name__
+    if not isinstance(error, ADSelectError):
+        text = f"{type(error).__name__}: {text.splitlines()[0]}"
+    place = place_text(error)
+    return f"{text} (at {place})" if place and place.partition(", `")[0] not in text else text
 
 
 def _bare(args: tuple) -> tuple:
@@ -377,14 +437,24 @@ def _with_constants(args: tuple, rebuilt: list) -> tuple:
 class _Variant:
     """One traced branch: inputs, compiled program, and how its outputs become the operator's result."""
 
-    def __init__(self, program: Program, result: Any, reference: Any, leaves: list, name: str, arguments: list[str]):
+    def __init__(
+        self,
+        program: Program,
+        result: Any,
+        reference: Any,
+        leaves: list,
+        name: str,
+        arguments: list[str],
+        plainly: bool = False,
+    ):
         traced, _ = flatten((result,))
         expected, self.shape = flatten((reference,))
         if len(traced) != len(expected):
             raise NotReplayable("the traced result has another structure than the eager one")
         outputs = [Ref(t.number) if type(t) is ProgramArray else plain(t) for t in traced]
         self.arguments, self.outputs = arguments, outputs
-        self.replay: Replay = compile_program(program, outputs, name, arguments)
+        self.replay: Replay = compile_program(program, outputs, name, arguments, plainly)
+        self.branches = [program.instructions[number].line for _, number, _ in program.guards]
         self.leaves, self.expected, self.reference = leaves, expected, reference
         self.run: Callable[..., tuple] = self.replay
         self.finish = [_finisher(e) for e in expected]
@@ -401,10 +471,28 @@ class _Variant:
             and all(is_leaf(r) for r in (reference[0], *reference[1]))
         )
 
-    def compile(self) -> None:
-        """Machine code instead of NumPy's calls, where the program is one for that."""
-        with contextlib.suppress(NotReplayable):
+    def compile(self, leaves: list, reference: Any) -> tuple[str, bool]:
+        """Machine code instead of NumPy's calls, where the program is one for that.
+
+        Otherwise the replay stays as it is: the reason, and whether it is a failure of the compiler's or of ours.
+        """
+        try:
             self.run = compile_natively(self.replay.program)
+            try:
+                difference = self.difference(self(leaves), reference, leaves)  # numba compiles in the first call
+            except (_NotFinite, ArithmeticError):
+                difference = ""
+            if not difference:
+                return "", False
+            reason, failed = f"the compiled result differs from the eager one: {difference}", True
+        except BackendNotInstalledError:
+            raise
+        except Exception as error:
+            reason, failed = _reason(error), not isinstance(error, NotReplayable)
+            if failed:
+                LOGGER.warning("compiling a program natively failed", exc_info=error)
+        self.run = self.replay
+        return reason, failed
 
     @property
     def function(self) -> Callable[[Any, tuple], tuple]:
@@ -422,7 +510,10 @@ class _Variant:
         return self.build(results)
 
     def confirm(self, leaves: list, reference: Any, eager: Callable) -> None:
-        difference = self.difference(self(leaves), reference, leaves)
+        try:
+            difference = self.difference(self(leaves), reference, leaves)
+        except (_NotFinite, ArithmeticError):
+            return  # a point where the eager way decides; the first call that can be replayed is compared
         if difference:
             if _difference(eager(), reference):
                 raise ADSelectValueError(

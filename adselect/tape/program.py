@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -139,9 +140,12 @@ class Program:
     def _emit(self, function: Any, args: tuple, kwargs: dict, value: Any) -> ProgramArray:
         number = len(self.instructions)
         if number >= self.limit:
-            raise self.refuse(f"the traced computation has more than {self.limit} operations")
-        instruction = Instruction(number, function, args, kwargs, value, _line())
-        self.instructions.append(instruction)
+            place, count = Counter(i.line or "rules" for i in self.instructions).most_common(1)[0]
+            raise self.refuse(
+                f"the traced computation has more than {self.limit:,} operations, {count:,} of them from {place}; "
+                "calls on whole arrays in place of Python loops make it shorter"
+            )
+        self.instructions.append(Instruction(number, function, args, kwargs, value, _line()))
         self.concrete.append(value)
         return _wrap(self, number, value)
 
@@ -414,7 +418,10 @@ class ProgramArray(Array):
         return self.program.call(operator.getitem, (self, index), {})
 
     def _array__setitem__(self, index: Any, value: Any) -> None:
-        raise self.program.refuse("a traced value was written to in place")
+        raise self.program.refuse(
+            "an array that has no derivative (a mask, an index, a Const argument, what is computed from these) is "
+            "written to in place; make a new one, for instance with np.where"
+        )
 
     def _as_index(self) -> Any:
         return self
@@ -479,7 +486,11 @@ class ProgramArray(Array):
     def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
         if dtype is not None and np.dtype(dtype) == object:
             return super()._refuse_conversion(dtype, copy)
-        raise self.program.refuse("the traced code made a plain array of a value (np.asarray, or writing into one)")
+        raise self.program.refuse(
+            f"an array of {self.dtype} that has no derivative (a mask, an index, a Const argument) was made a plain "
+            "array, by np.asarray, by indexing a plain array with it or by writing it into one; every replay computes "
+            "it anew. NumPy's functions take it as it is"
+        )
 
 
 # Composites that are one fast NumPy call on plain values, and whose parts need not be visible for a derivative: the

@@ -21,7 +21,7 @@ from ..rules.indexing import scatter_parts, set_item
 from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.shaping import join, pile
-from .algebra import Simplified, is_basic, simplify
+from .algebra import Simplified, as_written, is_basic, simplify
 from .program import CONSTANT, GuardFailed, Instruction, Outline, Program, Ref, Strides, refs_of, uses_of
 
 __all__ = ["GuardFailed", "Replay", "compile_program"]
@@ -140,10 +140,10 @@ def share(g: Any, y: Any, a: Any, axis: Any, mask: Any, out: Any) -> Any:
 
 
 class _Writer:
-    """Writes the source of one program."""
+    """Writes the source of one program; plainly: a line for each instruction, nothing joined."""
 
-    def __init__(self, program: Simplified, name: str, arguments: list[str]):
-        self.arguments = arguments
+    def __init__(self, program: Simplified, name: str, arguments: list[str], plainly: bool = False):
+        self.arguments, self.plainly = arguments, plainly
         self.program = program
         self.instructions = program.instructions
         self.outputs = program.outputs
@@ -364,7 +364,9 @@ class _Writer:
                 self.free.setdefault((j.shape, j.dtype), []).append(self.buffer.pop(owner))
 
     def write(self) -> str:
-        live = self.fold(self.live())
+        live = self.live()
+        if not self.plainly:
+            live = self.fold(live)
         self.order = live
         self.analyse(live)
         guards: dict[int, list] = {}
@@ -379,7 +381,7 @@ class _Writer:
         for n in self.program.inputs:
             self._guard(n, guards)
         comment = ""
-        groups = self.groups(live, guards)
+        groups = {} if self.plainly else self.groups(live, guards)
         done = 0
         for position, n in enumerate(live):
             if position < done:
@@ -934,9 +936,13 @@ def readable(replay: Replay, arguments: list[str]) -> str:
     return "\n".join([f"def {name}({', '.join(arguments)}):", *lines])
 
 
-def compile_program(program: Program, outputs: list, name: str, arguments: list[str]) -> Replay:
-    """The program as a callable; outputs are Refs and constants, in order; arguments names the inputs."""
-    writer = _Writer(simplify(program, outputs), name, arguments)
+def compile_program(program: Program, outputs: list, name: str, arguments: list[str], plainly: bool = False) -> Replay:
+    """The program as a callable; outputs are Refs and constants, in order; arguments names the inputs.
+
+    plainly: as it was written down, not simplified.
+    """
+    simplified = as_written(program, outputs) if plainly else simplify(program, outputs)
+    writer = _Writer(simplified, name, arguments, plainly)
     source = writer.write()
     scope: dict[str, Any] = {**writer.constants}
     exec(compile(source, f"<adselect {name}>", "exec"), scope)

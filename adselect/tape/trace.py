@@ -163,6 +163,7 @@ TOTAL = Uniform(np.sum, (lambda g, y, x: g,))
 PART_OF_TOTAL = Uniform(np.sum, (lambda g, y, shape, axis, keepdims: expand(g, axis, keepdims, shape),))
 _ADD: Callable = np.add.reduce
 _NOTHING, _NOTHING_TWICE = (None,), (None, None)
+_INDEXED = ("getitem", "set_item")  # whose last argument is an index
 
 
 class EngineArray(Array):
@@ -237,7 +238,10 @@ class EngineArray(Array):
                 values.append(a)
                 own.append(None)
             elif type(a) in (list, tuple) or isinstance(a, Array):
-                stacked = a.value if isinstance(a, Array) else absorb(a)
+                if a is args[-1] and getattr(function, "__name__", "") in _INDEXED:
+                    stacked: Any = a  # an index of several parts is no list of numbers
+                else:
+                    stacked = a.value if isinstance(a, Array) else absorb(a)
                 if type(stacked) is cls and stacked._trace is trace:
                     values.append(stacked.value)
                     own.append(stacked)

@@ -137,9 +137,14 @@ def test_many_branches_end_in_eager():
         n = int(np.floor(x[0]).astype(int))
         return np.sum(x) * n
 
-    prepared = ad.prepare(ad.gradient, f, AutoTape(), np.array([1.5, 2.0]), check="never")
-    for k in range(8):
-        equal(prepared(np.array([k + 0.5, 1.0]))[0], np.full(2, float(k)))
+    def run():
+        prepared = ad.prepare(ad.gradient, f, AutoTape(), np.array([1.5, 2.0]), check="never")
+        return [prepared(np.array([k + 0.5, 1.0]))[0] for k in range(8)]
+
+    with pytest.warns(ad.NotReplayedWarning):
+        results = run()
+    for k, result in enumerate(results):
+        equal(result, np.full(2, float(k)))
 
 
 def test_a_rebound_attribute_is_noticed():
@@ -310,7 +315,8 @@ def test_long_programs_stay_eager(monkeypatch):
     from adselect.tape import prepared as room
 
     monkeypatch.setattr(room, "LIMIT", 5)
-    prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X)
+    with pytest.warns(ad.NotReplayedWarning, match="more than 5 operations"):
+        prepared = ad.prepare(ad.gradient, rosenbrock, AutoTape(), X)
     with pytest.raises(ad.ADSelectError, match="more than 5 operations"):
         ad.source(prepared)
     equal(prepared(X), ad.gradient(rosenbrock, X))
@@ -448,7 +454,8 @@ def test_primitives_without_a_derivative_and_with_numbers():
     prepared = ad.prepare(ad.gradient, f, AutoTape(), 0.5)
     assert "_rrule(" in ad.source(prepared)
     equal(prepared(0.7)[0], ad.gradient(f, 0.7)[0])
-    prepared = ad.prepare(ad.derivative, f, AutoTape(), 0.5)  # forward mode asks the rule eagerly
+    with pytest.warns(ad.NotReplayedWarning, match="forward mode"):  # asks the rule eagerly
+        prepared = ad.prepare(ad.derivative, f, AutoTape(), 0.5)
     equal(prepared(0.7), ad.derivative(f, 0.7))
 
 
@@ -476,7 +483,8 @@ def test_second_order_through_a_rule_stays_eager():
     cube = ad.primitive(lambda x: x**3)
     ad.define_rrule(cube)(lambda x: (cube(x), lambda bar: (ad.NoTangent(), 3 * x**2 * bar)))
     f = lambda x: np.sum(cube(x))
-    prepared = ad.prepare(ad.hessian, f, AutoTape(), X)
+    with pytest.warns(ad.NotReplayedWarning, match="differentiated itself"):
+        prepared = ad.prepare(ad.hessian, f, AutoTape(), X)
     np.testing.assert_allclose(prepared(2 * X), np.diag(12 * X), rtol=1e-12)
 
 
