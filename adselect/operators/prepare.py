@@ -16,7 +16,7 @@ from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, Prepa
 from ..fixed import parts
 from ..kinds import isa
 from ..rules.primitives import REGISTRATIONS
-from ..structure import Const, flatten, framework_of, is_leaf, is_native, is_tracer, settings_of
+from ..structure import Const, Skeleton, flatten, framework_of, is_leaf, is_native, is_tracer, settings_of
 from .calling import take_adtype, write_out
 from .travelling import lossless, require_picklable
 
@@ -110,7 +110,7 @@ class _Signature:
     def converted(self, leaves: list, args: tuple) -> tuple[list, str]:
         """The leaves in the kinds and dtypes prepared for, and in words what cannot be had without changing a value."""
         others, skeleton = flatten(args)
-        if len(leaves) != len(self.leaves) or parts(skeleton)[0] != self.structure:
+        if len(leaves) != len(self.leaves) or _places(skeleton) != _places(self.skeleton):
             return [], self.mismatch(leaves, args)
         found = []
         for leaf, prepared, path in zip(others, self.leaves, skeleton.paths, strict=True):
@@ -128,6 +128,12 @@ class _Signature:
             if now != then:
                 return f"{skeleton.paths[i]} is {now}, prepared for {then}"
         return f"the structure is {_describe(args)}, prepared for {self.description}"
+
+
+def _places(skeleton: Skeleton) -> tuple:
+    """Where the leaves of arguments stand, () where each argument is one."""
+    structure = parts(skeleton)[0]
+    return () if all(place == "leaf" for place in structure) else structure
 
 
 def _check_of(leaf: Any) -> tuple:

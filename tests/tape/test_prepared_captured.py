@@ -8,6 +8,9 @@ import pytest
 import adselect as ad
 from adselect import AutoTape
 
+# Right answers count here, replayed or not; what is not replayed has its own tests.
+pytestmark = pytest.mark.filterwarnings("ignore::adselect.NotReplayedWarning")
+
 X = np.array([1.0, 2.0, 3.0, 4.5])
 A = np.array([1.0, 2.0, 3.0, 4.0])
 M = np.arange(16.0).reshape(4, 4) / 7 + 2 * np.eye(4)

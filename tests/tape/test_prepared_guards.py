@@ -15,6 +15,9 @@ import pytest
 import adselect as ad
 from adselect import AutoAutograd, AutoForward, AutoJax, AutoTape, AutoTorch, Const
 
+# Right answers count here, replayed or not; what is not replayed has its own tests.
+pytestmark = pytest.mark.filterwarnings("ignore::adselect.NotReplayedWarning")
+
 X = np.array([1.0, -2.0, 3.0, 0.5])
 POINTS = [
     X,
