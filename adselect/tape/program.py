@@ -365,6 +365,9 @@ class ProgramArray(Array):
             return self.concrete
         raise self.program.refuse("the traced code needed a value outside of what can be recorded")
 
+    def _shown(self) -> Any:
+        raise TypeError("a value of a program being written is not to be looked at")
+
     def _in_memory(self) -> Any:
         if self.program.open:
             self.program.guard_order()
