@@ -284,8 +284,9 @@ class Prepared:
             state, args, leaves = self._mismatch(state, args, plain_args, leaves)
         run = state.run
         result = run(leaves, args, fixed)
-        if getattr(run, "quick_is_old", False):  # traced anew: the short way is another one
-            self._quick = run.quick() if self._out is None else None  # type: ignore[attr-defined]
+        is_old = getattr(run, "is_old", None)
+        if is_old is not None and self._out is None and is_old(self._quick):  # traced anew
+            self._quick = run.quick()  # type: ignore[attr-defined]
         return result
 
     def _received(self, args: tuple, options: dict) -> Any:

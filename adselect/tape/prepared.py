@@ -51,7 +51,7 @@ class ReplayedOperator:
         self.calls = 0
         self.next_check = 1
         self.direct = all(is_leaf(a) for a in args)  # arguments that are leaves, none of them Const
-        self.given: tuple | None = None  # the watch, and its version, of the function that quick() gave away
+        self.given: tuple | None = None  # the watch, its version, and the function that quick() gave away then
         self.changed = 0  # times that something captured was found changed
         reference = self.eager(args)  # what f sets up when it is first called is there from now on
         self.watch, self.began = self._watched(), _copied(args)
@@ -129,13 +129,16 @@ class ReplayedOperator:
 
         Written as source: what does not change from call to call is decided here once.
         """
-        self.given = (self.watch, self.watch.version)
-        return _write_quick(self) if self.variants and self.direct and self.check != "always" else None
+        usable = self.variants and self.direct and self.check != "always"
+        self.given = (self.watch, self.watch.version, _write_quick(self) if usable else None)
+        return self.given[2]
 
-    @property
-    def quick_is_old(self) -> bool:
-        """Whether quick() gives another function by now."""
-        return self.given is not None and (self.given[0] is not self.watch or self.given[1] != self.watch.version)
+    def is_old(self, quick: Callable | None) -> bool:
+        """Whether quick() gives another function by now; copies of a prepared operator share this object."""
+        if self.given is None:
+            return False
+        watch, version, last = self.given
+        return watch is not self.watch or version != watch.version or last is not quick
 
     def _replay(self, leaves: list, fixed: tuple) -> tuple[_Variant | None, Any]:
         """The variant that answers and its result; None and _BEYOND or NotImplemented where there is none."""

@@ -417,3 +417,33 @@ def test_what_cannot_be_pickled_or_copied_is_named():
 def lambda_free(lock, x):
     with lock:
         return np.sum(x**2)
+
+
+# -- the adtype by its name, and what is captured ----------------------------------------------------------------------
+
+
+def test_the_adtype_by_its_name():
+    f = lambda x: np.sum(x**3)
+    for adtype in (AutoTape(), ad.AutoForward(), None):
+        prepared = prepare(ad.gradient, f, X, adtype=adtype)
+        assert prepared.adtype == (adtype or AutoTape())
+        np.testing.assert_allclose(prepared(2 * X)[0], 12 * X**2, rtol=1e-14)
+    with pytest.raises(TypeError, match="two adtypes"):
+        prepare(ad.gradient, f, AutoTape(), X, adtype=AutoTape())
+    with pytest.raises(TypeError, match="class AutoTape"):
+        prepare(ad.gradient, f, X, adtype=AutoTape)
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, lambda p: p])
+def test_new_contents_of_a_captured_array_reach_out_and_copies(make):
+    a, out = np.ones(3), np.empty(3)
+    prepared = prepare(ad.gradient, lambda x: np.sum(a * x**2), X, check="never")
+    other = make(prepared)
+    for k in (1.0, 5.0, 2.0):
+        a[:] = k
+        for p in (prepared, other):
+            for _ in range(3):
+                np.testing.assert_allclose(p(X)[0], 2 * k * X, rtol=1e-14)
+                p(X, out=(out,))
+                np.testing.assert_allclose(out, 2 * k * X, rtol=1e-14)
+            assert p._quick((X,)) is not NotImplemented  # the short way, again
