@@ -8,10 +8,13 @@ functional underneath with NumPy's semantics on top: a view writes through to it
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import operator
 import sys
 import weakref
 from collections.abc import Callable
+from dis import _nb_ops, opmap  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -161,8 +164,10 @@ class Array(_OfArrays, metaclass=_ArrayType):
             return lambda dtype=None, copy=None: np.array(plain(self), dtype=dtype)
         if self.dtype.kind in "iub" and not self._recorded():
             return lambda dtype=None, copy=None: np.array(self._numbers(), dtype=dtype)
+        frame = sys._getframe(1)
+        if (integers := self._integers()) is not None and _is_subscript(frame):
+            return lambda dtype=None, copy=None: np.array(plain(integers), dtype=dtype)  # plain[x]
         if self.ndim == 0:
-            frame = sys._getframe(1)
             LAST.objects = (frame.f_code, frame.f_lineno)
             raise AttributeError("__array__")
         return self._refuse_conversion
@@ -225,7 +230,14 @@ class Array(_OfArrays, metaclass=_ArrayType):
             if hasattr(v, "program") or hasattr(v, "_trace"):
                 return True
             v = v.value
-        return getattr(self, "integer", None) is not None
+        return self._integers() is not None
+
+    def _integers(self) -> Any:
+        """The integers of an integer argument, which counts as its float64 values but in an index or a size; else None.
+
+        Also of what has been computed from integers alone, where NumPy's result would be integers.
+        """
+        return getattr(self, "integer", None)
 
     def _numbers(self):
         return self._inside
@@ -250,15 +262,16 @@ class Array(_OfArrays, metaclass=_ArrayType):
     def __int__(self) -> int:
         if self.dtype.kind in "iub":
             return int(self.__index__())
+        integers = self._integers()
+        if integers is not None:
+            return int(integers)
         if self._closed:
             return int(plain(self))
         raise TracedValueError(_conversion_message("int", self))
 
     def __index__(self) -> int:
-        value = self.value
-        while isinstance(value, Array):
-            value = value.value
-        return operator.index(value)
+        integers = self._integers()
+        return operator.index(self.value if integers is None else integers)
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -313,7 +326,13 @@ class Array(_OfArrays, metaclass=_ArrayType):
         if self._is_scalar():
             raise TypeError("a scalar does not support item assignment (NumPy scalars are immutable)")
         index = plain_index(index)
-        self._write(self._setitem(index, _listed(value)))
+        value = _listed(value)
+        new = self._setitem(index, value)
+        if (integers := getattr(self, "integer", None)) is not None and (given := _integers_in(value)) is not None:
+            integers = np.array(integers)
+            integers[index] = given
+            new.integer = integers  # type: ignore[attr-defined]
+        self._write(new)
 
     # -- attributes ----------------------------------------------------------------------------------------------
 
@@ -434,7 +453,7 @@ class Array(_OfArrays, metaclass=_ArrayType):
 
     def _update(self, function: Callable, other: Any) -> Any:
         """``self = function(self, other)`` in place, as NumPy's augmented assignment does."""
-        new = dispatch(function, (self, other), {})
+        new = ufunc_call(function, "__call__", (self, other), {})
         if self._is_scalar():
             return new
         if new.shape != self.shape:
@@ -458,6 +477,7 @@ class Array(_OfArrays, metaclass=_ArrayType):
         if len(shape) == 1:
             shape = shape[0]
         shape = plain_index(shape)
+        shape = shape.tolist() if isa(shape, np.ndarray) else shape
         if order == "A":
             flags = _layout(self).flags
             order = "F" if flags.f_contiguous and not flags.c_contiguous else "C"
@@ -504,6 +524,8 @@ class Array(_OfArrays, metaclass=_ArrayType):
 
     def _view(self, read: Callable, write: Callable) -> Any:
         result = read(self)
+        if (integers := getattr(self, "integer", None)) is not None and isinstance(result, Array):
+            result.integer = read(integers)  # type: ignore[attr-defined]
         if isinstance(result, Array) and not self._is_scalar():
             if result is self:
                 return result
@@ -519,7 +541,7 @@ class Array(_OfArrays, metaclass=_ArrayType):
         return dispatch(np.astype, (self, np.dtype(dtype)), {})
 
     def copy(self, order: str = "C") -> Any:
-        return dispatch(np.copy, (self,), {"order": order})
+        return function_call(np.copy, (self,), {"order": order})
 
     def item(self, *args: Any) -> Any:
         """The element itself, still traced: a plain Python number would cut the derivative."""
@@ -646,12 +668,15 @@ def plain_index(index: Any) -> Any:
     if kind is tuple:
         return tuple([plain_index(i) for i in index])
     if isinstance(index, Array):
-        if index.dtype.kind not in "iub" and getattr(index, "integer", None) is None:
+        if index.dtype.kind in "iub":
+            return index._as_index()
+        integers = index._integers()
+        if integers is None:
             raise IndexError(
                 f"a traced {index.dtype} value was used as an index at {user_line()}; indices must be integers or "
                 "booleans"
             )
-        return index._as_index()
+        return plain_index(integers)
     if kind is list and any(isinstance(i, (Array, list)) for i in index):
         return [plain_index(i) for i in index]
     return index
@@ -736,6 +761,8 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     out = kwargs.pop("out", None)
     if any(type(a) is np.ndarray and a.dtype == object for a in inputs):
         inputs = tuple([absorb(a) for a in inputs])
+    if ufunc in _OF_INTEGERS:
+        inputs = tuple([as_integers(a) for a in inputs])
     if method == "__call__":
         where = kwargs.pop("where", True)
         if kwargs.get("dtype") is not None:
@@ -744,6 +771,8 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         for name in ("dtype", "casting", "order", "subok"):
             kwargs.pop(name, None)
         result = dispatch(ufunc, inputs, kwargs)
+        if ufunc in TO_INTEGERS:
+            _note_integers(result, ufunc, inputs, kwargs)
         if where is not True:
             if out is None:
                 raise UnsupportedError(
@@ -1022,6 +1051,8 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
 
 def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     """A NumPy function (not a ufunc) on traced values."""
+    if function in _INDEX_ARGUMENTS:
+        args, kwargs = _with_plain_indices(function, args, kwargs)
     if function in _VIEW_FUNCTIONS and args and isinstance(args[0], Array):
         return _VIEW_FUNCTIONS[function](*args, **kwargs)
     if function in _WRITERS:
@@ -1058,10 +1089,134 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
             raise UnsupportedError(
                 f"np.{function.__name__} with {str(error).rpartition(' ')[2]}= has no derivative rule ({user_line()})"
             ) from None
-        raise
+        result = _with_counts(function, args, kwargs)
+        if result is None:
+            raise
+    if function in TO_INTEGERS:
+        _note_integers(result, function, args, kwargs)
     if out is not None:
         return _write_out(out, result, function.__name__)
     return result
+
+
+# -- integers, which count as floats and still work as indices ---------------------------------------------------------
+
+# Parameters that are indices or counts, and the functions of integers only: there integers are taken as what they are.
+_INDEX_ARGUMENTS: dict[Any, tuple[tuple[int, str], ...]] = {
+    **{f: ((1, "indices"),) for f in (np.take, np.take_along_axis)},
+    **{f: ((1, "obj"),) for f in (np.delete, np.insert)},
+    **{f: ((1, "indices_or_sections"),) for f in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)},
+    **{f: ((0, "x"),) for f in (np.bincount,)},
+    **{f: ((1, "repeats"),) for f in (np.repeat,)},
+    **{f: ((1, "reps"),) for f in (np.tile,)},
+    **{f: ((1, "shift"),) for f in (np.roll,)},
+    **{f: ((0, "a"),) for f in (np.choose,)},
+    **{f: ((0, "condition"),) for f in (np.compress, np.extract)},
+    **{f: ((1, "n"),) for f in (np.linalg.matrix_power, np.diff)},
+    **{f: ((1, "shape"),) for f in (np.broadcast_to,)},
+    **{f: ((1, "new_shape"),) for f in (np.resize,)},
+    **{f: ((0, "indices"), (1, "shape")) for f in (np.unravel_index,)},
+    **{f: ((0, "multi_index"), (1, "dims")) for f in (np.ravel_multi_index,)},
+    **{f: ((0, "a"),) for f in (np.packbits, np.unpackbits)},
+    **{f: ((1, "decimals"),) for f in (np.round, np.around)},
+    **{f: ((1, "axis"),) for f in (np.expand_dims, np.squeeze, np.flip)},
+    **{f: ((1, "source"), (2, "destination")) for f in (np.moveaxis,)},
+    **{f: ((1, "axis1"), (2, "axis2")) for f in (np.swapaxes,)},
+    **{f: ((1, "k"),) for f in (np.rot90, np.tril, np.triu, np.diag)},
+    **{f: ((0, "0"), (1, "1"), (2, "2"), (3, "3")) for f in (np.ix_,)},
+}
+_OF_INTEGERS = frozenset(
+    {
+        *(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift),
+        *(np.gcd, np.lcm, np.bitwise_count),
+    }
+)
+# Functions that make integers of integers: what is computed from an index is an index.
+TO_INTEGERS: frozenset[Any] = frozenset(
+    {
+        *(operator.getitem, np.add, np.subtract, np.multiply, np.negative, np.positive, np.floor_divide, np.remainder),
+        *(np.fmod, np.absolute, np.square, np.sign, np.maximum, np.minimum, np.fmax, np.fmin, np.power, np.matmul),
+        *(np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims, np.broadcast_to),
+        *(np.sum, np.prod, np.max, np.min, np.cumsum, np.cumprod, np.dot, np.diff, np.clip, np.where, np.copy),
+        *(np.concatenate, np.stack, np.vstack, np.hstack, np.take, np.take_along_axis, np.sort, np.flip, np.roll),
+        *(np.repeat, np.tile, np.unique, np.atleast_1d, np.atleast_2d, np.delete, np.insert, np.append, np.round),
+        *(np.diagonal, np.diag, np.triu, np.tril, np.rot90, np.split, np.array_split, np.ptp, np.rint, np.trace),
+        *(np.floor, np.ceil, np.trunc),
+    }
+)
+# Where integers beyond 2**63 would wrap: no index, then.
+_GROWING = frozenset({np.multiply, np.square, np.power, np.prod, np.cumprod})
+
+
+def _is_subscript(frame: Any) -> bool:
+    """Whether a frame is carrying out ``a[b]`` or ``a[b] = c``: NumPy converts b, and a conversion is not refused."""
+    code, place = frame.f_code.co_code, frame.f_lasti
+    if code[place] == opmap["STORE_SUBSCR"]:
+        return True
+    if "BINARY_SUBSCR" in opmap:
+        return code[place] == opmap["BINARY_SUBSCR"]
+    return code[place] == opmap["BINARY_OP"] and _nb_ops[code[place + 1]][1] == "[]"  # from Python 3.14 on
+
+
+def as_integers(value: Any) -> Any:
+    """The integers behind a traced value, also in lists; anything else as it is."""
+    if isinstance(value, Array):
+        integers = value._integers()
+        return value if integers is None else plain_index(integers)
+    if type(value) in (list, tuple) and is_traced(value):
+        return type(value)([as_integers(v) for v in value])
+    return value
+
+
+def _with_plain_indices(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    changed, options = list(args), dict(kwargs)
+    for place, name in _INDEX_ARGUMENTS[function]:
+        if place < len(changed):
+            changed[place] = as_integers(changed[place])
+        elif name in options:
+            options[name] = as_integers(options[name])
+    return tuple(changed), options
+
+
+def _with_counts(function: Any, args: tuple, kwargs: dict) -> Any:
+    """The call again with a number that was given for an axis or a count as the integer it is; None: there is none."""
+    places: list = [i for i, a in enumerate(args) if i and as_integers(a) is not a]
+    places += [name for name, v in kwargs.items() if as_integers(v) is not v]
+    for n in (1, 2):
+        for chosen in itertools.combinations(places, n):
+            given = tuple([as_integers(a) if i in chosen else a for i, a in enumerate(args)])
+            options = {k: as_integers(v) if k in chosen else v for k, v in kwargs.items()}
+            with contextlib.suppress(TypeError):
+                return dispatch(function, given, options)
+    return None
+
+
+def _note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> None:
+    """Let a framework's result know the integers it stands for, where it was computed from integers alone."""
+    if not any([getattr(a, "integer", None) is not None or type(a) in (list, tuple) for a in args]):
+        return
+    integers = [_integers_in(a) for a in args]
+    if any(i is None for i in integers):
+        return
+    if function in _GROWING:
+        sizes = function(*[np.asarray(i, float) for i in integers], **kwargs)
+        if np.any(np.abs(sizes) >= 2**53) or np.any(sizes != np.floor(sizes)):
+            return
+    with np.errstate(all="ignore"):
+        values = function(*integers, **kwargs)
+    for part, value in zip(result, values, strict=True) if isinstance(result, (list, tuple)) else [(result, values)]:
+        if hasattr(part, "integer") and np.result_type(value).kind in "iu":
+            part.integer = value
+
+
+def _integers_in(value: Any) -> Any:
+    """value as integers, None where it is something else."""
+    if type(value) in (list, tuple):
+        items = [_integers_in(v) for v in value]
+        return None if any(i is None for i in items) else type(value)(items)
+    if isinstance(value, Array):
+        return plain(value) if value.dtype.kind == "b" else getattr(value, "integer", None)
+    return None if isa(value, (float, complex, np.inexact)) or getattr(value, "dtype", np.dtype(bool)).kind in "fc" else value
 
 
 # Functions whose dtype= is the one they compute in.
@@ -1223,7 +1378,7 @@ def _install() -> None:
         return compare
 
     def unary(function: Any) -> Callable:
-        return lambda self: dispatch(function, (self,), {})
+        return lambda self: ufunc_call(function, "__call__", (self,), {})
 
     def method(name: str) -> Callable:
         function = getattr(np, name)

@@ -536,7 +536,7 @@ def _install() -> None:
                 value = other
             else:
                 return through_numpy(self, other)
-            if ENFORCED:
+            if ENFORCED or (self.integer is not None and operate is None):
                 return through_numpy(self, other)
             target = AutogradArray._target(function)
             result = AutogradArray(target(value, self.value) if reflected else target(self.value, value))
@@ -627,7 +627,7 @@ class _Leaf:
         if self.is_array:
             self.integer = leaf.integer
         if isa(value, (int, np.integer)) or (isa(value, np.ndarray) and value.dtype.kind in "iu"):
-            self.integer = value.copy() if isa(value, np.ndarray) else int(value)
+            self.integer = value.astype(np.int64) if isa(value, np.ndarray) else int(value)
         if not isbox(value):
             value = self._plain(value)
         self.value = value

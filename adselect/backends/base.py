@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import operator
 import threading
 from collections.abc import Callable, Set
 from typing import Any
@@ -430,8 +431,8 @@ class FrameworkArray(Array):
 
     def __index__(self) -> int:
         if self.integer is not None:
-            return self.integer
+            return operator.index(self.integer)
         return super().__index__()
 
     def _rebind(self, other: Any) -> None:
-        self.value, self.deps, self.integer = other.value, other.deps, None
+        self.value, self.deps, self.integer = other.value, other.deps, other.integer

@@ -22,9 +22,11 @@ def push_forward(
     call: Call, leaves: list, directions: list[list], chunk_size: int | None
 ) -> tuple[list, list[list], list]:
     """``(outputs, [output tangents per direction], aux)``: one evaluation of f per chunk of directions."""
-    from .tape import enter
+    from .tape import as_floats, enter
 
-    values = [enter(leaf) for leaf in leaves]
+    # A Python int as well: what is carried out here are NumPy's functions, in which it would wrap.
+    taken = [(np.float64(v), v) if type(v) is int else as_floats(v) for v in [enter(leaf) for leaf in leaves]]
+    values = [value for value, _ in taken]
     if any([isinstance(v, Array) and v._by_reference for v in values]):
         from .tape import constant_of
 
@@ -38,7 +40,7 @@ def push_forward(
     for group in chunks(directions, chunk_size):
         one_pass = Pass(len(group), any([isinstance(v, Array) and v._by_reference for v in values]))
         try:
-            lifted = [one_pass.leaf(v, [d[i] for d in group]) for i, v in enumerate(values)]
+            lifted = [one_pass.leaf(v, [d[i] for d in group], whole) for i, (v, whole) in enumerate(taken)]
             results, extras = call(lifted)
             results = [absorb(r) if type(r) is np.ndarray and r.dtype == object else r for r in results]
         finally:

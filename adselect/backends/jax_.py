@@ -362,9 +362,11 @@ def _integers(leaf: Any) -> Any:
     """The integers behind a leaf that counts as float in arithmetic and still works as an index."""
     if isinstance(leaf, JaxArray):
         return leaf.integer
-    if isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iub"):
-        return leaf
-    return None
+    if isa(leaf, np.ndarray) and leaf.dtype.kind in "iu":
+        return leaf.astype(np.int64)  # a copy, in which nothing wraps either
+    if isa(leaf, (int, np.integer)):
+        return int(leaf) if type(leaf) is not bool else leaf
+    return leaf if isa(leaf, np.ndarray) and leaf.dtype.kind == "b" else None
 
 
 def _is_wide(leaf: Any) -> bool:

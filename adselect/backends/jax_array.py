@@ -385,7 +385,7 @@ def _install() -> None:
                 right = other.copy()  # JAX may read the buffer later
             else:
                 return through_numpy(self, other)
-            if not _CONFIG.jax_enable_x64 or ENFORCED:
+            if not _CONFIG.jax_enable_x64 or ENFORCED or (self.integer is not None and not keeps_integers):
                 return through_numpy(self, other)
             try:
                 native = operate(right, value) if reflected else operate(value, right)

@@ -19,6 +19,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import concrete_or_error
 
+from ..errors import user_line
 from ..kinds import isa
 
 __all__ = [
@@ -349,7 +350,15 @@ def _hypot(x: Any, y: Any) -> Any:
 
 @translation(np.ldexp)
 def _ldexp(x: Any, exponent: Any) -> Any:
-    return jnp.ldexp(jnp.asarray(x), jnp.asarray(exponent))
+    x, exponent = jnp.asarray(x), jnp.asarray(exponent)
+    if exponent.dtype.kind == "f":  # an integer argument of f counts as its float64 values
+        known = concrete(exponent)
+        if known is not None and (known % 1).any():
+            raise TypeError(f"ufunc 'ldexp' not supported for an exponent that is no integer ({user_line()})")
+        exponent = exponent.astype(jnp.int32)
+    # As a product: the derivative is 2**exponent, also where x is 0. The power alone may be out of range.
+    half, one = exponent // 2, jnp.ones((), x.dtype)
+    return x * jnp.ldexp(one, half) * jnp.ldexp(one, exponent - half)
 
 
 @translation(np.arctan2)

@@ -151,7 +151,7 @@ class TorchArray(FrameworkArray):
         return self._carry_out(function, implementation, values, options, seen.deps, given)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs and not ENFORCED:
+        if method == "__call__" and not kwargs and not ENFORCED and self.integer is None:
             if len(inputs) == 1:
                 operate = UNARY.get(ufunc)
                 if operate is not None and inputs[0] is self:
@@ -182,6 +182,7 @@ class TorchArray(FrameworkArray):
         if (
             function in _REDUCTIONS
             and not ENFORCED
+            and self.integer is None
             and len(args) == 1
             and args[0] is self
             and kwargs.keys() <= _PLAIN_OPTIONS
@@ -195,7 +196,8 @@ class TorchArray(FrameworkArray):
         return function_call(function, args, kwargs)
 
     def _getitem(self, index: Any) -> Any:
-        return TorchArray(get_item(self.value, index), self.deps)
+        integer = self.integer
+        return TorchArray(get_item(self.value, index), self.deps, None if integer is None else integer[index])
 
     def _setitem(self, index: Any, value: Any) -> Any:
         seen = _Seen(self.value.device)
@@ -346,7 +348,7 @@ def _install_operators() -> None:
     def binary(operate: Callable, slow: Callable, reflected: bool) -> Callable:
         def call(self: TorchArray, other: Any) -> Any:
             kind, value = type(other), self.value
-            if ENFORCED:
+            if ENFORCED or self.integer is not None:
                 return slow(self, other)
             if kind is TorchArray:
                 if value.dtype is other.value.dtype and value.dtype in _INEXACT:
@@ -390,7 +392,7 @@ def _install_operators() -> None:
         return call
 
     def negative(self: TorchArray) -> Any:
-        if self.value.dtype in _INEXACT and not ENFORCED:
+        if self.value.dtype in _INEXACT and not ENFORCED and self.integer is None:
             return TorchArray(-self.value, self.deps)
         return slow_negative(self)
 
@@ -922,7 +924,7 @@ class _Call:
         else:
             array = np.asarray(float(leaf) if isa(leaf, Fraction) else leaf)
             if array.dtype.kind in "iu":
-                self.integers[i] = array.copy() if array.ndim else int(array)
+                self.integers[i] = array.astype(np.int64) if array.ndim else int(array)
             value = from_numpy(array)
         value = value if value.dtype in _INEXACT else value.to(torch.float64)
         return value if self.backend.adtype.device is None else value.to(self.backend.adtype.device)

@@ -358,7 +358,10 @@ def _keep_integers(operate: Callable) -> Callable:
 
 def _ldexp(x: Any, exponent: Any) -> Tensor:
     x = _inexact(x)
-    return x * torch.pow(torch.tensor(2.0, dtype=x.dtype, device=x.device), _tensor(exponent, x).to(x.dtype))
+    two, exponent = torch.tensor(2.0, dtype=x.dtype, device=x.device), _tensor(exponent, x).to(x.dtype)
+    exponent = exponent.detach() + 0 * exponent if exponent.requires_grad else exponent  # slope 0
+    half = torch.floor(exponent / 2)  # 2 to the whole exponent may be out of range where the product is not
+    return x * torch.pow(two, half) * torch.pow(two, exponent - half)
 
 
 def _frexp(x: Any) -> tuple:

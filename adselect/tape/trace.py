@@ -19,9 +19,11 @@ import numpy as np
 from ..array import (
     BINARY_OPERATORS,
     COMPARISONS,
+    TO_INTEGERS,
     UNARY_OPERATORS,
     Array,
     absorb,
+    as_integers,
     covers_all,
     dispatch,
     fingerprint,
@@ -34,10 +36,16 @@ from ..array import (
 from ..errors import MissingRuleError, user_line
 from ..kinds import isa
 from ..rules import load_for
+from ..rules.elementwise import clipped, select
+from ..rules.indexing import rolled, set_item
 from ..rules.reductions import expand
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
+from ..rules.shaping import join, pile
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]
+
+# What makes integers of integers, the rules' own functions included.
+WHOLE = TO_INTEGERS | {clipped, join, pile, rolled, select, set_item}
 
 _LEVELS = itertools.count(1)
 _EMPTY: dict = {}
@@ -49,7 +57,7 @@ _PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.fl
 class Trace:
     """The records of one differentiated call, by place; places are handed out by an atomic counter (threads)."""
 
-    __slots__ = ("by_reference", "level", "next_place", "open", "records", "selecting", "watched")
+    __slots__ = ("by_reference", "integers", "level", "next_place", "open", "records", "selecting", "watched")
 
     def __init__(self, by_reference: bool = False) -> None:
         self.by_reference = by_reference
@@ -62,12 +70,39 @@ class Trace:
         # Places of scalars compared with one another: they decide a selection (Python's min and max), which depends on
         # them with slope zero.
         self.selecting: set[int] = set()
+        # Leaves that are integers, by place: they count as floats and can still be used as indices and sizes.
+        self.integers: dict[int, Any] = {}
 
-    def leaf(self, value: Any) -> TapeArray:
-        """A new traced value that depends on nothing: an argument of f."""
+    def leaf(self, value: Any, integers: Any = None) -> TapeArray:
+        """A new traced value that depends on nothing: an argument of f; integers: what it is where value is a float."""
         array = _new(TapeArray)
         array.value, array._trace, array.place = value, self, self.next_place()
+        if integers is not None:
+            self.integers[array.place] = integers
         return array
+
+    def are_integers(self, place: int) -> bool:
+        """Whether the value at a place was computed from integers alone, by functions that make integers of them."""
+        pending, seen = [place], set()
+        while pending:
+            k = pending.pop()
+            if k in self.integers or k in seen:
+                continue
+            seen.add(k)
+            record = self.records.get(k)
+            if record is None:
+                return False
+            rule, parents, _, args, _ = record
+            if rule.function not in WHOLE:
+                return False
+            for p, a in itertools.zip_longest(parents, args):
+                if p is not None and p >= 0:
+                    pending.append(p)
+                elif rule is not GETITEM and isa(a, (float, complex, np.inexact)):
+                    return False
+                elif rule is not GETITEM and isa(a, np.ndarray) and a.dtype.kind in "fc":
+                    return False
+        return True
 
     def record(self, rule: Rule, parents: tuple, y: Any, args: Any, kwargs: dict) -> Any:
         """Write an operation down; parents holds a place per argument, -1 for those that are not traced here."""
@@ -194,6 +229,16 @@ class EngineArray(Array):
             return value._is_scalar()
         return not isa(value, np.ndarray)
 
+    def _rounded(self) -> Any:
+        """The values as integers, None where they are none."""
+        value = self.value
+        numbers = value
+        while isinstance(numbers, Array):
+            numbers = numbers.concrete if hasattr(numbers, "program") else numbers._inside  # type: ignore[attr-defined]
+        if np.any(np.floor(numbers) != numbers) or np.any(np.abs(numbers) > 2**53):
+            return None
+        return np.astype(value, np.int64) if isa(value, (Array, np.ndarray)) else np.int64(value)
+
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         """Attach the derivative of ``y = rule.call(*args)``; own[i] is the Array of this trace behind args[i]."""
         raise NotImplementedError
@@ -312,6 +357,14 @@ class TapeArray(EngineArray):
 
     def _constant(self, value: Any) -> TapeArray:
         return self._trace.record(CONSTANT, (), value, (), _EMPTY)
+
+    def _integers(self) -> Any:
+        trace = self._trace
+        if not trace.integers:
+            return None
+        if self.place in trace.integers:
+            return as_integers(trace.integers[self.place])
+        return self._rounded() if trace.are_integers(self.place) else None
 
     def _rebind(self, other: Any) -> None:
         if not (type(other) is TapeArray and other._trace is self._trace):
