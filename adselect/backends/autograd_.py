@@ -458,7 +458,7 @@ class AutogradArray(FrameworkArray):
 
     def _getitem(self, index: Any) -> Any:
         integer = self.integer
-        result = AutogradArray(ArrayBox.__getitem__(self.value, index))
+        result = AutogradArray(ArrayBox.__getitem__(self.value, _kept(index)))
         if integer is not None:
             result.integer = integer[index]
         return result
@@ -475,13 +475,21 @@ class AutogradArray(FrameworkArray):
                 )
             result = AutogradArray(new)
             return result.astype(self.dtype) if result.dtype != self.dtype else result
-        return AutogradArray(self._target(set_item)(self.value, new, index))
+        return AutogradArray(self._target(set_item)(self.value, new, _kept(index)))
 
 
 def _covers_all(index: Any) -> bool:
     if type(index) is tuple:
         return all(i is Ellipsis or (type(i) is slice and i == slice(None)) for i in index)
     return index is Ellipsis or (type(index) is slice and index == slice(None))
+
+
+def _kept(index: Any) -> Any:
+    """An index of which f's own arrays and lists are no part: f may write to them before the reverse pass."""
+    kind = type(index)
+    if kind is np.ndarray:
+        return index.copy()
+    return kind([_kept(i) for i in index]) if kind is list or kind is tuple else index
 
 
 def _wrap(value: Any) -> Any:
@@ -503,8 +511,8 @@ def _known(value: Any) -> Any:
         return value._as_index() if value.integer is not None else getval(value.value)
     if type(value) in (list, tuple):
         return type(value)([_known(v) for v in value])
-    if type(value) is np.ndarray and value.dtype == object:
-        return _known(absorb(value))
+    if type(value) is np.ndarray:  # a copy: f may write to its own arrays before the reverse pass
+        return _known(absorb(value)) if value.dtype == object else value.copy()
     return value
 
 

@@ -342,6 +342,8 @@ def _array_index(index: Any) -> Any:
             return jnp.stack([jnp.asarray(i) for i in index])
         array = np.asarray(index)
         return array if array.size else array.astype(np.intp)
+    if type(index) is np.ndarray:
+        return index.copy()  # JAX may read the buffer later
     if type(index) is tuple:
         return tuple([_array_index(i) for i in index])
     return index

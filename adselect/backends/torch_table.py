@@ -1434,10 +1434,10 @@ def _native_index(index: Any, x: Tensor) -> Tensor:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub":
         raise IndexError("arrays used as indices must be of integer (or boolean) type")
-    if array.dtype.kind != "b":
-        array = array.astype(np.int64, copy=False)
+    # A copy: f may write into its own index before the pass backward.
+    array = array.astype(np.int64) if array.dtype.kind != "b" else array.copy()
     if not array.flags.writeable or any(s < 0 for s in array.strides):
-        array = array.copy()
+        array = np.ascontiguousarray(array)
     return torch.from_numpy(array).to(x.device) if x.device.type != "cpu" else torch.from_numpy(array)
 
 

@@ -45,6 +45,8 @@ class Pass:
         """Tangents are pushed at once: a plain array may change afterwards."""
         return array
 
+    keep_index = keep
+
     def close(self) -> None:
         """f has returned: values that escaped behave as plain values from now on."""
         self.open = False

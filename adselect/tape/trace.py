@@ -57,12 +57,16 @@ _PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.fl
 class Trace:
     """The records of one differentiated call, by place; places are handed out by an atomic counter (threads)."""
 
-    __slots__ = ("by_reference", "integers", "level", "next_place", "open", "records", "selecting", "watched")
+    __slots__ = (
+        *("by_reference", "copies", "integers", "level", "next_place"),
+        *("open", "records", "selecting", "watched"),
+    )
 
     def __init__(self, by_reference: bool = False) -> None:
         self.by_reference = by_reference
-        # Large plain arrays that were recorded, with a fingerprint: by id.
-        self.watched: dict[int, tuple[np.ndarray, int]] = {}
+        # Large plain arrays that were recorded, with a fingerprint, and copies of smaller ones, each by its memory.
+        self.watched: dict[tuple, tuple[np.ndarray, Any]] = {}
+        self.copies: dict[tuple, tuple[bytearray, np.ndarray]] = {}
         self.level = next(_LEVELS)
         self.records: dict[int, Any] = {}
         self.next_place: Callable[[], int] = itertools.count().__next__
@@ -124,26 +128,45 @@ class Trace:
     def keep(self, array: np.ndarray) -> np.ndarray:
         """A plain array as the reverse pass may rely on it: f, or its caller, may overwrite it in the meantime.
 
-        A small array is copied. A large one is recorded as it is, with a fingerprint that :meth:`check_watched`
-        compares: an error is better than a copy of all data, and much better than a wrong number.
+        A small array is copied, one of middling size once for all uses with the same contents. A large one is recorded
+        as it is, with a fingerprint that :meth:`check_watched` compares: an error is better than a copy of all data,
+        and much better than a wrong number.
         """
         if self.by_reference:
             return array
-        if array.size <= _SMALL:
+        size = array.size
+        if size <= _SMALL:
             return array.copy(order="K")
-        known = self.watched.get(id(array))
+        memory = (array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str)
+        if size <= _COPIED:
+            return self._copy(array, memory)
+        known = self.watched.get(memory)
         if known is None:
-            self.watched[id(array)] = (array, fingerprint(array))
+            self.watched[memory] = (array, fingerprint(array))
         elif known[1] != fingerprint(array):
             raise overwritten(array)
         return array
 
+    def _copy(self, array: np.ndarray, memory: tuple) -> np.ndarray:
+        turned = array.flags.f_contiguous and not array.flags.c_contiguous
+        seen = array.T if turned else array
+        if not seen.flags.c_contiguous:
+            return array.copy(order="K")
+        seen = seen.reshape(-1).view(np.uint8)
+        known = self.copies.get(memory)
+        if known is None or known[0] != seen.data:  # as one comparison of memory
+            held = bytearray(seen)
+            copied = np.frombuffer(held, array.dtype).reshape(array.shape, order="F" if turned else "C")
+            known = self.copies[memory] = (held, copied)
+        return known[1]
+
     def keep_index(self, index: Any) -> Any:
-        """The same for an index: arrays in it are kept."""
-        if type(index) is np.ndarray:
+        """The same for an index, or another argument: arrays and lists in it are kept."""
+        kind = type(index)
+        if kind is np.ndarray:
             return self.keep(index)
-        if type(index) is tuple and any(type(i) is np.ndarray for i in index):
-            return tuple([self.keep(i) if type(i) is np.ndarray else i for i in index])
+        if kind is list or (kind is tuple and any([type(i) in _HOLDERS for i in index])):
+            return kind([self.keep_index(i) for i in index])
         return index
 
     def check_watched(self) -> None:
@@ -171,6 +194,8 @@ def _outline(value: Any) -> Any:
 
 
 _SMALL = 2048  # entries up to which a plain array is copied when it is recorded
+_COPIED = 65536  # and up to which it is copied unless that has been done
+_HOLDERS = frozenset({np.ndarray, list, tuple})
 
 
 def _differentiable(value: Any) -> bool:
@@ -254,6 +279,7 @@ class EngineArray(Array):
             args, kwargs = positional(function, args, kwargs)
             if kwargs:
                 kwargs = _strip_options(kwargs, trace)
+                kwargs = {k: trace.keep_index(v) if type(v) in _HOLDERS else v for k, v in kwargs.items()}
         values, own = [], []
         cls = type(self)
         for a in args:
@@ -269,7 +295,8 @@ class EngineArray(Array):
                     values.append(stacked.value)
                     own.append(stacked)
                 else:
-                    values.append(stacked)
+                    is_array = type(stacked) in (list, tuple) and rule.differentiable(len(values))
+                    values.append(np.asarray(stacked) if is_array else trace.keep_index(stacked))
                     own.append(None)
             elif type(a) is np.ndarray and a.dtype == object:
                 stacked = absorb(a)
