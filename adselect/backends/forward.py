@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, absorb
+from ..array import Array, absorb, plain
 from ..kinds import isa
+from ..rules.decompositions import CHOICE, refusal
 from ..rules.registry import without_zero_times_infinity
 from ..structure import leaf_dtype
 from ..tape.forward import DualArray, Pass, chunks
@@ -37,6 +38,7 @@ def push_forward(
     outputs: list = []
     aux: list = []
     dots: list[list] = []
+    CHOICE.met = ""
     for group in chunks(directions, chunk_size):
         one_pass = Pass(len(group), any([isinstance(v, Array) and v._by_reference for v in values]))
         try:
@@ -47,6 +49,9 @@ def push_forward(
             one_pass.close()
         for k in range(len(group)):
             dots.append([_own_memory(_tangent(r, one_pass, k)) for r in results])
+        if CHOICE.met and any([d is not None and np.isnan(plain(d)).any() for row in dots for d in row]):
+            where, CHOICE.met = CHOICE.met, ""
+            raise refusal("vectors of a repeated value", where)
         outputs = [_own_memory(_leave(r, one_pass)) for r in results]
         aux = [_own_memory(_leave(a, one_pass)) for a in extras]
     return outputs, dots, aux

@@ -23,6 +23,7 @@ from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..kinds import isa
+from ..rules.decompositions import CHOICE, refusal
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call
 from .jax_array import NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
@@ -87,6 +88,7 @@ class FlatCall:
         with self.precision():
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
         self.selecting = 0  # the leaves compared with one another
+        self.met = ""  # where f took vectors of a repeated value
         self.traces: set = set()
         self.outputs: list[_Output] = []
         self.aux: list[_Output] = []
@@ -108,12 +110,14 @@ class FlatCall:
         ]
         self.traces = opened(values, offset)
         _nesting.bits = offset + len(values)
-        before = SELECTIONS.enter(offset)
+        before, met = SELECTIONS.enter(offset), CHOICE.met
+        CHOICE.met = ""
         try:
             outputs, aux = self.call(lifted)
         finally:
             _nesting.bits = offset
             self.selecting = SELECTIONS.leave(before)
+            self.met, CHOICE.met = CHOICE.met, met
         self.outputs, outputs = _described(outputs)
         self.aux, aux = _described(aux)
         return outputs, aux
@@ -178,6 +182,11 @@ class FlatCall:
             keeps_face = nested or "array" in self.kinds or (output.kind == "face" and self.nested)
             return JaxArray(y_dot, UNKNOWN) if keeps_face else y_dot
         return y_dot if output.kind == "native" and "native" in self.kinds else to_numpy(y_dot)
+
+    def check_choice(self, derivatives: list) -> None:
+        """Raise where derivatives are NaN because f's result depends on vectors that are not determined."""
+        if self.met and any(not isinstance(d, Tracer) and np.isnan(d).any() for d in derivatives):
+            raise refusal("vectors of a repeated value, or a decomposition without full rank,", self.met)
 
     # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
     # came out non-finite, or when nobody can look because an outer transformation is still tracing it.
@@ -245,6 +254,7 @@ class JaxBackend(Backend):
                 x_bars = None if flat.is_traced(seeds) else list(vjp(_with_float0(seeds, avals)))
                 if x_bars is None or flat.is_singular([x for i, x in enumerate(x_bars) if mask >> i & 1]):
                     x_bars = evaluate_strongly(program(seeds), seeds)
+                flat.check_choice([x for i, x in enumerate(x_bars) if mask >> i & 1])
                 return [
                     flat.lowered_bar(i, _conj(x_bar), nested) if mask >> i & 1 else None
                     for i, x_bar in enumerate(x_bars)
@@ -283,6 +293,7 @@ class JaxBackend(Backend):
             if y_dots is None or flat.is_singular([y_dot for row in y_dots for y_dot in row]):
                 strong = program(tangents[0])
                 y_dots = _directional(lambda *at: evaluate_strongly(strong, list(at)), tangents)
+            flat.check_choice([y_dot for row in y_dots for y_dot in row])
             dots = []
             for row, direction in zip(y_dots, directions, strict=True):
                 provided = sum(1 << i for i, t in enumerate(direction) if t is not None)

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..structure import flatten, project
+import numpy as np
+
+from ..adtypes import AutoTape
+from ..array import Array
+from ..backends.base import backend_of
+from ..rules.decompositions import ChoiceError, choosing
+from ..structure import flatten, is_native, project
 from .calling import (
     FlatCall,
     LossCall,
@@ -50,11 +56,15 @@ def gradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None,
     """
     backend, args = resolve("gradient", f, args)
     leaves, skeleton = flatten(args)
-    outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
-    settle_captured(f)
-    y = outputs[0]
-    check_scalar(y, "gradient")
-    return shape_result("gradient", backend.pull_once(back, [seed_for(y)]), leaves, skeleton, args, missing, out)
+    try:
+        outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
+        settle_captured(f)
+        y = outputs[0]
+        check_scalar(y, "gradient")
+        grads = backend.pull_once(back, [seed_for(y)])
+    except ChoiceError as error:
+        grads = by_two_choices(error, f, skeleton, leaves, kwargs)
+    return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
 
 
 def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None, **kwargs: Any) -> WithGradient:
@@ -75,12 +85,37 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
     settle_captured(f)
     y = outputs[0]
     check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-    grads = backend.pull_once(back, [seed_for(y)])
+    try:
+        grads = backend.pull_once(back, [seed_for(y)])
+    except ChoiceError as error:
+        grads = by_two_choices(error, f, skeleton, leaves, kwargs, LossCall)
     if call.structure is None:
         value = plain_number(y, leaves)
     else:
         value = call.structure.rebuild([plain_number(a, leaves) for a in aux])[0]
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
+
+
+def by_two_choices(
+    error: ChoiceError, f: Callable, skeleton: Any, leaves: list, kwargs: dict, kind: type = FlatCall
+) -> list:
+    """The gradient of an f that uses vectors of a repeated value but does not depend on their choice.
+
+    The built-in engine evaluates f for two choices of the vectors; value and gradient have to be the same. Else error.
+    """
+    if any(isinstance(leaf, Array) or is_native(leaf) for leaf in leaves):
+        raise error
+    backend, found = backend_of(AutoTape()), []
+    for turned in (False, True):
+        with choosing(turned):
+            outputs, _, back = backend.pullback(kind(f, skeleton, kwargs, backend), leaves)
+            settle_captured(f)
+            found.append((outputs[0], back([seed_for(outputs[0])])))
+    (y, grads), (y_turned, grads_turned) = found
+    for a, b in [(y, y_turned), *zip(grads, grads_turned, strict=True)]:
+        if a is not b and not np.allclose(a, b, 1e-7, 1e-7 * np.max(np.abs(a), initial=0.0)):
+            raise error
+    return grads
 
 
 def pullback(f: Callable, /, *args: Any, missing: str = "none", **kwargs: Any) -> tuple[Any, Callable[[Any], tuple]]:
