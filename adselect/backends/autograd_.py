@@ -141,6 +141,8 @@ class Recording:
 
     def split(self, result: Any) -> tuple[Any, Any]:
         """A result without this recording, and its node (None where it depends on no value)."""
+        while isbox(result) and result._trace != self.trace and not TRACES.is_open(result):
+            result = result._value  # computed with what an inner derivative, over by now, has left behind
         if isbox(result) and result._trace == self.trace:
             return result._value, result._node
         return result, None
@@ -424,7 +426,8 @@ class AutogradArray(FrameworkArray):
 
     @property
     def _inside(self) -> Any:
-        return getval(self.value)
+        value = settle(self.value)  # what is left of it when its derivative is over belongs to an outer one
+        return AutogradArray(value) if isbox(value) and value is not self.value else getval(value)
 
     @property
     def _closed(self) -> bool:
@@ -626,7 +629,7 @@ class _Leaf:
         self.integer: Any = None
         if self.is_array and not isinstance(leaf, AutogradArray):
             raise UnsupportedError(_foreign(leaf))
-        value = leaf.value if self.is_array else leaf
+        value = settle(leaf.value) if self.is_array else leaf
         if isa(value, (bool, np.bool_)) or not (isbox(value) or isa(value, _NUMERIC)):
             raise ADSelectTypeError(
                 f"AutoAutograd differentiates numbers and NumPy arrays, not {type(leaf).__name__}; for jax arrays use "

@@ -38,7 +38,9 @@ def _ranked(a: Any, ranks: Any) -> Any:
     ordered = jnp.sort(lax.stop_gradient(a), axis=-1)
     chosen = jnp.take_along_axis(ordered, jnp.broadcast_to(ranks, (*a.shape[:-1], ranks.shape[-1])), axis=-1)
     equal = a[..., None, :] == chosen[..., None]
-    return jnp.sum(jnp.where(equal, a[..., None, :], 0), -1) / jnp.sum(equal, -1).astype(a.dtype)
+    wide = jnp.promote_types(a.dtype, jnp.float32)  # float16 may not hold how many there are
+    mean = jnp.sum(jnp.where(equal, a[..., None, :], 0).astype(wide), -1) / jnp.sum(equal, -1).astype(wide)
+    return mean.astype(a.dtype)
 
 
 def _between(h: Any, n: Any) -> tuple[Any, Any]:

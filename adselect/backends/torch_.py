@@ -966,6 +966,7 @@ class _Call:
             self.outputs, self.aux = outputs, aux
             return [outputs[0].value], []
         self.outputs, self.aux = [absorb(y) for y in outputs], [absorb(y) for y in aux]
+        _refuse_foreign([*self.outputs, *self.aux])
         tensors, others = [], []
         self.slots = []
         for y in self.outputs:
@@ -1013,7 +1014,7 @@ class _Call:
         value = _tensor_of(y)
         if value is None:
             return y
-        if self.keep and _watched(value):
+        if (self.keep or (isinstance(y, TorchArray) and self._outer(y))) and _watched(value):
             deps = self._outer(y)
             return TorchArray(value, deps) if deps or (any(self.arrays) and not isinstance(y, Tensor)) else value
         if isinstance(y, TorchArray) or self._numpy_results():
@@ -1125,6 +1126,20 @@ class _Call:
         return place in self.selecting or any(
             place in self.record.reached(slot) for slot in range(len(self.record.outputs))
         )
+
+
+def _refuse_foreign(results: list) -> None:
+    """Refuse results of another backend's outer derivative in which values of this one are hidden."""
+    for y in results:
+        inner = y
+        while isinstance(inner, Array) and not isinstance(inner, TorchArray) and not hasattr(inner, "program"):
+            inner = inner.value
+        if inner is not y and isinstance(inner, TorchArray) and not inner._closed:
+            raise UnsupportedError(
+                f"f, differentiated by AutoTorch at {user_line()}, mixes its argument with a {type(y).__name__} that it "
+                "captured from an outer derivative of another backend, which torch cannot follow. Use the same adtype "
+                "inside and outside, AutoTape() inside, or adselect.differentiate_with"
+            )
 
 
 def _tensor_of(y: Any) -> Tensor | None:
