@@ -63,7 +63,7 @@ def gradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = None,
         check_scalar(y, "gradient")
         grads = backend.pull_once(back, [seed_for(y)])
     except ChoiceError as error:
-        grads = by_two_choices(error, f, skeleton, leaves, kwargs)
+        _, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
 
 
@@ -81,14 +81,15 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
     backend, args = resolve("withgradient", f, args)
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
-    outputs, aux, back = backend.pullback(call, leaves)
-    settle_captured(f)
-    y = outputs[0]
-    check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
     try:
+        outputs, aux, back = backend.pullback(call, leaves)
+        settle_captured(f)
+        y = outputs[0]
+        check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
         grads = backend.pull_once(back, [seed_for(y)])
     except ChoiceError as error:
-        grads = by_two_choices(error, f, skeleton, leaves, kwargs, LossCall)
+        call = LossCall(f, skeleton, kwargs, backend)
+        y, aux, grads = by_two_choices(error, call, leaves)
     if call.structure is None:
         value = plain_number(y, leaves)
     else:
@@ -96,26 +97,24 @@ def withgradient(f: Callable, /, *args: Any, missing: str = "none", out: Any = N
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
 
 
-def by_two_choices(
-    error: ChoiceError, f: Callable, skeleton: Any, leaves: list, kwargs: dict, kind: type = FlatCall
-) -> list:
-    """The gradient of an f that uses vectors of a repeated value but does not depend on their choice.
+def by_two_choices(error: ChoiceError, call: FlatCall, leaves: list) -> tuple[Any, list, list]:
+    """``(value, aux, gradient)`` of an f that uses vectors of a repeated value but does not depend on their choice.
 
     The built-in engine evaluates f for two choices of the vectors; value and gradient have to be the same. Else error.
     """
     if any(isinstance(leaf, Array) or is_native(leaf) for leaf in leaves):
         raise error
     backend, found = backend_of(AutoTape()), []
-    for turned in (False, True):
+    for turned in (True, False):
         with choosing(turned):
-            outputs, _, back = backend.pullback(kind(f, skeleton, kwargs, backend), leaves)
-            settle_captured(f)
-            found.append((outputs[0], back([seed_for(outputs[0])])))
-    (y, grads), (y_turned, grads_turned) = found
+            outputs, aux, back = backend.pullback(call, leaves)
+            settle_captured(call.f)
+            found.append((outputs[0], aux, back([seed_for(outputs[0])])))
+    (y_turned, _, grads_turned), (y, aux, grads) = found
     for a, b in [(y, y_turned), *zip(grads, grads_turned, strict=True)]:
         if a is not b and not np.allclose(a, b, 1e-7, 1e-7 * np.max(np.abs(a), initial=0.0)):
             raise error
-    return grads
+    return y, aux, grads
 
 
 def pullback(f: Callable, /, *args: Any, missing: str = "none", **kwargs: Any) -> tuple[Any, Callable[[Any], tuple]]:

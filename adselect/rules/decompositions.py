@@ -25,7 +25,7 @@ from ..errors import MissingRuleError, UnsupportedError, user_line
 from ..kinds import isa
 from .linalg import _h, _like
 from .reductions import squared_modulus
-from .registry import composite, define, dispatched, elementwise, no_derivative
+from .registry import RULES, Given, composite, define, dispatched, elementwise, no_derivative
 
 __all__ = ["CHOICE", "ChoiceError", "choosing", "in_blocks", "noise", "refusal", "repeated"]
 
@@ -244,6 +244,15 @@ define(
 )
 
 
+def _cotangents(g: Any, y: Any) -> tuple[list, list]:
+    """The cotangents of all results, and which results something depends on.
+
+    Where that is not known, a cotangent of 0 counts as that of a result that nothing depends on.
+    """
+    used = [bar is not None and (type(g) is Given or bool(np.any(np.not_equal(bar, 0)))) for bar in g]
+    return [np.zeros_like(item) if bar is None else bar for bar, item in zip(g, y, strict=True)], used
+
+
 def _check_vectors(w: Any, g_w: Any, g_v: Any, what: str) -> None:
     """Refuse cotangents of vectors, one set a column, that belong to a repeated value."""
     if CHOICE.trusting:
@@ -256,9 +265,9 @@ def _check_vectors(w: Any, g_w: Any, g_v: Any, what: str) -> None:
 
 
 def _eigh_vjp(g: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
-    (g_w, g_v), (w, v) = g, y
+    ((g_w, g_v), (_, used)), (w, v) = _cotangents(g, y), y
     x_bar = spectral_sum(_hermitian(a), g_w, w, v, _h(v))
-    if np.any(np.not_equal(g_v, 0)):
+    if used:
         _check_vectors(w, g_w, g_v, "eigenvectors of a repeated eigenvalue")
         m = _h(v) @ g_v
         if not _negligible(np.where(repeated(w), m, 0.0), g_v):
@@ -293,10 +302,10 @@ def _eigvalsh(a: Any, UPLO: Any = "L") -> Any:
 
 
 def _eig_vjp(g: Any, y: Any, a: Any) -> Any:
-    (g_w, g_v), (w, v) = g, y
+    ((g_w, g_v), (_, used)), (w, v) = _cotangents(g, y), y
     v_inv = np.linalg.inv(v)
     x_bar = _h(spectral_sum(a, np.conj(g_w), w, v, v_inv))
-    if np.any(np.not_equal(g_v, 0)):
+    if used:
         _check_vectors(w, g_w, g_v, "eigenvectors of a repeated eigenvalue")
         m = _h(v) @ g_v
         if np.iscomplexobj(m) and not _negligible(np.imag(_diagonal(m)), g_v):
@@ -448,13 +457,13 @@ def _with_complement(q_dot: Any, q: Any, k: int) -> Any:
 
 
 def _singular_vjp(g: Any, y: Any, a: Any, full: bool) -> Any:
-    (g_u, g_s, g_vh), (u, s, vh) = g, y
+    ((g_u, g_s, g_vh), used), (u, s, vh) = _cotangents(g, y), y
     k = np.shape(s)[-1]
     what = "the choice of singular vectors beyond the first min(m, n) (full_matrices=True)"
     g_u, g_v = _without_complement(g_u, u, k, what), _without_complement(_h(g_vh), _h(vh), k, what)
     u, vh = _thin(u, s, vh)
     x_bar = singular_sum(a, g_s, u, s, vh)
-    if np.any(np.not_equal(g_u, 0)) or np.any(np.not_equal(g_v, 0)):
+    if used[0] or used[2]:
         what = "singular vectors of a repeated singular value"
         _check_vectors(s, g_s, g_u, what)
         _check_vectors(s, g_s, g_v, what)
@@ -492,6 +501,8 @@ def _singular_jvp(d: Any, y: Any, a: Any, full: bool) -> Any:
 
 
 define(singular, (_singular_vjp,), (_singular_jvp,))
+for _function in (np.linalg.eigh, np.linalg.eig, singular):
+    RULES[_function].partial = True
 _SVDResult: Any = type(np.linalg.svd(np.eye(1)))
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..array import Array, plain
 from ..rules.indexing import SET_ITEM, accumulate_at, pull_set_item, scatter
-from ..rules.registry import AtIndex, Elementwise, Uniform
+from ..rules.registry import AtIndex, Elementwise, Given, Uniform
 from . import trace as _trace
 from .trace import CONSTANT, ITEM
 
@@ -180,7 +180,10 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
         if rule is CONSTANT:
             continue
         if type(y) in (tuple, list) or isinstance(y, tuple):
-            g = [_zeros_like(item) if bar is None else _dense(bar, item) for bar, item in zip(g, y, strict=True)]
+            if rule.partial:
+                g = Given([None if bar is None else _dense(bar, item) for bar, item in zip(g, y, strict=True)])
+            else:
+                g = [_zeros_like(item) if bar is None else _dense(bar, item) for bar, item in zip(g, y, strict=True)]
         elif not rule.lazy:
             g = _dense(g, y)
         if rule is SET_ITEM:
@@ -192,7 +195,7 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], strong: b
                 _add(bars, owned, parents[1], value_bar)
             continue
         if strong and not np.any(
-            np.not_equal(plain(g), 0) if not isinstance(g, list) else [np.any(plain(v)) for v in g]
+            np.not_equal(plain(g), 0) if not isinstance(g, list) else [v is not None and np.any(plain(v)) for v in g]
         ):
             for i, p in enumerate(parents):
                 if p >= 0:
