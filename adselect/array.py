@@ -1104,27 +1104,28 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
 
 # Parameters that are indices or counts, and the functions of integers only: there integers are taken as what they are.
 _INDEX_ARGUMENTS: dict[Any, tuple[tuple[int, str], ...]] = {
-    **{f: ((1, "indices"),) for f in (np.take, np.take_along_axis)},
-    **{f: ((1, "obj"),) for f in (np.delete, np.insert)},
-    **{f: ((1, "indices_or_sections"),) for f in (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit)},
-    **{f: ((0, "x"),) for f in (np.bincount,)},
-    **{f: ((1, "repeats"),) for f in (np.repeat,)},
-    **{f: ((1, "reps"),) for f in (np.tile,)},
-    **{f: ((1, "shift"),) for f in (np.roll,)},
-    **{f: ((0, "a"),) for f in (np.choose,)},
-    **{f: ((0, "condition"),) for f in (np.compress, np.extract)},
-    **{f: ((1, "n"),) for f in (np.linalg.matrix_power, np.diff)},
-    **{f: ((1, "shape"),) for f in (np.broadcast_to,)},
-    **{f: ((1, "new_shape"),) for f in (np.resize,)},
-    **{f: ((0, "indices"), (1, "shape")) for f in (np.unravel_index,)},
-    **{f: ((0, "multi_index"), (1, "dims")) for f in (np.ravel_multi_index,)},
-    **{f: ((0, "a"),) for f in (np.packbits, np.unpackbits)},
-    **{f: ((1, "decimals"),) for f in (np.round, np.around)},
-    **{f: ((1, "axis"),) for f in (np.expand_dims, np.squeeze, np.flip)},
-    **{f: ((1, "source"), (2, "destination")) for f in (np.moveaxis,)},
-    **{f: ((1, "axis1"), (2, "axis2")) for f in (np.swapaxes,)},
-    **{f: ((1, "k"),) for f in (np.rot90, np.tril, np.triu, np.diag)},
-    **{f: ((0, "0"), (1, "1"), (2, "2"), (3, "3")) for f in (np.ix_,)},
+    **dict.fromkeys((np.take, np.take_along_axis), ((1, "indices"),)),
+    **dict.fromkeys((np.delete, np.insert), ((1, "obj"),)),
+    **dict.fromkeys(
+        (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit), ((1, "indices_or_sections"), (2, "axis"))
+    ),
+    **dict.fromkeys((np.compress, np.extract), ((0, "condition"),)),
+    **dict.fromkeys((np.linalg.matrix_power, np.diff), ((1, "n"),)),
+    **dict.fromkeys((np.choose, np.packbits, np.unpackbits), ((0, "a"),)),
+    **dict.fromkeys((np.round, np.around), ((1, "decimals"),)),
+    **dict.fromkeys((np.expand_dims, np.squeeze, np.flip), ((1, "axis"),)),
+    **dict.fromkeys((np.rot90, np.tril, np.triu, np.diag), ((1, "k"),)),
+    np.bincount: ((0, "x"),),
+    np.repeat: ((1, "repeats"),),
+    np.tile: ((1, "reps"),),
+    np.roll: ((1, "shift"),),
+    np.broadcast_to: ((1, "shape"),),
+    np.resize: ((1, "new_shape"),),
+    np.unravel_index: ((0, "indices"), (1, "shape")),
+    np.ravel_multi_index: ((0, "multi_index"), (1, "dims")),
+    np.moveaxis: ((1, "source"), (2, "destination")),
+    np.swapaxes: ((1, "axis1"), (2, "axis2")),
+    np.ix_: ((0, "0"), (1, "1"), (2, "2"), (3, "3")),
 }
 _OF_INTEGERS = frozenset(
     {
@@ -1205,7 +1206,8 @@ def _note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> Non
             return
     with np.errstate(all="ignore"):
         values = function(*integers, **kwargs)
-    for part, value in zip(result, values, strict=True) if isinstance(result, (list, tuple)) else [(result, values)]:
+    several = isinstance(result, (list, tuple))
+    for part, value in zip(result, values, strict=True) if several else [(result, values)]:
         if hasattr(part, "integer") and np.result_type(value).kind in "iu":
             part.integer = value
 
@@ -1217,7 +1219,11 @@ def _integers_in(value: Any) -> Any:
         return None if any(i is None for i in items) else type(value)(items)
     if isinstance(value, Array):
         return plain(value) if value.dtype.kind == "b" else getattr(value, "integer", None)
-    return None if isa(value, (float, complex, np.inexact)) or getattr(value, "dtype", np.dtype(bool)).kind in "fc" else value
+    return (
+        None
+        if isa(value, (float, complex, np.inexact)) or getattr(value, "dtype", np.dtype(bool)).kind in "fc"
+        else value
+    )
 
 
 # Functions whose dtype= is the one they compute in.

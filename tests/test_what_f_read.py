@@ -123,13 +123,11 @@ def test_one_entry_changed_before_the_pullback(exact_backend, n, what):
     want = 3 * x**2 * a
     _, back = ad.pullback(lambda x: np.sum(x**3 * a), exact_backend.adtype, x)
     (a if what == "operand" else x)[3] += 1
-    try:
-        (g,) = back(1.0)
-    except ad.TracedValueError as error:
-        assert n > 2048
-        assert "was written to" in str(error)
-    else:
-        np.testing.assert_allclose(g, want)
+    if n > 65536 and (exact_backend.name == "tape" or (exact_backend.name == "torch" and what == "operand")):
+        with pytest.raises(ad.TracedValueError, match="was written to"):
+            back(1.0)
+        return
+    np.testing.assert_allclose(back(1.0)[0], want)
 
 
 @pytest.mark.parametrize("dtype", [float, np.float32, complex, int, bool, np.uint8, ">f8"])

@@ -1136,7 +1136,7 @@ def _refuse_foreign(results: list) -> None:
             inner = inner.value
         if inner is not y and isinstance(inner, TorchArray) and not inner._closed:
             raise UnsupportedError(
-                f"f, differentiated by AutoTorch at {user_line()}, mixes its argument with a {type(y).__name__} that it "
+                f"f, differentiated by AutoTorch at {user_line()}, mixes its argument with a {type(y).__name__} it has "
                 "captured from an outer derivative of another backend, which torch cannot follow. Use the same adtype "
                 "inside and outside, AutoTape() inside, or adselect.differentiate_with"
             )

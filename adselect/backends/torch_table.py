@@ -1916,7 +1916,8 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
             sizes = torch.diagonal(r.detach(), 0, -2, -1).abs().cpu().numpy()
             lost = (sizes <= noise(sizes)).any(-1, keepdims=True)
             if lost.any():
-                q, r = [_undetermined(x, torch.from_numpy(lost).to(x.device).expand(x[..., 0, :].shape)) for x in (q, r)]
+                columns = torch.from_numpy(lost).to(q.device)
+                q, r = [_undetermined(x, columns.expand(x[..., 0, :].shape)) for x in (q, r)]
     m, n = a.shape[-2:]
     if mode == "complete" and m > n:
         q = torch.cat([q, _complement(q, torch.linalg.qr(a.detach(), mode="complete").Q[..., n:])], -1)

@@ -337,6 +337,7 @@ def _modf(x: Any) -> Any:
 
 # -- parts of numbers --------------------------------------------------------------------------------------------------
 
+
 def scaled(x: Any, i: Any) -> Any:
     """``np.ldexp`` with an exponent that may be an integer argument of f, which counts as its float64 values."""
     if np.result_type(i).kind == "f" and not np.any(np.not_equal(i, np.floor(i))):

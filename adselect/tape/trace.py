@@ -102,9 +102,9 @@ class Trace:
             for p, a in itertools.zip_longest(parents, args):
                 if p is not None and p >= 0:
                     pending.append(p)
-                elif rule is not GETITEM and isa(a, (float, complex, np.inexact)):
-                    return False
-                elif rule is not GETITEM and isa(a, np.ndarray) and a.dtype.kind in "fc":
+                elif rule is not GETITEM and (
+                    isa(a, (float, complex, np.inexact)) or (isa(a, np.ndarray) and a.dtype.kind in "fc")
+                ):
                     return False
         return True
 
