@@ -361,7 +361,6 @@ class EngineArray(Array):
         return self._apply(operator.getitem, (self, index), {})
 
     def _setitem(self, index: Any, value: Any) -> Any:
-
         if covers_all(index):
             value = np.broadcast_to(without_leading_ones(value, self.ndim), self.shape)
             value = value.astype(self.dtype) if value.dtype != self.dtype else value
