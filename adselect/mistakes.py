@@ -111,10 +111,12 @@ class Seen:
         return self._made_up(value)  # a framework's own array
 
     def _number(self, value: Any) -> Any:
-        from .array import plain
+        from .array import Array
 
         try:
-            known = value._shown() if hasattr(type(value), "_shown") else plain(value)
+            known = value
+            while isinstance(known, Array):
+                known = known._shown() if hasattr(type(known), "_shown") else known._inside
             if isa(known, (np.ndarray, np.generic, int, float, complex)) or not hasattr(known, "shape"):
                 return known
         except (TypeError, RuntimeError):

@@ -23,14 +23,17 @@ from .kinds import isa
 from .tangents import NoTangent, Tangent, ZeroTangent, field_names, tangent_of
 
 __all__ = [
+    "CLOSED_PACKAGES",
     "Const",
     "Skeleton",
     "flatten",
+    "is_enum",
     "is_extension_float",
     "is_leaf",
     "is_mask",
     "is_native",
     "is_value",
+    "opens",
     "project",
     "project_to",
     "to_numpy",
@@ -73,7 +76,7 @@ def is_leaf(value: Any) -> bool:
     if isa(value, (bool, np.bool_)):
         return False
     if isa(value, _NUMBERS):
-        return not _is_enum(value)
+        return not is_enum(value)
     if isa(value, np.ndarray):
         return value.dtype.kind in "fiuc"
     if isinstance(value, Array):
@@ -98,7 +101,8 @@ def is_mask(value: Any) -> bool:
     return kind == "b" if kind else dtype is not None and "bool" in str(dtype)
 
 
-def _is_enum(value: Any) -> bool:
+def is_enum(value: Any) -> bool:
+    """Whether value is a member of an enumeration."""
     enum = sys.modules.get("enum")
     return enum is not None and isinstance(value, enum.Enum)
 
@@ -428,23 +432,23 @@ class _Partial(_Container):
 # -- flattening --------------------------------------------------------------------------------------------------------
 
 # Instances of these packages' classes are values to pass on, not structures to open.
-_CLOSED_PACKAGES = (frozenset(sys.stdlib_module_names) - {"builtins", "__main__"}) | {
+CLOSED_PACKAGES = (frozenset(sys.stdlib_module_names) - {"builtins", "__main__"}) | {
     *("numpy", "scipy", "pandas", "jaxlib", "jax", "autograd", "sympy", "matplotlib"),
 }
 _HEAP_TYPE = 1 << 9  # CPython's flag of classes made by a class statement
 _OPEN_ANYWAY = (types.SimpleNamespace,)
 
 
-def _opens(value: Any) -> bool:
+def opens(value: Any) -> bool:
     """Whether the fields of an instance are looked into."""
-    if isinstance(value, (type, types.ModuleType, BaseException)) or _is_enum(value):
+    if isinstance(value, (type, types.ModuleType, BaseException)) or is_enum(value):
         return False
     if getattr(type(value), "_opaque", False):  # a primitive: a function, whatever it wraps
         return False
     if isinstance(value, _OPEN_ANYWAY):
         return True
     package = type(value).__module__.partition(".")[0]
-    if package in _CLOSED_PACKAGES or not type(value).__flags__ & _HEAP_TYPE:
+    if package in CLOSED_PACKAGES or not type(value).__flags__ & _HEAP_TYPE:
         return False
     if package == "torch" and not _is_module(value):
         return False
@@ -521,7 +525,7 @@ class _Flattener:
         if isinstance(value, functools.partial):
             parts = [(f"{path}.func", value.func), (f"{path}.args", value.args), (f"{path}.keywords", value.keywords)]
             return self._fill(_Partial(value), parts)
-        if is_native(value) or not _opens(value):
+        if is_native(value) or not opens(value):
             return _Opaque(value)
         if _is_module(value):
             children = {n: p for n, p in value._parameters.items() if p is not None} | dict(value._modules)

@@ -23,7 +23,7 @@ FLOORS = [
     ["adselect.adtypes", "adselect.errors", "adselect.kinds", "adselect.places"],
     ["adselect.likeness", "adselect.binder", "adselect.mistakes", "adselect.verdicts", "adselect.refusals"],
     ["adselect.tangents", "adselect.array", "adselect.namespace", "adselect.object_arrays"],
-    ["adselect.structure", "adselect.rules.registry"],
+    ["adselect.structure", "adselect.rules.registry", "adselect.fixed", "adselect.captured"],
     ["adselect.rules", "adselect.tape", "adselect.special"],
     ["adselect.backends"],
     ["adselect.operators"],

@@ -22,7 +22,9 @@ from jax.core import Tracer
 
 from ..adtypes import AutoJax
 from ..array import Array
+from ..captured import Watch
 from ..errors import UnsupportedError
+from ..fixed import UnknownError, class_settings, frozen, picture
 from ..kinds import isa
 from ..structure import Const, Skeleton, flatten
 from .jax_ import FlatCall, precise
@@ -31,6 +33,7 @@ from .jax_callbacks import original_error
 
 __all__ = ["CompiledOperator", "compile_operator"]
 
+RENEWALS = 4  # times that an operator is compiled anew because f captures other values; then it is called plainly
 PROGRAMS = 32  # compiled at a time for one prepared operator, one for each set of fixed values
 _CONFIG = jax.config
 _AN_ARRAY = np.zeros(1)
@@ -85,9 +88,23 @@ class CompiledOperator:
             # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
             self.reference = flatten((operator(f, adtype, *args, **options),))[0]
         self.gradients = self._gradients(leaves, skeleton)
+        self.watch = Watch({"f": f, **options})
+        self.traced = False  # whether f has been called since it was last looked at
+        self.renewed = 0  # times that something f captures was found changed
         self(leaves, args)
 
-    def __call__(self, leaves: list, args: tuple) -> Any:
+    def _is_another(self) -> bool:
+        """What f captures is not what it was when it was compiled: compile anew, at most a few times."""
+        changes = self.watch.changes()
+        if changes:
+            self.renewed += 1
+            self.programs.clear()
+            self.only, self.watch = None, Watch(self.watch.roots)
+        return self.renewed > RENEWALS
+
+    def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
+        if not self.watch.holds() and self._is_another():
+            return self.operator(self.f, self.adtype, *args, **self._all_options())
         if self.has_fixed:
             key, leaves, arrays = self._keyed(args)
             program = self.programs.get(key)
@@ -112,7 +129,13 @@ class CompiledOperator:
             if original is None:
                 raise
             raise original from None
+        if self.traced:
+            self.traced = False
+            self.watch.forget_names()
         return result if self.out is None else self._written(result)
+
+    def _all_options(self) -> dict:
+        return self.options if self.out is None else {**self.options, "out": self.out}
 
     only: _Program | None = None
 
@@ -205,6 +228,7 @@ class _Program:
     def _trace(self, values: tuple, strong: bool) -> list:
         """Run the operator on traced values; gives its native results and notes what they are."""
         owner = self.owner
+        owner.traced = True
         traces = opened(values, -1)
         try:
             args = self._arguments(values)
@@ -339,9 +363,11 @@ def _functions(skeleton: Skeleton) -> list:
         pending.extend(getattr(node, "children", ()))
         value = getattr(node, "value", None)
         if isinstance(value, types.FunctionType):
-            found.append(value if value.__defaults__ or value.__kwdefaults__ else value.__code__)
+            found.append(picture(value, captured=False))
         elif isinstance(value, types.MethodType):
-            found.append(value.__func__)
+            found.append(picture(value.__func__))
+        elif getattr(node, "keys", None) and not isinstance(value, dict):
+            found.extend(class_settings(type(value)))
     return found
 
 
@@ -361,11 +387,10 @@ def _split(value: Any, arrays: list | None) -> Any:
         return type(value), tuple([_split(v, arrays) for v in value])
     if type(value) is dict:
         return dict, tuple([(k, _split(v, arrays)) for k, v in value.items()])
-    if isinstance(value, (types.FunctionType, type, types.ModuleType, types.BuiltinFunctionType, np.ufunc)):
-        return value
-    if callable(value) and not hasattr(value, "__dict__"):
-        return value
-    raise _UnknownError(type(value).__name__)
+    try:
+        return frozen(value)
+    except UnknownError as error:
+        raise _UnknownError(str(error)) from None
 
 
 def _joined(value: Any, arrays: Any) -> Any:

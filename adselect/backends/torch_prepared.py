@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from ..array import absorb
+from ..captured import Watch
 from ..errors import ADSelectError, UnsupportedError, user_line
+from ..fixed import parts
 from ..kinds import isa
 from ..structure import flatten
 from .torch_ import (
@@ -95,7 +97,7 @@ class LeanGradient:
         """The operator's own way."""
         return self.operator(self.f, self.backend.adtype, *args, **self.options)
 
-    def __call__(self, leaves: list, args: tuple) -> Any:
+    def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
         if _in_transform() or not torch.is_grad_enabled() or calls_in_progress():
             return self.plainly(args)
         skeleton = self.skeleton
@@ -176,6 +178,7 @@ class CompiledGradient:
                 f"AutoTorch(compile=True) would freeze a part of an argument that is no real array ({user_line()}): a "
                 "Const, a mask, a function. Give it as a keyword argument where it may be frozen, or use AutoTorch()"
             )
+        self.fixed, self.watch = parts(self.skeleton)[1], Watch({"f": f, **self.kwargs})
         self.converters = [_converter(leaf) for leaf in leaves]
         self.python = all(type(leaf) is float for leaf in leaves)
         eager = operator(f, backend.adtype, *args, **options)
@@ -187,7 +190,7 @@ class CompiledGradient:
         self.present = _present(self.skeleton, grads, len(leaves))
         self.program = self._compiled([_variable(leaf) for leaf in leaves])
         try:
-            self(leaves, args)
+            self(leaves, args, self.fixed)
         except ADSelectError:
             raise
         except Exception as error:
@@ -195,6 +198,7 @@ class CompiledGradient:
                 f"torch.compile failed on {getattr(f, '__qualname__', f)} ({_first_line(error)}). It needs a "
                 "C++ compiler; AutoTorch() does without"
             ) from error
+        self.watch.forget_names()
 
     def _compiled(self, variables: list) -> Callable:
         from torch.fx.experimental.proxy_tensor import make_fx
@@ -225,7 +229,9 @@ class CompiledGradient:
             ) from error
         return torch.compile(graph)
 
-    def __call__(self, leaves: list, args: tuple) -> Any:
+    def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
+        if fixed != self.fixed or not self.watch.holds():  # another flag, or another value of what f captures
+            return self.operator(self.f, self.backend.adtype, *args, **self.options)
         with torch.no_grad():
             value, *found = self.program(*[_variable(leaf).detach() for leaf in leaves])
         remaining = iter(found)

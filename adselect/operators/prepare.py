@@ -12,6 +12,7 @@ from ..adtypes import ADType
 from ..array import Array, is_traced
 from ..backends.base import backend_of
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
+from ..fixed import parts
 from ..kinds import isa
 from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, framework_of, is_native, is_tracer
@@ -37,8 +38,9 @@ def prepare(
     compiles it, finite differences keep their stencils. Options of the operator (``missing=``, ``out=``) and keyword
     arguments of f are fixed here.
 
-    The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here (arrays are read by reference).
-    Branches on values are watched: another branch is traced when it is first taken.
+    The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here. That is watched: another
+    branch, another slice, mask, flag or function among the arguments, and new contents of a captured array are traced
+    when they first come up; a captured name that was rebound is an error that names it.
 
     strict: what to do with arguments of another structure, shape or dtype: ``"error"``, ``"convert"`` (to the dtype and
     kind prepared for) or ``"retrace"``. check: ``"sometimes"`` (the first replay and then at doubling intervals),
@@ -69,17 +71,18 @@ def bare(args: tuple) -> tuple:
 class _Signature:
     """Structure, shapes and dtypes that were prepared for."""
 
-    __slots__ = ("checks", "description", "leaves", "simple", "skeleton")
+    __slots__ = ("checks", "description", "fixed", "leaves", "simple", "skeleton", "structure")
 
     def __init__(self, args: tuple):
         self.leaves, self.skeleton = flatten(args)
         self.simple = self.skeleton.simple
+        self.structure, self.fixed = parts(self.skeleton)
         self.checks = [_check_of(leaf) for leaf in self.leaves]
         self.description = _describe(args)
 
-    def fits(self, leaves: list, args: tuple) -> bool:
-        """Whether leaves have the kinds, shapes and dtypes prepared for."""
-        if len(leaves) != len(self.checks):
+    def fits(self, leaves: list, structure: tuple) -> bool:
+        """Whether leaves have the kinds, shapes and dtypes prepared for, and stand where they stood."""
+        if len(leaves) != len(self.checks) or structure != self.structure:
             return False
         for leaf, (kind, shape, dtype) in zip(leaves, self.checks):  # noqa: B905 - looked at above; strict= takes time
             if type(leaf) is not kind:
@@ -89,7 +92,7 @@ class _Signature:
                     return False
             elif shape is not None and (tuple(leaf.shape) != shape or str(leaf.dtype) != dtype):
                 return False
-        return self.simple or _describe(args) == self.description
+        return True
 
     def mismatch(self, leaves: list, args: tuple) -> str:
         """What differs, in words."""
@@ -157,7 +160,8 @@ class Prepared:
     def _prepare(self, args: tuple) -> None:
         self._registrations = REGISTRATIONS[0]
         backend = backend_of(self.adtype)
-        # backend.prepare returns a callable (leaves, args) -> result; leaves are those of all arguments, also Const.
+        # backend.prepare returns a callable (leaves, args, fixed) -> result; leaves are those of all arguments, also
+        # Const, and fixed is what stands at the other places.
         maker = getattr(backend, "prepare", None)
         run = maker(self.operator, self.f, args, self.options, self.check) if maker is not None else None
         self._signature = _Signature(bare(args))
@@ -167,7 +171,7 @@ class Prepared:
         quick = getattr(run, "quick", None)
         self._quick = quick() if quick is not None else None
 
-    def _plainly(self, leaves: list, args: tuple) -> Any:
+    def _plainly(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
         return self.operator(self.f, self.adtype, *args, **self.options)
 
     def __call__(self, *args: Any) -> Any:
@@ -185,14 +189,22 @@ class Prepared:
                 self._prepare(args)
         signature = self._signature
         # Arguments that are leaves themselves need no flattening.
-        leaves = list(plain_args) if signature.simple else flatten(plain_args)[0]
-        if not signature.fits(leaves, plain_args):
-            leaves = flatten(plain_args)[0]
+        if signature.simple:
+            leaves, structure, fixed = list(plain_args), (), ()
+        else:
+            leaves, skeleton = flatten(plain_args)
+            structure, fixed = parts(skeleton)
+        if not signature.fits(leaves, structure):
+            leaves, skeleton = flatten(plain_args)
+            fixed = parts(skeleton)[1]
             # Inside another derivative the eager way is always right.
             if any(is_traced(leaf) or is_tracer(leaf) for leaf in leaves):
                 return self._plainly(leaves, args)
             args, leaves = self._mismatch(args, plain_args, leaves)
-        return self._run(leaves, args)
+        result = self._run(leaves, args, fixed)
+        if getattr(self._run, "quick_is_old", False):  # traced anew: the short way is another one
+            self._quick = self._run.quick()
+        return result
 
     def _wrapped(self, args: tuple) -> tuple:
         """The arguments with Const where preparation had it."""

@@ -101,8 +101,9 @@ class _Algebra:
             elif i.number in needed:
                 self._remember(i, self._rewrite(i))
         outputs = [self.spec(r) for r in self.outputs]
-        guards = []
-        for number, value in {n: v for _, n, v in self.program.guards}.items():
+        guards: list[tuple[int, Any]] = []
+        # Every look counts; the same look twice is one.
+        for number, value in {(n, type(v), repr(v)): (n, v) for _, n, v in self.program.guards}.values():
             place = self.spec(Ref(number))
             if type(place) is Ref:
                 guards.append((place.number, value))

@@ -138,7 +138,9 @@ class _Loops:
                 for n in uses_of(i):
                     live.add(n)
                     self.users.setdefault(n, []).append(i.number)
-        guards = dict(self.program.guards)
+        guards: dict[int, list] = {}
+        for n, value in self.program.guards:
+            guards.setdefault(n, []).append(value)
         for k, r in enumerate(self.program.outputs):
             if type(r) is Ref and self.instructions[r.number].shape and r.number not in self.outputs:
                 if self.instructions[r.number].function is not None:
@@ -159,7 +161,8 @@ class _Loops:
             self._write_one(i)
             if i.number in guards:
                 self._close()
-                self._guard(self.numbers[i.number], guards[i.number])
+                for value in guards[i.number]:
+                    self._guard(self.numbers[i.number], value)
         self._close()
         for n, value in self.program.guards:
             if self.instructions[n].function is None:
@@ -170,7 +173,9 @@ class _Loops:
     def _guard(self, name: str, value: Any) -> None:
         if not isa(value, (bool, float, int)):
             raise NotReplayable("a guard that is no number")
-        self.lines.append([f"if {name} != {float(value)!r}: return False"])
+        # A bool was asked whether the number is zero.
+        test = f"{name} == 0.0" if value is True else f"{name} != {float(value)!r}"
+        self.lines.append([f"if {test}: return False"])
 
     def _return(self, k: int, r: Any) -> None:
         """Array results are written into an array of the caller, numbers into the last entries of the workspace."""

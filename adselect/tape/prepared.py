@@ -13,18 +13,23 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import AutoTape
-from ..array import plain
+from ..array import is_traced, plain
+from ..captured import FAILURES, Watch
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError
+from ..fixed import Unknown, parts
 from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, is_leaf, is_native
 from .native import compile_natively
 from .program import NotReplayable, Program, ProgramArray, Ref
 from .replay import GuardFailed, Replay, compile_program, readable
+from .rounding import rounding_noise
 
 __all__ = ["ReplayedOperator"]
 
 LIMIT = 20_000  # operations of one program; longer computations stay eager
 VARIANTS = 4  # programs for different branches; more of them and the call stays eager for good
+_LONG = 100_000  # entries of arguments of which no copy is kept
+FIXED = 32  # programs for different slices, masks, flags, functions among the arguments; the same
 
 
 class ReplayedOperator:
@@ -40,54 +45,112 @@ class ReplayedOperator:
         self.calls = 0
         self.next_check = 1
         self.direct = all(is_leaf(a) for a in args)  # arguments that are leaves, none of them Const
-        self._trace(args)
+        self.given: tuple | None = None  # the watch, and its version, of the function that quick() gave away
+        self.changed = 0  # times that something captured was found changed
+        reference = self.eager(args)  # what f sets up when it is first called is there from now on
+        self.watch, self.began = self._watched(), _copied(args)
+        skeleton = flatten(_bare(args))[1]
+        self._trace(args, reference, () if skeleton.simple else parts(skeleton)[1])
+
+    def _watched(self) -> Watch:
+        named = type(self.f).__name__ if not hasattr(self.f, "__name__") else self.f.__name__
+        return Watch({named: self.f, **{k: v for k, v in self.options.items() if k not in ("out", "missing")}})
 
     def eager(self, args: tuple) -> Any:
         """The operator's result without replay."""
         return self.operator(self.f, self.eager_type, *args, **self.options)
 
-    def __call__(self, leaves: list, args: tuple) -> Any:
+    def _evaluated(self, args: tuple) -> Any:
+        """The eager result, where nothing that f captures had changed before; its own counters may have, now."""
+        result = self.eager(args)
+        if not self.watch.holds():
+            self._let_go(self.watch.changed(), args)
+        return result
+
+    def _let_go(self, names: set[str], args: tuple) -> set[str]:
+        """Watch no longer what f itself changes; gives the names of that.
+
+        They were different after a call of f. Another thread may have done that: f is asked twice more. A counter
+        counts on; a buffer holds what it held when f is called as it was called when the watch began.
+        """
+        again = self._watched()
+        try:
+            self.eager(args)
+            own = names & again.changed()
+            if names - own and self.began is not None:
+                self.eager(self.began)
+                own |= names - self.watch.changed()
+        except Exception:  # f does not take these arguments any more
+            return set()
+        with self.lock:
+            self.watch.forget(own)
+            if self.watch.scratch:
+                self.variants, self.reason = [], self._scratched()
+        return own
+
+    def _scratched(self) -> str:
+        return f"f writes into a large array that it captures ({self.watch.scratch})"
+
+    def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
         if self.reason:
             return self.eager(args)
+        if not self.watch.holds() and self.watch.changes():
+            return self._retraced(leaves, args, fixed)
         if self.check != "never":
             self.calls += 1
             if self.check == "always" or self.calls >= self.next_check:
                 self.next_check = 2 * self.calls
-                return self._checked(leaves, args)
-        result = self._replayed(leaves)
-        return self._elsewhere(leaves, args) if result is NotImplemented else result
+                if self.watch.changes(whole=True):
+                    return self._retraced(leaves, args, fixed)
+                return self._checked(leaves, args, fixed)
+        result = self._replayed(leaves, fixed)
+        return self._elsewhere(leaves, args, fixed) if result is NotImplemented else result
 
     def quick(self) -> Callable[[tuple], Any] | None:
         """The call for plain arrays and floats in one function, which gives NotImplemented where it cannot answer.
 
         Written as source: what does not change from call to call is decided here once.
         """
+        self.given = (self.watch, self.watch.version)
         return _write_quick(self) if self.variants and self.direct and self.check != "always" else None
 
-    def _replayed(self, leaves: list) -> Any:
-        for variant in self.variants:
-            try:
-                return variant(leaves)
-            except (GuardFailed, ArithmeticError, ValueError):
-                continue
-        return NotImplemented
+    @property
+    def quick_is_old(self) -> bool:
+        """Whether quick() gives another function by now."""
+        return self.given is not None and (self.given[0] is not self.watch or self.given[1] != self.watch.version)
 
-    def _elsewhere(self, leaves: list, args: tuple) -> Any:
+    def _replayed(self, leaves: list, fixed: tuple) -> Any:
+        return self._replay(leaves, fixed)[1]
+
+    def _replay(self, leaves: list, fixed: tuple) -> tuple[_Variant | None, Any]:
+        """The variant that answers and its result, or None and NotImplemented."""
+        for variant in self.variants:
+            if fixed and variant.fixed != fixed:
+                continue
+            try:
+                return variant, variant(leaves)
+            except (GuardFailed, ArithmeticError, ValueError, IndexError):
+                continue
+        return None, NotImplemented
+
+    def _elsewhere(self, leaves: list, args: tuple, fixed: tuple) -> Any:
         """No variant fits: trace the branch that is taken now, or stay eager."""
-        result = self.eager(args)
+        result = self._evaluated(args)
         with self.lock:
-            if len(self.variants) >= VARIANTS:
+            if sum(v.fixed == fixed for v in self.variants) >= VARIANTS:
                 self.reason = f"more than {VARIANTS} different branches were taken"
-            elif self._replayed(leaves) is NotImplemented:
-                self._trace(args, result)
+            elif len(self.variants) >= FIXED:
+                self.reason = f"the arguments that are no arrays took more than {FIXED} different values"
+            elif self._replayed(leaves, fixed) is NotImplemented:
+                self._trace(args, result, fixed)
         return result
 
-    def _checked(self, leaves: list, args: tuple) -> Any:
-        result = self._replayed(leaves)
-        if result is NotImplemented:
-            return self._elsewhere(leaves, args)
-        reference = self.eager(args)
-        difference = _difference(result, reference)
+    def _checked(self, leaves: list, args: tuple, fixed: tuple) -> Any:
+        variant, result = self._replay(leaves, fixed)
+        if variant is None:
+            return self._elsewhere(leaves, args, fixed)
+        reference = self._evaluated(args)
+        difference = variant.difference(result, reference, leaves)
         if difference:
             again = _difference(self.eager(args), reference)
             cause = (
@@ -96,19 +159,55 @@ class ReplayedOperator:
                 else "something f captures has changed since preparation: an attribute, a global or a closure variable "
                 "was rebound, or an array that only preparation looked at was modified"
             )
-            raise ADSelectValueError(
-                f"the replay of {getattr(self.operator, '__name__', 'the operator')} differs from the eager result "
-                f"({difference}); {cause}. Pass it as an argument (Const(value) if it is not differentiated), prepare "
-                "again, or call the operator unprepared."
-            )
+            raise self._differs(difference, cause)
         return result
 
-    def _trace(self, args: tuple, reference: Any = None) -> None:
-        if reference is None:
-            reference = self.eager(args)
-        leaves, skeleton = flatten(tuple([a.value if isinstance(a, Const) else a for a in args]))
+    def _differs(self, difference: str, cause: str) -> ADSelectValueError:
+        return ADSelectValueError(
+            f"the replay of {getattr(self.operator, '__name__', 'the operator')} differs from the eager result "
+            f"({difference}); {cause}. Pass it as an argument (Const(value) if it is not differentiated), prepare "
+            "again, or call the operator unprepared."
+        )
+
+    def _retraced(self, leaves: list, args: tuple, fixed: tuple) -> Any:
+        """Something that f captures is not what it was: new contents of an array are seen, a new binding that makes a
+        difference is an error.
+        """
+        changes = self.watch.changes(whole=True)
+        variant, result = self._replay(leaves, fixed)
+        now = self._watched()
+        reference = self.eager(args)
+        own = now.changed()
+        if own:
+            # f writes there itself, and has been called by somebody else: nothing that the programs rely on.
+            own = self._let_go(own, args)
+            changes = self.watch.changes(whole=True)
+            if not changes and not self.watch.scratch:
+                return reference
+        rebound = [change.text for change in changes if change.how == "rebound"]
+        difference = variant.difference(result, reference, leaves) if variant is not None and rebound else ""
+        if difference:
+            raise self._differs(difference, f"{' and '.join(rebound)} since preparation")
+        with self.lock:
+            self.changed += 1
+            self.variants = []
+            if self.reason:
+                return reference
+            if self.changed > VARIANTS:
+                self.reason = f"what f captures keeps changing ({changes[0].text if changes else 'its state'})"
+            else:
+                self.watch, self.began = self._watched(), _copied(args)
+                self.watch.forget(own)
+                self._trace(args, reference, fixed)
+        return reference
+
+    def _trace(self, args: tuple, reference: Any, fixed: tuple) -> None:
+        leaves, skeleton = flatten(_bare(args))
         program = Program(LIMIT)
         try:
+            for part in fixed:
+                if isinstance(part, Unknown):
+                    raise NotReplayable(f"an argument holds a {part.name}, and nobody can tell whether it has changed")
             if any(is_native(leaf) for leaf in leaves):
                 raise NotReplayable("an argument is another framework's array, which may be traced there")
             from ..backends.tape import enter
@@ -117,13 +216,23 @@ class ReplayedOperator:
             traced_args = _with_constants(args, skeleton.rebuild(inputs))
             options = {k: v for k, v in self.options.items() if k != "out"}
             result = self.operator(self.f, self.eager_type, *traced_args, **options)
+            if program.refusal:
+                raise NotReplayable(program.refusal)
             names = _argument_names(self.f, args, skeleton)
             variant = _Variant(program, result, reference, leaves, getattr(self.operator, "__name__", "replay"), names)
+            variant.fixed = fixed
             program.open = False
             if self.adtype.native:
                 variant.compile()
             variant.confirm(leaves, reference, lambda: self.eager(args))
-            self.variants.append(variant)
+            changed = self.watch.changed()
+            if changed:  # once by the trace; what changes again is f's own
+                again = self._watched()
+                self.eager(args)
+                self.watch.forget(changed & again.changed())
+            if self.watch.scratch:
+                raise NotReplayable(self._scratched())
+            self.variants = [*self.variants, variant]
         except (ADSelectValueError, BackendNotInstalledError):
             raise
         except NotReplayable as error:
@@ -141,6 +250,18 @@ class ReplayedOperator:
         return "\n".join(v.readable() for v in self.variants)
 
 
+def _bare(args: tuple) -> tuple:
+    return tuple([a.value if isinstance(a, Const) else a for a in args])
+
+
+def _copied(args: tuple) -> tuple | None:
+    """The arguments with their arrays copied, None where these are large: the caller may write to his own."""
+    leaves, skeleton = flatten(_bare(args))
+    if sum([np.size(leaf) for leaf in leaves]) > _LONG or any(is_native(leaf) or is_traced(leaf) for leaf in leaves):
+        return None
+    return _with_constants(args, skeleton.rebuild([leaf.copy() if hasattr(leaf, "copy") else leaf for leaf in leaves]))
+
+
 def _write_quick(run: ReplayedOperator) -> Callable[[tuple], Any] | None:
     variant = run.variants[0]
     scope: dict[str, Any] = {
@@ -152,6 +273,7 @@ def _write_quick(run: ReplayedOperator) -> Callable[[tuple], Any] | None:
         "isfinite": math.isfinite,
         "inf": math.inf,
         "function": variant.function,
+        **run.watch.names,
         "pool": variant.replay.buffers,
         "GuardFailed": GuardFailed,
     }
@@ -197,6 +319,9 @@ def _write_quick(run: ReplayedOperator) -> Callable[[tuple], Any] | None:
         f"    if {' or '.join(checks)}: return NotImplemented",
         f"    {', '.join(names)}, = args",
         f"    if {' or '.join(kinds)}: return NotImplemented",
+        "    try:",
+        f"        if not ({run.watch.test or True}): return NotImplemented",
+        f"    except {FAILURES}: return NotImplemented",
         "    try: buffers = pool.pop()",
         "    except IndexError: return NotImplemented",
         f"    try: {returned}, = function(args, buffers)",
@@ -258,7 +383,7 @@ class _Variant:
         if len(traced) != len(expected):
             raise NotReplayable("the traced result has another structure than the eager one")
         outputs = [Ref(t.number) if type(t) is ProgramArray else plain(t) for t in traced]
-        self.arguments = arguments
+        self.arguments, self.outputs = arguments, outputs
         self.replay: Replay = compile_program(program, outputs, name, arguments)
         self.leaves, self.expected, self.reference = leaves, expected, reference
         self.run: Callable[..., tuple] = self.replay
@@ -266,6 +391,8 @@ class _Variant:
         self.enter = [_entry(leaf) for leaf in leaves]
         self.plain = all(e is None for e in self.enter)
         self.build = _builder(reference, self.shape, len(expected))
+        self.fixed: tuple = ()
+        self.written, self.inputs = program.instructions, program.inputs
         self.is_pair = (
             hasattr(reference, "_fields")
             and len(reference) == 2
@@ -295,7 +422,7 @@ class _Variant:
         return self.build(results)
 
     def confirm(self, leaves: list, reference: Any, eager: Callable) -> None:
-        difference = _difference(self(leaves), reference)
+        difference = self.difference(self(leaves), reference, leaves)
         if difference:
             if _difference(eager(), reference):
                 raise ADSelectValueError(
@@ -303,6 +430,10 @@ class _Variant:
                     "Pass random numbers in as an argument, or call the operator unprepared."
                 )
             raise NotReplayable(f"a replay at the prepared point differs from the eager result: {difference}")
+
+    def difference(self, result: Any, reference: Any, leaves: list) -> str:
+        """How the result of a replay differs from the eager one, "" where rounding explains it."""
+        return _difference(result, reference, lambda: rounding_noise(self.written, self.inputs, self.outputs, leaves))
 
     def readable(self) -> str:
         return readable(self.replay, self.arguments)
@@ -357,25 +488,34 @@ def _finisher(expected: Any) -> Callable:
     return finish_scalar
 
 
-def _difference(result: Any, reference: Any) -> str:
-    """The largest difference in words, "" where there is none beyond rounding."""
+def _difference(result: Any, reference: Any, noise: Callable[[], list | None] = lambda: None) -> str:
+    """The largest difference in words, "" where there is none beyond rounding, entry by entry.
+
+    noise gives, for each value of the result, how far rounding alone can move its entries; it is asked only where an
+    entry is off by more than a rounding or two of its own size.
+    """
     a, structure = flatten((result,))
     b, _ = flatten((reference,))
     if len(a) != len(b):
         return f"{len(a)} values instead of {len(b)}"
-    for x, y, path in zip(a, b, structure.paths, strict=True):
+    moved: list | None = None
+    for k, (x, y, path) in enumerate(zip(a, b, structure.paths, strict=True)):
         x, y = np.asarray(x), np.asarray(y)
         if x.shape != y.shape:
             return f"shape {x.shape} instead of {y.shape}"
         if not x.size or x.dtype.kind not in "fciu":
             continue
         single = x.dtype in (np.float32, np.complex64)
-        scale = np.max(np.abs(np.where(np.isfinite(y), y, 0.0)))
-        tolerance = (1e-4 if single else 1e-8) * scale + (1e-30 if single else 1e-200)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):
+            tolerance = (1e-4 if single else 1e-8) * np.abs(y) + (1e-30 if single else 1e-200)
             off = np.where(np.isfinite(y) | np.isfinite(x), np.abs(x - y), 0.0)
-        if not np.all(off <= tolerance):
-            return (
-                f"{path.replace('args', 'result', 1)} is off by {np.nanmax(off):.3g} where the values reach {scale:.3g}"
-            )
+            wrong = ~(off <= tolerance)
+            if np.any(wrong):
+                moved = noise() if moved is None else moved
+                if moved is not None and len(moved) == len(a) and np.shape(moved[k]) == x.shape:
+                    wrong &= ~(off <= tolerance + moved[k])
+        if np.any(wrong):
+            worst = np.unravel_index(np.argmax(np.where(wrong, off, -1.0)), x.shape)
+            where = f"[{', '.join(map(str, worst))}]" if x.shape else ""
+            return f"{path.replace('args', 'result', 1)}{where} is {x[worst]:.6g} instead of {y[worst]:.6g}"
     return ""

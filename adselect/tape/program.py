@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from ..array import COMPARISONS, Array, absorb, dispatch
 from ..errors import ADSelectError
 from ..kinds import isa
 from ..places import PACKAGE
+from ..rules.indexing import scatter_parts, set_item
 from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
@@ -34,6 +35,19 @@ class NotReplayable(ADSelectError):  # noqa: N818 - a verdict on the traced code
 
 class GuardFailed(Exception):  # noqa: N818 - a signal, not an error
     """Something the traced code relied on, a value it branched on, is different now."""
+
+
+class Outline(NamedTuple):
+    """What a guard expects where values decide over the size of a result: its shape and dtype, and not its entries."""
+
+    shape: tuple
+    dtype: Any
+
+
+class Strides(NamedTuple):
+    """What a guard expects of an argument whose order in memory was looked at; None stands for C order."""
+
+    strides: tuple | None
 
 
 class Instruction:
@@ -79,10 +93,20 @@ class Ref:
 # Answered from shape and dtype alone, which preparation fixes: constants of the program.
 _STATIC = frozenset(
     {
-        *(np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast, np.min_scalar_type),
-        *(np.zeros_like, np.ones_like, np.empty_like, np.common_type, np.broadcast_shapes, np.isdtype),
+        *(np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast, np.common_type),
+        *(np.zeros_like, np.ones_like, np.empty_like, np.broadcast_shapes, np.isdtype),
     }
 )
+# What has the same shape and dtype whatever its array arguments hold; of the other functions every replay looks at it.
+_SETTLED = frozenset(
+    {
+        *(np.clip, np.concatenate, np.stack, np.take, np.take_along_axis, np.sort, np.outer, np.isclose),
+        *(np.argmax, np.argmin, np.argsort, np.argpartition, np.searchsorted, np.digitize, np.lexsort, np.any, np.all),
+        *(np.nanargmax, np.nanargmin, np.count_nonzero, np.array_equal, np.array_equiv, np.allclose, np.isin),
+        *(set_item, scatter_parts, spread),
+    }
+)
+_KEPT = 2048  # entries up to which a plain array is copied into the program
 
 
 class Program:
@@ -95,9 +119,17 @@ class Program:
         self.inputs: list[int] = []
         self.guards: list[tuple[int, int, Any]] = []  # (position, instruction, expected value)
         self.known: dict[Any, int] = {}
+        self.kept: dict[Any, np.ndarray] = {}  # copies of small plain arrays, by what they hold
         self.limit = limit
         self.open = True
         self.line = ""
+        self.ordered = False  # whether the arguments' orders in memory are guards
+        self.refusal = ""  # why this cannot be replayed, also where f has caught the exception that said so
+
+    def refuse(self, why: str) -> NotReplayable:
+        """The exception to raise for what no replay can repeat."""
+        self.refusal = self.refusal or why
+        return NotReplayable(why)
 
     def input(self, value: Any) -> ProgramArray:
         """A new argument of the program."""
@@ -107,8 +139,9 @@ class Program:
     def _emit(self, function: Any, args: tuple, kwargs: dict, value: Any) -> ProgramArray:
         number = len(self.instructions)
         if number >= self.limit:
-            raise NotReplayable(f"the traced computation has more than {self.limit} operations")
-        self.instructions.append(Instruction(number, function, args, kwargs, value, _line()))
+            raise self.refuse(f"the traced computation has more than {self.limit} operations")
+        instruction = Instruction(number, function, args, kwargs, value, _line())
+        self.instructions.append(instruction)
         self.concrete.append(value)
         return _wrap(self, number, value)
 
@@ -127,6 +160,14 @@ class Program:
         """Remember that the traced code looked at this value."""
         self.guards.append((len(self.instructions), number, value))
 
+    def guard_order(self) -> None:
+        """Remember that the traced code looked at an order in memory, which follows from those of the arguments."""
+        for n in () if self.ordered else self.inputs:
+            array = self.concrete[n]
+            if isa(array, np.ndarray) and array.ndim > 1:
+                self.guard(n, Strides(None if array.flags.c_contiguous else array.strides))
+        self.ordered = True
+
     def call(self, function: Any, args: tuple, kwargs: dict) -> Any:
         """Carry a call out on the concrete values and write it down, unless it is known."""
         refs = tuple([self._spec(a) for a in args])
@@ -138,21 +179,49 @@ class Program:
                 return self._unpack(number)
         value = function(*[self._concrete(r) for r in refs], **{k: self._concrete(r) for k, r in options.items()})
         if not isa(value, (np.ndarray, np.generic, float, int, complex, bool, tuple, list)):
-            return value
+            name = getattr(function, "__name__", function)
+            raise self.refuse(f"{name} made a {type(value).__name__} out of a traced value, which no replay can follow")
+        settled = self._is_settled(function, refs, options)
         if isinstance(value, (tuple, list)):
-            return self._several(function, refs, options, value, key)
+            return self._several(function, refs, options, value, key, settled)
         array = self._emit(function, refs, options, value)
+        if not settled:
+            self._guard_outline(array.number)
         if key is not None:
             self.known[key] = array.number
         return array
 
-    def _several(self, function: Any, refs: tuple, options: dict, value: Any, key: Any) -> Any:
+    def _is_settled(self, function: Any, refs: tuple, options: dict) -> bool:
+        """Whether shape and dtype of a result follow from those of the arguments, whatever these hold."""
+        if isinstance(function, np.ufunc) or function in _SETTLED or getattr(function, "checks_kinds", False):
+            return True
+        if function is operator.getitem:
+            return not any(self.instructions[n].dtype == np.bool_ for n in refs_of(refs[1]))
+        if function is np.where:
+            return len(refs) == 3
+        if any(True for value in options.values() for _ in refs_of(value)):
+            return False  # a traced option
+        rule = RULES.get(function)
+        if rule is not None:
+            return all(rule.differentiable(i) or not any(True for _ in refs_of(r)) for i, r in enumerate(refs))
+        # These rearrange their first argument as the others say.
+        return function in _ATOMS and not any(True for r in refs[1:] for _ in refs_of(r))
+
+    def _guard_outline(self, number: int) -> None:
+        made = self.instructions[number]
+        self.guard(number, Outline(made.shape, made.dtype))
+
+    def _several(self, function: Any, refs: tuple, options: dict, value: Any, key: Any, settled: bool) -> Any:
         whole = self._emit(function, refs, options, np.empty(0))
         self.concrete[whole.number] = value
-        items = [
-            None if item is None else self._emit(operator.getitem, (Ref(whole.number), i), {}, item)
-            for i, item in enumerate(value)
-        ]
+        if not settled:
+            self.guard(whole.number, Outline((len(value),), None))
+        items: list = []
+        for i, item in enumerate(value):
+            array = None if item is None else self._emit(operator.getitem, (Ref(whole.number), i), {}, item)
+            items.append(array)
+            if array is not None and not settled:
+                self._guard_outline(array.number)
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
 
     def _unpack(self, number: int) -> Any:
@@ -164,16 +233,46 @@ class Program:
             if value.program is not self:
                 return value.concrete if not value.program.open else value
             return Ref(value.number)
-        if type(value) is np.ndarray and value.dtype == object:
-            return self._spec(absorb(value))
+        if type(value) is np.ndarray:
+            if value.dtype != object:
+                return self._kept(value)
+            absorbed = absorb(value)
+            return absorbed if absorbed is value else self._spec(absorbed)
         if isinstance(value, Array):
-            raise NotReplayable("a value of another derivative entered the traced computation")
+            raise self.refuse("a value of another derivative entered the traced computation")
         kind = type(value)
         if kind is tuple or kind is list:
             return kind([self._spec(v) for v in value])
-        if kind is slice:
-            return slice(*[self._spec(s) for s in (value.start, value.stop, value.step)])
+        if kind is slice:  # what is cut out depends on the ends, the size of it does too
+            return slice(*[_looked_at(s) for s in (value.start, value.stop, value.step)])
         return value
+
+    def _kept(self, array: np.ndarray) -> np.ndarray:
+        """A plain array as the program holds it: what it captures is frozen, a copy where that is small."""
+        if array.size > _KEPT:
+            return array
+        base = array.base
+        if type(base) is np.ndarray and base.flags.c_contiguous and base.size <= _KEPT and base.dtype.kind in "fciub":
+            return self._kept_view(array, base)
+        key = (array.dtype, array.shape, array.strides, array.flags.writeable, array.tobytes())
+        known = self.kept.get(key)
+        if known is None:
+            known = array.copy(order="K")
+            known.flags.writeable = array.flags.writeable
+            self.kept[key] = self.kept[(*key[:2], known.strides, *key[3:])] = known
+        return known
+
+    def _kept_view(self, array: np.ndarray, base: np.ndarray) -> np.ndarray:
+        """A view (a matrix transposed) as one of the copy that is kept of its base."""
+        whole = self._kept(base)
+        offset = array.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+        key = ("view", id(whole), offset, array.shape, array.strides, array.dtype, array.flags.writeable)
+        view = self.kept.get(key)
+        if view is None:
+            view = np.ndarray(array.shape, array.dtype, whole, offset, array.strides)
+            view.flags.writeable = array.flags.writeable and whole.flags.writeable
+            self.kept[key] = view
+        return view
 
     def _concrete(self, spec: Any) -> Any:
         kind = type(spec)
@@ -207,6 +306,11 @@ def _part(spec: Any) -> Any:
     if kind is slice:
         return ("slice", _part(spec.start), _part(spec.stop), _part(spec.step))
     return (kind, repr(spec) if kind is float else spec)
+
+
+def _looked_at(end: Any) -> Any:
+    """One end of a slice; a traced one as the number it is, which is a guard from now on."""
+    return operator.index(end) if type(end) is ProgramArray else end
 
 
 def refs_of(spec: Any) -> Iterator[int]:
@@ -255,9 +359,14 @@ class ProgramArray(Array):
     def value(self) -> Any:  # type: ignore[override]
         if not self.program.open:
             return self.concrete
-        raise NotReplayable("the traced code needed a value outside of what can be recorded")
+        raise self.program.refuse("the traced code needed a value outside of what can be recorded")
+
+    def _shown(self) -> Any:
+        raise TypeError("a value of a program being written is not to be looked at")
 
     def _in_memory(self) -> Any:
+        if self.program.open:
+            self.program.guard_order()
         return self.concrete
 
     @property
@@ -283,6 +392,9 @@ class ProgramArray(Array):
     def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
         if function in _STATIC:
             strip = lambda v: v.concrete if type(v) is ProgramArray else v
+            sizes = [v for v in (*args[1:], *kwargs.values()) if type(v) is ProgramArray and v.dtype.kind in "iu"]
+            for size in sizes:  # np.zeros_like(x, shape=n)
+                size._look(size.concrete)
             return function(*[strip(a) for a in args], **{k: strip(v) for k, v in kwargs.items()})
         if not self.program.open:
             strip = lambda v: v.concrete if type(v) is ProgramArray and not v.program.open else v
@@ -305,7 +417,7 @@ class ProgramArray(Array):
         return self.program.call(operator.getitem, (self, index), {})
 
     def _array__setitem__(self, index: Any, value: Any) -> None:
-        raise NotReplayable("a traced value was written to in place")
+        raise self.program.refuse("a traced value was written to in place")
 
     def _as_index(self) -> Any:
         return self
@@ -323,10 +435,18 @@ class ProgramArray(Array):
             axes = axes[0]
         return self._apply(np.transpose, (self, axes or None), {})
 
+    # -- looks at the value: a guard, or the end of replay -------------------------------------------------------------
+
     def _look(self, value: Any) -> Any:
         if self.program.open:
             self.program.guard(self.number, value)
         return value
+
+    def _look_exactly(self, how: str) -> Any:
+        """The value for code that reads all of it: integers are guards, other numbers hardly come up again."""
+        if self.program.open and (self.ndim or self.dtype.kind not in "iub"):
+            raise self.program.refuse(f"the traced code turned a value into {how}")
+        return self._look(self.concrete)
 
     def __bool__(self) -> bool:
         return self._look(bool(self.concrete))
@@ -334,19 +454,35 @@ class ProgramArray(Array):
     def __index__(self) -> int:
         return self._look(operator.index(self.concrete))
 
+    def __int__(self) -> int:
+        return int(self._look(self.concrete)) if self.dtype.kind in "iub" and not self.ndim else super().__int__()
+
+    def __float__(self) -> float:
+        return float(self._look(self.concrete)) if self.dtype.kind in "iub" and not self.ndim else super().__float__()
+
+    def __complex__(self) -> complex:
+        if self.dtype.kind in "iub" and not self.ndim:
+            return complex(self._look(self.concrete))
+        return super().__complex__()
+
     def __hash__(self) -> int:
         if self.ndim:
             raise TypeError("unhashable type: traced array")
         return hash(self._look(self.concrete))
 
     def __repr__(self) -> str:
-        return f"ProgramArray({self.concrete!r})"
+        return repr(self._look_exactly("text"))
 
     def __str__(self) -> str:
-        return str(self.concrete)
+        return str(self._look_exactly("text"))
 
     def __format__(self, spec: str) -> str:
-        return format(self.concrete, spec)
+        return format(self._look_exactly("text"), spec)
+
+    def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
+        if dtype is not None and np.dtype(dtype) == object:
+            return super()._refuse_conversion(dtype, copy)
+        raise self.program.refuse("the traced code made a plain array of a value (np.asarray, or writing into one)")
 
 
 # Composites that are one fast NumPy call on plain values, and whose parts need not be visible for a derivative: the

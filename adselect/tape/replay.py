@@ -22,7 +22,7 @@ from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.shaping import join, pile
 from .algebra import Simplified, is_basic, simplify
-from .program import CONSTANT, GuardFailed, Instruction, Program, Ref, refs_of, uses_of
+from .program import CONSTANT, GuardFailed, Instruction, Outline, Program, Ref, Strides, refs_of, uses_of
 
 __all__ = ["GuardFailed", "Replay", "compile_program"]
 
@@ -565,6 +565,13 @@ class _Writer:
         for value in guards.get(n, ()):
             self.constants["GuardFailed"] = GuardFailed
             expression = self.place[n]
+            if type(value) is Outline:
+                self.lines.append(f"if {self._other_outline(n, expression, value)}: raise GuardFailed")
+                continue
+            if type(value) is Strides:
+                wrong = f".strides != {value.strides}" if value.strides else ".flags.c_contiguous is False"
+                self.lines.append(f"if {expression}{wrong}: raise GuardFailed")
+                continue
             test = (
                 f"not {expression}"
                 if value is True
@@ -573,6 +580,16 @@ class _Writer:
                 else f"{expression} != {self.constant(value)}"
             )
             self.lines.append(f"if {test}: raise GuardFailed")
+
+    def _other_outline(self, n: int, expression: str, outline: Outline) -> str:
+        """The test whether a result has another shape or dtype than when it was traced."""
+        shape = self.constant(outline.shape)
+        if outline.dtype is None:  # several results
+            return f"len({expression}) != {outline.shape[0]}"
+        if self.instructions[n].scalar:
+            self.constants["shape"], self.constants["iscomplexobj"] = np.shape, np.iscomplexobj
+            return f"shape({expression}) or iscomplexobj({expression}) is not {outline.dtype.kind == 'c'}"
+        return f"{expression}.shape != {shape} or {expression}.dtype != {self._named(outline.dtype)}"
 
     def _returned(self) -> str:
         parts, seen = [], set()

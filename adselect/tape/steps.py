@@ -65,6 +65,8 @@ class _Pullback:
 class _Step:
     """A function of a program that runs the user's code: ``run(invocation, values) → results``."""
 
+    checks_kinds = True  # of its results, in every call
+
     def __init__(self, invocation: Invocation, run: Callable[[Invocation, list], list], suffix: str = ""):
         self.invocation, self.run = invocation, run
         self.__name__ = invocation.__name__ + suffix

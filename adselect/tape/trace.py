@@ -137,8 +137,6 @@ class Trace:
         as it is, with a fingerprint that :meth:`check_watched` compares: an error is better than a copy of all data,
         and much better than a wrong number.
         """
-        if self.by_reference:
-            return array
         size = array.size
         if size <= _SMALL:
             return array.copy(order="K")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, plain
+from ..errors import UnsupportedError
 from ..kinds import isa
 from ..structure import framework_of, is_tracer
 
@@ -33,12 +34,20 @@ def is_traced(value: Any) -> bool:
     return _look(value, set())
 
 
+def _is_there(number: Array) -> bool:
+    try:
+        known = number._known()
+    except UnsupportedError:  # while JAX compiles or batches
+        return False
+    return known is not NotImplemented and isa(plain(known), (np.ndarray, np.generic))
+
+
 def _look(value: Any, above: set[int]) -> bool:
     if isinstance(value, Array):
         if value._closed:
             return False
         # Of numbers without a derivative only those are traced that are not there yet, or that a program records.
-        return value.dtype.kind not in "iub" or value._recorded() or not isa(plain(value), (np.ndarray, np.generic))
+        return value.dtype.kind not in "iub" or not _is_there(value)
     if isinstance(value, dict):
         entries: Any = list(value.values())
     elif isinstance(value, (list, tuple)):

@@ -1,0 +1,354 @@
+"""What f captures, watched: a prepared call does not ask f itself, so somebody has to look whether f is still the same.
+
+A :class:`Watch` walks from f through closure variables, the globals its code names, attributes, containers and the
+functions they hold, and remembers what it found there. Its test ``holds`` is one generated expression: a comparison of
+identities for each name, the bytes of each array up to 4 kB, and a sample of the entries of larger ones, whose
+checksum :meth:`Watch.changes` compares.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import operator
+import types
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .fixed import code_names, frozen, global_names, is_setting
+from .kinds import isa
+from .structure import CLOSED_PACKAGES, opens
+from .tangents import field_names
+
+__all__ = ["FAILURES", "Change", "Watch"]
+
+FAILURES = "(KeyError, AttributeError, ValueError)"
+_MOST = 64  # places that are watched
+_LONGEST = 1024  # entries of a container that is
+_WHOLE = 4096  # bytes of an array up to which all of it is compared in every call
+_SAMPLE = 16  # entries of a larger array
+
+
+class Change(NamedTuple):
+    """Something that is not what it was: its name, "rebound" or "modified", and a sentence for people."""
+
+    name: str
+    how: str
+    text: str
+
+
+class _Slot:
+    """A place that holds a value: ``text`` is the test that it still does, with the names that the test needs."""
+
+    name: str
+
+    def text(self, names: dict[str, Any]) -> str:
+        raise NotImplementedError
+
+    def change(self, whole: bool) -> Change | None:
+        raise NotImplementedError
+
+    def without_own(self) -> list[_Slot]:
+        """What to watch when f itself changes this."""
+        return []
+
+
+def _named(names: dict[str, Any], value: Any) -> str:
+    name = f"n{len(names)}"
+    names[name] = value
+    return name
+
+
+class _Entry(_Slot):
+    """One name: a closure variable, a global, an attribute, an entry of a dict."""
+
+    def __init__(self, name: str, read: Callable[[], Any], write: Callable[[dict], str]):
+        self.name, self.read, self.write = name, read, write
+        self.value = read()
+
+    def text(self, names: dict[str, Any]) -> str:
+        return f"{self.write(names)} is {_named(names, self.value)}"
+
+    def change(self, whole: bool) -> Change | None:
+        try:
+            now = self.read()
+        except (KeyError, AttributeError, ValueError):
+            return Change(self.name, "rebound", f"{self.name} was deleted")
+        if now is self.value:
+            return None
+        if is_setting(now) and is_setting(self.value) and frozen(now) == frozen(self.value):
+            self.value = now  # the same number again
+            return None
+        shown = f" (from {self.value!r} to {now!r})" if is_setting(now) and is_setting(self.value) else ""
+        return Change(self.name, "rebound", f"{self.name} was rebound{shown}")
+
+
+def _of_cell(name: str, cell: Any) -> _Entry:
+    return _Entry(name, lambda: cell.cell_contents, lambda names: f"{_named(names, cell)}.cell_contents")
+
+
+def _of_mapping(name: str, mapping: Any, key: Any) -> _Entry:
+    return _Entry(name, lambda: mapping[key], lambda names: f"{_named(names, mapping)}.get({_named(names, key)})")
+
+
+def _of_slot(name: str, value: Any, field: str) -> _Entry:
+    return _Entry(name, lambda: getattr(value, field), lambda names: f"{_named(names, value)}.{field}")
+
+
+class _Entries(_Slot):
+    """All entries of a list or dict, or all attributes of an object."""
+
+    def __init__(self, name: str, container: Any, pattern: str):
+        self.name, self.container, self.pattern = name, container, pattern
+        self.keys, self.values = self._now()
+
+    def _now(self) -> tuple[tuple, tuple]:
+        c = self.container
+        if isinstance(c, (set, frozenset)):
+            return tuple(c), tuple(c)
+        return (tuple(c), tuple(c.values())) if isinstance(c, dict) else (tuple(range(len(c))), tuple(c))
+
+    def text(self, names: dict[str, Any]) -> str:
+        c = _named(names, self.container)
+        if not self.keys:
+            return f"not {c}"
+        names["all_"], names["is_"] = all, operator.is_
+        if isinstance(self.container, (set, bytearray)) or len(self.keys) > _MOST:
+            # Identity comes first here, too, and what is no number and not the same is different or cannot be told.
+            return f"{c} == {_named(names, copy.copy(self.container))}"
+        if isinstance(self.container, dict):
+            same_keys = f"tuple({c}) == {_named(names, self.keys)}"
+            return f"{same_keys} and all_(map(is_, {c}.values(), {_named(names, self.values)}))"
+        return f"len({c}) == {len(self.keys)} and all_(map(is_, {c}, {_named(names, self.values)}))"
+
+    def _changed(self) -> list:
+        keys, values = self._now()
+        then, now = dict(zip(self.keys, self.values, strict=True)), dict(zip(keys, values, strict=True))
+        found = [k for k in then if k not in now] + [k for k in now if k not in then]
+        for key in then.keys() & now.keys():
+            a, b = then[key], now[key]
+            if a is not b and not (is_setting(a) and is_setting(b) and frozen(a) == frozen(b)):
+                found.append(key)
+        if not found and keys == self.keys:
+            self.keys, self.values = keys, values
+        return found or ([self.keys[0]] if keys != self.keys else [])
+
+    def change(self, whole: bool) -> Change | None:
+        found = self._changed()
+        if not found:
+            return None
+        names = ", ".join(self.pattern.format(self.name, key) for key in found[:3])
+        return Change(names, "rebound", f"{names} was rebound")
+
+    def without_own(self) -> list[_Slot]:
+        if not isinstance(self.container, dict):
+            return []  # a list that f appends to
+        changed = self._changed()
+        return [
+            _of_mapping(self.pattern.format(self.name, k), self.container, k)
+            for k in self.keys
+            if k not in changed and k in self.container
+        ]
+
+
+class _Contents(_Slot):
+    """What an array holds."""
+
+    def __init__(self, name: str, array: np.ndarray):
+        self.name, self.array = name, array
+        self.large = array.nbytes > _WHOLE
+        self.looked_at = array
+        if self.large:
+            self.looked_at = _sampled(array)
+        self.bytes = self.looked_at.tobytes()
+        self.held = list(array.flat) if array.dtype == object else None  # their addresses are compared
+        self.sum = self.checksum() if self.large else 0
+
+    def checksum(self) -> int:
+        return zlib.crc32(
+            self.array.tobytes() if self.held else np.ascontiguousarray(self.array).reshape(-1).view(np.uint8).data
+        )
+
+    def text(self, names: dict[str, Any]) -> str:
+        return f"{_named(names, self.looked_at)}.tobytes() == {_named(names, self.bytes)}"
+
+    def change(self, whole: bool) -> Change | None:
+        if self.looked_at.tobytes() == self.bytes and not (whole and self.large and self.checksum() != self.sum):
+            return None
+        return Change(self.name, "modified", f"the array {self.name} was modified")
+
+
+def _sampled(array: np.ndarray) -> np.ndarray:
+    """A view of a few entries, spread over the array."""
+    flat = array.view()
+    if array.flags.c_contiguous:
+        flat.shape = (array.size,)
+    most = max(1, int(_SAMPLE ** (1 / flat.ndim)))
+    return flat[tuple([slice(n % most, None, max(1, n // most)) for n in flat.shape])]
+
+
+class Watch:
+    """What ``roots`` (values by name) reach, as it is now."""
+
+    def __init__(self, roots: dict[str, Any]):
+        self.roots = roots
+        self.slots: list[_Slot] = _Walk(roots).slots
+        self.scratch = ""  # the name of a large array that f itself writes to
+        self.version = 0  # of the test
+        self._compile()
+
+    holds: Callable[[], bool]  # whether nothing has changed, as far as a short look tells
+    test: str  # the same as an expression, which may raise one of FAILURES where a name is gone
+    names: dict[str, Any]  # what stands in the expression
+
+    def _compile(self) -> None:
+        self.version += 1
+        names: dict[str, Any] = {}
+        self.test = " and ".join([slot.text(names) for slot in self.slots])
+        self.names = dict(names)
+        lines = ["def holds():", f"    try: return {self.test or True}", f"    except {FAILURES}: return False"]
+        exec(compile("\n".join(lines), "<what f captures>", "exec"), names)
+        self.holds = names["holds"]
+
+    def changes(self, whole: bool = False) -> list[Change]:
+        """What is not as it was; whole: all entries of large arrays, too."""
+        found = [change for slot in self.slots if (change := slot.change(whole)) is not None]
+        if not found and not self.holds():
+            self._compile()  # the same numbers in other objects
+        return found
+
+    def changed(self) -> set[str]:
+        """The names of the places that are not as they were."""
+        return {slot.name for slot in self.slots if slot.change(True) is not None}
+
+    def forget(self, names: set[str]) -> None:
+        """f itself writes to these: watch them no longer, but of a dict or an object only what has not changed."""
+        kept: list[_Slot] = []
+        for slot in self.slots:
+            if slot.name in names and isinstance(slot, _Contents) and slot.large:
+                self.scratch = slot.name
+            kept.extend(slot.without_own() if slot.name in names else [slot])
+        if names or not self.holds():
+            self.slots = kept
+            self._compile()
+
+    def forget_names(self) -> None:
+        """f has just been called, and changed counters and histories of its own: these are not watched."""
+        self.forget({slot.name for slot in self.slots if not isinstance(slot, _Contents)} & self.changed())
+
+
+class _Walk:
+    """Breadth first from the roots; each value once."""
+
+    def __init__(self, roots: dict[str, Any]):
+        self.slots: list[_Slot] = []
+        self.seen: set[int] = set()
+        self.named: set[str] = {"__call__"}  # in the code of the functions met so far
+        self.waiting: list[tuple[str, str, Any]] = []  # methods whose name has not come up yet
+        pending: list[tuple[str, Any]] = list(roots.items())
+        alive: list = []
+        while pending and len(self.slots) < _MOST:
+            name, value = pending.pop(0)
+            if id(value) in self.seen or is_setting(value) or isinstance(value, types.ModuleType):
+                continue
+            self.seen.add(id(value))
+            alive.append(value)
+            pending.extend(self._entered(name, value))
+
+    def _watch(self, slot: _Entry) -> Iterator[tuple[str, Any]]:
+        if not isinstance(slot.value, types.ModuleType):
+            self.slots.append(slot)
+            yield slot.name, slot.value
+
+    def _entered(self, name: str, value: Any) -> Iterator[tuple[str, Any]]:
+        if isa(value, np.ndarray):
+            if value.size:
+                self.slots.append(_Contents(name, value))
+        elif isinstance(value, types.FunctionType):
+            yield from self._function(name, value)
+        elif isinstance(value, types.MethodType):
+            yield name, value.__func__
+            yield "self", value.__self__
+        elif isinstance(value, functools.partial):
+            yield name, value.func
+            yield from [(f"{name}.args[{i}]", v) for i, v in enumerate(value.args)]
+            yield from self._all(f"{name}.keywords", value.keywords, "{}[{!r}]")
+        elif isinstance(value, tuple):
+            yield from [(f"{name}[{i}]", v) for i, v in enumerate(value)]
+        elif isinstance(value, (list, dict, set, deque, bytearray)):
+            yield from self._all(name, value, "{}[{!r}]")
+        elif hasattr(value, "__wrapped__"):
+            yield name, value.__wrapped__
+        elif opens(value):
+            yield from self._object(name, value)
+
+    def _all(self, name: str, container: Any, pattern: str) -> Iterator[tuple[str, Any]]:
+        if len(container) > _LONGEST:
+            return
+        slot = _Entries(name, container, pattern)
+        self.slots.append(slot)
+        for key, value in zip(slot.keys, slot.values, strict=True):
+            yield pattern.format(name, key), value
+
+    def _function(self, name: str, f: types.FunctionType) -> Iterator[tuple[str, Any]]:
+        self.named |= code_names(f.__code__)
+        waiting, self.waiting = self.waiting, []
+        for method in waiting:
+            yield from self._method(*method)
+        for variable, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            try:
+                yield from self._watch(_of_cell(variable, cell))
+            except ValueError:  # not bound yet
+                continue
+        yield from [(name, default) for default in f.__defaults__ or ()]
+        for mapping in (f.__kwdefaults__, f.__dict__):
+            if mapping:
+                yield from self._all(name, mapping, "{}.{}")
+        for variable in global_names(f):
+            value = f.__globals__[variable]
+            if isinstance(value, types.ModuleType):
+                yield from self._module(variable, value, f)
+            else:
+                yield from self._watch(_of_mapping(variable, f.__globals__, variable))
+
+    def _module(self, name: str, module: types.ModuleType, f: types.FunctionType) -> Iterator[tuple[str, Any]]:
+        """The attributes of a user's module that the code of f names."""
+        if _is_closed(module.__name__):
+            return
+        for attribute in code_names(f.__code__):
+            value = vars(module).get(attribute)
+            if is_setting(value) or isa(value, np.ndarray) or isinstance(value, (types.FunctionType, dict, list)):
+                if attribute in vars(module):
+                    yield from self._watch(_of_mapping(f"{name}.{attribute}", vars(module), attribute))
+
+    def _object(self, name: str, value: Any) -> Iterator[tuple[str, Any]]:
+        state = getattr(value, "__dict__", None)
+        if state is not None:
+            yield from self._all(name, state, "{}.{}")
+        for field in field_names(value):
+            if state is None or field not in state:
+                yield from self._watch(_of_slot(f"{name}.{field}", value, field))
+        for base in type(value).__mro__:
+            if _is_closed(base.__module__) or base is object:
+                continue
+            for attribute, held in list(vars(base).items()):
+                function = getattr(held, "fget", None) or getattr(held, "__func__", held)
+                if isinstance(function, types.FunctionType):
+                    yield from self._method(attribute, f"{base.__name__}.{attribute}", function)
+                elif not attribute.startswith("__") and (is_setting(held) or isa(held, np.ndarray)):
+                    yield from self._watch(_of_mapping(f"{base.__name__}.{attribute}", vars(base), attribute))
+
+    def _method(self, attribute: str, name: str, function: Any) -> Iterator[tuple[str, Any]]:
+        if attribute in self.named or attribute.startswith("__"):
+            yield name, function
+        else:
+            self.waiting.append((attribute, name, function))
+
+
+def _is_closed(module: str) -> bool:
+    package = module.partition(".")[0]
+    return package in CLOSED_PACKAGES or package == "adselect"
