@@ -101,6 +101,9 @@ class Array(OfArrays, metaclass=ArrayType):
     # Whether plain arrays met on the way are recorded as they are, for a replay that shall see their later contents.
     _by_reference = False
 
+    # Whether the engine itself finds out what has been computed from integers alone; else results are told.
+    _finds_integers = False
+
     def _is_scalar(self) -> bool:
         """Whether this stands for an immutable scalar rather than a 0-d array."""
         return self.ndim == 0
@@ -973,7 +976,7 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         result = _carried_out(ufunc, inputs, kwargs)
         if keepdims:  # a product of vectors: the axis that is gone
             result = np.expand_dims(result, kwargs.get("axis", -1))
-        if ufunc in TO_INTEGERS:
+        if not getattr(result, "_finds_integers", False) and ufunc in TO_INTEGERS:
             _note_integers(result, ufunc, inputs, kwargs)
         if where is not True:
             if out is None:
@@ -1396,7 +1399,7 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
             verdict(*args, **kwargs)
         if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
             result = own_way(*args, **kwargs)
-            if of_integers:
+            if of_integers and not getattr(result, "_finds_integers", False):
                 _note_integers(result, function, args, kwargs)
             return result
         result = _carried_out(function, args, kwargs) if kwargs else dispatch(function, args, kwargs)
@@ -1405,7 +1408,7 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
         if result is NotImplemented:
             raise
         return result
-    if of_integers:
+    if of_integers and not getattr(result, "_finds_integers", False):
         _note_integers(result, function, args, kwargs)
     if out is not None and _takes_out(function, args, kwargs, out):
         return _write_out(out, result, function.__name__)
@@ -1545,11 +1548,15 @@ def _is_subscript(frame: Any) -> bool:
 
 def as_integers(value: Any) -> Any:
     """The integers behind a traced value, also in lists; anything else as it is."""
+    kind = type(value)
+    if kind is int or kind is np.ndarray:
+        return value
     if isinstance(value, Array):
         integers = value._integers()
         return value if integers is None else plain_index(integers)
-    if type(value) in (list, tuple) and is_traced(value):
-        return type(value)([as_integers(v) for v in value])
+    if kind in (list, tuple):
+        items = [v if type(v) is int else as_integers(v) for v in value]
+        return value if all(map(operator.is_, items, value)) else kind(items)
     return value
 
 

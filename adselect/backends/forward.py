@@ -72,12 +72,17 @@ def _push_behind_faces(
             one_pass.close()
         for k in range(len(group)):
             dots.append([_own_memory(_tangent(r, one_pass, k)) for r in results])
-        if CHOICE.met and any([d is not None and np.isnan(plain(d)).any() for row in dots for d in row]):
+        if CHOICE.met and any([_is_given_up(d, r) for row in dots for d, r in zip(row, results, strict=True)]):
             where, CHOICE.met = CHOICE.met, ""
             raise refusal("vectors of a repeated value", where)
         outputs = [_own_memory(_leave(r, one_pass)) for r in results]
         aux = [_own_memory(_leave(a, one_pass)) for a in extras]
     return outputs, dots, aux
+
+
+def _is_given_up(tangent: Any, result: Any) -> bool:
+    """Whether a tangent is NaN although the result is finite: that of vectors that are not determined."""
+    return tangent is not None and bool(np.any(np.isnan(plain(tangent)) & np.isfinite(plain(result))))
 
 
 def _tangent(result: Any, one_pass: Pass, k: int) -> Any:

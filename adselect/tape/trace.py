@@ -168,8 +168,8 @@ class Trace:
         kind = type(index)
         if kind is np.ndarray:
             return self.keep(index)
-        if kind is list or (kind is tuple and any([type(i) in _HOLDERS for i in index])):
-            return kind([self.keep_index(i) for i in index])
+        if kind is list or (kind is tuple and not _HOLDERS.isdisjoint(map(type, index))):
+            return kind([self.keep_index(i) if type(i) in _HOLDERS else i for i in index])
         return index
 
     def check_watched(self) -> None:
@@ -199,6 +199,7 @@ def _outline(value: Any) -> Any:
 _SMALL = 2048  # entries up to which a plain array is copied when it is recorded
 _COPIED = 65536  # and up to which it is copied unless that has been done
 _HOLDERS = frozenset({np.ndarray, list, tuple})
+_FIXED = frozenset({int, bool, str, type(None), type})  # what nothing can be written to, and is no traced value
 
 
 def _differentiable(value: Any) -> bool:
@@ -231,6 +232,8 @@ class EngineArray(Array):
     __slots__ = ("_trace",)
 
     _trace: Any  # not "trace": that is a method of arrays
+
+    _finds_integers = True
 
     @property
     def level(self) -> int:
@@ -296,8 +299,7 @@ class EngineArray(Array):
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
             if kwargs:
-                kwargs = _strip_options(kwargs, trace)
-                kwargs = {k: trace.keep_index(v) if type(v) in _HOLDERS else v for k, v in kwargs.items()}
+                kwargs = {k: v if type(v) in _FIXED else trace.keep_index(_value(v, trace)) for k, v in kwargs.items()}
         values, own = [], []
         cls = type(self)
         for a in args:
@@ -305,6 +307,9 @@ class EngineArray(Array):
                 values.append(a.value)
                 own.append(a)
             elif isinstance(a, Array) and not a._closed:
+                values.append(a)
+                own.append(None)
+            elif type(a) is tuple and _FIXED.issuperset(map(type, a)):  # a shape, axes
                 values.append(a)
                 own.append(None)
             elif type(a) in (list, tuple) or isinstance(a, Array):
