@@ -1389,7 +1389,7 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     bind, verdict, own_way, gives_arrays, indices, of_integers = _PLANS.get(function) or _plan(function)
     if indices is not None:
         args, kwargs = _with_plain_indices(indices, args, kwargs)
-    given, out = (args, kwargs), None
+    out = None
     try:
         if bind is not None and (kwargs or len(args) > bind.as_written):
             args, kwargs, out = bind(args, kwargs)
@@ -1404,16 +1404,21 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
             return result
         result = _carried_out(function, args, kwargs) if kwargs else dispatch(function, args, kwargs)
     except TypeError:
-        result = _with_counts(function, *given)
+        result = _with_counts(function, args, kwargs if out is None else {**kwargs, "out": out})
         if result is NotImplemented:
             raise
         return result
-    if of_integers and not getattr(result, "_finds_integers", False):
-        _note_integers(result, function, args, kwargs)
     if out is not None and _takes_out(function, args, kwargs, out):
+        if of_integers:
+            _note_integers(result, function, args, kwargs)
         return _write_out(out, result, function.__name__)
-    if isinstance(result, Array) and not result.shape:
-        return result._as_array() if gives_arrays else result._as_scalar()
+    if isinstance(result, Array):
+        if not result.shape:
+            result = result._as_array() if gives_arrays else result._as_scalar()
+        if of_integers and not result._finds_integers:
+            _note_integers(result, function, args, kwargs)
+    elif of_integers and isinstance(result, (list, tuple)):
+        _note_integers(result, function, args, kwargs)
     return result
 
 
@@ -1546,6 +1551,9 @@ def _is_subscript(frame: Any) -> bool:
     return code[place] == opmap["BINARY_OP"] and _nb_ops[code[place + 1]][1] == "[]"  # from Python 3.14 on
 
 
+_JUST_INT = frozenset({int})
+
+
 def as_integers(value: Any) -> Any:
     """The integers behind a traced value, also in lists; anything else as it is."""
     kind = type(value)
@@ -1554,8 +1562,8 @@ def as_integers(value: Any) -> Any:
     if isinstance(value, Array):
         integers = value._integers()
         return value if integers is None else plain_index(integers)
-    if kind in (list, tuple):
-        items = [v if type(v) is int else as_integers(v) for v in value]
+    if kind in (list, tuple) and not _JUST_INT.issuperset(map(type, value)):
+        items = [as_integers(v) for v in value]
         return value if all(map(operator.is_, items, value)) else kind(items)
     return value
 

@@ -168,6 +168,8 @@ class Trace:
         kind = type(index)
         if kind is np.ndarray:
             return self.keep(index)
+        if kind is list and _FIXED.issuperset(map(type, index)):
+            return index.copy()
         if kind is list or (kind is tuple and not _HOLDERS.isdisjoint(map(type, index))):
             return kind([self.keep_index(i) if type(i) in _HOLDERS else i for i in index])
         return index
@@ -306,11 +308,8 @@ class EngineArray(Array):
             if type(a) is cls and a._trace is trace:
                 values.append(a.value)
                 own.append(a)
-            elif isinstance(a, Array) and not a._closed:
-                values.append(a)
-                own.append(None)
-            elif type(a) is tuple and _FIXED.issuperset(map(type, a)):  # a shape, axes
-                values.append(a)
+            elif (isinstance(a, Array) and not a._closed) or (type(a) is tuple and _FIXED.issuperset(map(type, a))):
+                values.append(a)  # of another trace; a shape, axes
                 own.append(None)
             elif type(a) in (list, tuple) or isinstance(a, Array):
                 stacked = a.value if isinstance(a, Array) else absorb(a)
