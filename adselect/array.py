@@ -9,11 +9,15 @@ functional underneath with NumPy's semantics on top: a view writes through to it
 from __future__ import annotations
 
 import builtins
+import contextlib
 import functools
+import itertools
 import operator
 import sys
 import weakref
+import zlib
 from collections.abc import Callable
+from dis import _nb_ops, opmap  # type: ignore[attr-defined]
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,6 +101,9 @@ class Array(OfArrays, metaclass=ArrayType):
     # Whether plain arrays met on the way are recorded as they are, for a replay that shall see their later contents.
     _by_reference = False
 
+    # Whether the engine itself finds out what has been computed from integers alone; else results are told.
+    _finds_integers = False
+
     def _is_scalar(self) -> bool:
         """Whether this stands for an immutable scalar rather than a 0-d array."""
         return self.ndim == 0
@@ -140,6 +147,8 @@ class Array(OfArrays, metaclass=ArrayType):
         known = self._known()
         if known is not NotImplemented:
             return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
+        if (integers := self._integers()) is not None and _is_subscript(sys._getframe(1)):
+            return lambda dtype=None, copy=None: np.array(plain(integers), dtype=dtype)  # plain[x]
         if self.ndim == 0:
             raise AttributeError("__array__")
         return self._refuse_conversion
@@ -200,6 +209,13 @@ class Array(OfArrays, metaclass=ArrayType):
         inner = self._inside  # of an outer derivative, perhaps, which may still be open
         return inner._known() if isinstance(inner, Array) else inner
 
+    def _integers(self) -> Any:
+        """The integers of an integer argument, which counts as its float64 values but in an index or a size; else None.
+
+        Also of what has been computed from integers alone, where NumPy's result would be integers.
+        """
+        return getattr(self, "integer", None)
+
     def is_integer(self):
         if not self._is_scalar():
             raise AttributeError(f"'{self.__class__.__name__}' object has no attribute 'is_integer'")
@@ -223,10 +239,14 @@ class Array(OfArrays, metaclass=ArrayType):
             return int(known)
         if self.dtype.kind in "iub":
             return int(self.__index__())
+        integers = self._integers()
+        if integers is not None:
+            return int(integers)
         raise refused_number("int", self.shape)
 
     def __index__(self) -> int:
-        return operator.index(self.value)
+        integers = self._integers()
+        return operator.index(self.value if integers is None else integers)
 
     def __bool__(self) -> bool:
         return bool(self.value)
@@ -295,6 +315,12 @@ class Array(OfArrays, metaclass=ArrayType):
                 if instead is None:
                     raise
                 raise instead from None
+            if (integers := getattr(self, "integer", None)) is not None and (
+                given := _integers_in(value)
+            ) is not NotImplemented:
+                integers = np.array(integers)
+                integers[index] = given
+                new.integer = integers  # type: ignore[attr-defined]
             self._write(new)
 
     # -- attributes ----------------------------------------------------------------------------------------------
@@ -457,7 +483,10 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def _update(self, function: Callable, other: Any) -> Any:
         """``self = function(self, other)`` in place, as NumPy's augmented assignment does."""
-        new = dispatch(function, (self, other), {})
+        if function in _OF_INTEGERS or getattr(self, "integer", None) is not None:
+            new = ufunc_call(function, "__call__", (self, other), {})
+        else:
+            new = dispatch(function, (self, other), {})
         if self._is_scalar():
             return new
         if new.shape != self.shape:
@@ -481,6 +510,8 @@ class Array(OfArrays, metaclass=ArrayType):
         if len(shape) == 1:
             shape = shape[0]
         shape = plain_index(shape)
+        if type(shape) is np.ndarray:
+            shape = shape.tolist()
         order = _order_of(self, order)
         old = self.shape
 
@@ -562,6 +593,8 @@ class Array(OfArrays, metaclass=ArrayType):
 
         result = read(self)
         if result is not self and isinstance(result, Array):
+            if (integers := getattr(self, "integer", None)) is not None:
+                result.integer = read(integers)  # type: ignore[attr-defined]
             link_view(self, result, read, write)
         return result
 
@@ -581,6 +614,8 @@ class Array(OfArrays, metaclass=ArrayType):
             return result
         if not result.shape:
             result = result._as_array()
+        if (integers := getattr(self, "integer", None)) is not None:
+            result.integer = read(integers)  # type: ignore[attr-defined]
         if self._is_scalar():
             return result
         before = self._in_memory() if _lies_as_in_numpy(self) else None
@@ -617,7 +652,10 @@ class Array(OfArrays, metaclass=ArrayType):
             # A framework copies in C order; the order asked for is kept as that of the transposed copy's view.
             axes = tuple(range(self.ndim))[::-1] if _order_of(self, order) == "F" else axes_in_memory(self)
             return self.transpose(axes).copy().transpose(np.argsort(axes))
-        return dispatch(np.copy, (self,), {"order": order})
+        result = dispatch(np.copy, (self,), {"order": order})
+        if (integers := getattr(self, "integer", None)) is not None:
+            result.integer = np.copy(integers)
+        return result
 
     def item(self, *args: Any) -> Any:
         """The element itself, still traced: a plain Python number would cut the derivative."""
@@ -814,12 +852,15 @@ def plain_index(index: Any) -> Any:
     if kind is tuple:
         return tuple([plain_index(i) for i in index])
     if isinstance(index, Array):
-        if index.dtype.kind not in "iub" and getattr(index, "integer", None) is None:
+        if index.dtype.kind in "iub":
+            return index._as_index()
+        integers = index._integers()
+        if integers is None:
             raise IndexError(
                 f"a traced {index.dtype} value was used as an index at {user_line()}; indices must be integers or "
                 "booleans"
             )
-        return index._as_index()
+        return plain_index(integers)
     if kind is list and any(isinstance(i, (Array, list)) for i in index):
         return [plain_index(i) for i in index]
     return index
@@ -925,6 +966,8 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     out = kwargs.pop("out", None)
     if any(type(a) is np.ndarray and a.dtype == object for a in inputs):
         inputs = tuple([absorb(a) for a in inputs])
+    if ufunc in _OF_INTEGERS:
+        inputs = tuple([as_integers(a) for a in inputs])
     if method == "__call__":
         where = kwargs.pop("where", True)
         if kwargs:
@@ -933,6 +976,8 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         result = _carried_out(ufunc, inputs, kwargs)
         if keepdims:  # a product of vectors: the axis that is gone
             result = np.expand_dims(result, kwargs.get("axis", -1))
+        if not getattr(result, "_finds_integers", False) and ufunc in TO_INTEGERS:
+            _note_integers(result, ufunc, inputs, kwargs)
         if where is not True:
             if out is None:
                 raise UnsupportedError(
@@ -1341,21 +1386,39 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
 
 def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     """A NumPy function (not a ufunc) on traced values."""
-    bind, verdict, own_way, gives_arrays = _PLANS.get(function) or _plan(function)
+    bind, verdict, own_way, gives_arrays, indices, of_integers = _PLANS.get(function) or _plan(function)
+    if indices is not None:
+        args, kwargs = _with_plain_indices(indices, args, kwargs)
     out = None
-    if bind is not None and (kwargs or len(args) > bind.as_written):
-        args, kwargs, out = bind(args, kwargs)
-        if kwargs:
-            args, kwargs = _checked_options(function, args, kwargs, out)
-    if verdict is not None:
-        verdict(*args, **kwargs)
-    if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
-        return own_way(*args, **kwargs)
-    result = _carried_out(function, args, kwargs) if kwargs else dispatch(function, args, kwargs)
+    try:
+        if bind is not None and (kwargs or len(args) > bind.as_written):
+            args, kwargs, out = bind(args, kwargs)
+            if kwargs:
+                args, kwargs = _checked_options(function, args, kwargs, out)
+        if verdict is not None:
+            verdict(*args, **kwargs)
+        if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
+            result = own_way(*args, **kwargs)
+            if of_integers and not getattr(result, "_finds_integers", False):
+                _note_integers(result, function, args, kwargs)
+            return result
+        result = _carried_out(function, args, kwargs) if kwargs else dispatch(function, args, kwargs)
+    except TypeError:
+        result = _with_counts(function, args, kwargs if out is None else {**kwargs, "out": out})
+        if result is NotImplemented:
+            raise
+        return result
     if out is not None and _takes_out(function, args, kwargs, out):
+        if of_integers:
+            _note_integers(result, function, args, kwargs)
         return _write_out(out, result, function.__name__)
-    if isinstance(result, Array) and not result.shape:
-        return result._as_array() if gives_arrays else result._as_scalar()
+    if isinstance(result, Array):
+        if not result.shape:
+            result = result._as_array() if gives_arrays else result._as_scalar()
+        if of_integers and not result._finds_integers:
+            _note_integers(result, function, args, kwargs)
+    elif of_integers and isinstance(result, (list, tuple)):
+        _note_integers(result, function, args, kwargs)
     return result
 
 
@@ -1364,7 +1427,10 @@ _PLANS: dict[Any, tuple] = {}
 
 
 def _plan(function: Any) -> tuple:
-    plan = (binder_of(function), VERDICTS.get(function), _OWN_WAYS.get(function), function in ARRAYS_ALWAYS)
+    plan = (
+        *(binder_of(function), VERDICTS.get(function), _OWN_WAYS.get(function), function in ARRAYS_ALWAYS),
+        *(_INDEX_ARGUMENTS.get(function), function in TO_INTEGERS),
+    )
     _PLANS[function] = plan
     return plan
 
@@ -1423,6 +1489,139 @@ ARRAYS_ALWAYS: frozenset[Any] = frozenset(
         *(np.array, np.asarray, np.asanyarray, np.zeros, np.ones, np.empty, np.full),
     }
 )
+
+
+# -- integers, which count as floats and still work as indices ---------------------------------------------------------
+
+# Parameters that are indices or counts, and the functions of integers only: there integers are taken as what they are.
+_INDEX_ARGUMENTS: dict[Any, tuple[tuple[int, str], ...]] = {
+    **dict.fromkeys((np.take, np.take_along_axis), ((1, "indices"),)),
+    **dict.fromkeys((np.delete, np.insert), ((1, "obj"),)),
+    **dict.fromkeys(
+        (np.split, np.array_split, np.hsplit, np.vsplit, np.dsplit), ((1, "indices_or_sections"), (2, "axis"))
+    ),
+    **dict.fromkeys((np.compress, np.extract), ((0, "condition"),)),
+    **dict.fromkeys((np.linalg.matrix_power, np.diff), ((1, "n"),)),
+    **dict.fromkeys((np.choose, np.packbits, np.unpackbits), ((0, "a"),)),
+    **dict.fromkeys((np.round, np.around), ((1, "decimals"),)),
+    **dict.fromkeys((np.expand_dims, np.squeeze, np.flip), ((1, "axis"),)),
+    **dict.fromkeys((np.rot90, np.tril, np.triu, np.diag), ((1, "k"),)),
+    np.bincount: ((0, "x"),),
+    np.repeat: ((1, "repeats"),),
+    np.tile: ((1, "reps"),),
+    np.roll: ((1, "shift"),),
+    np.broadcast_to: ((1, "shape"),),
+    np.resize: ((1, "new_shape"),),
+    np.unravel_index: ((0, "indices"), (1, "shape")),
+    np.ravel_multi_index: ((0, "multi_index"), (1, "dims")),
+    np.moveaxis: ((1, "source"), (2, "destination")),
+    np.swapaxes: ((1, "axis1"), (2, "axis2")),
+    np.ix_: ((0, "0"), (1, "1"), (2, "2"), (3, "3")),
+}
+_OF_INTEGERS = frozenset(
+    {
+        *(np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift),
+        *(np.gcd, np.lcm, np.bitwise_count),
+    }
+)
+# Functions that make integers of integers: what is computed from an index is an index.
+TO_INTEGERS: frozenset[Any] = frozenset(
+    {
+        *(operator.getitem, np.add, np.subtract, np.multiply, np.negative, np.positive, np.floor_divide, np.remainder),
+        *(np.fmod, np.absolute, np.square, np.sign, np.maximum, np.minimum, np.fmax, np.fmin, np.power, np.matmul),
+        *(np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims, np.broadcast_to),
+        *(np.sum, np.prod, np.max, np.min, np.cumsum, np.cumprod, np.dot, np.diff, np.clip, np.where, np.copy),
+        *(np.concatenate, np.stack, np.vstack, np.hstack, np.take, np.take_along_axis, np.sort, np.flip, np.roll),
+        *(np.repeat, np.tile, np.unique, np.atleast_1d, np.atleast_2d, np.delete, np.insert, np.append, np.round),
+        *(np.diagonal, np.diag, np.triu, np.tril, np.rot90, np.split, np.array_split, np.ptp, np.rint, np.trace),
+        *(np.floor, np.ceil, np.trunc),
+    }
+)
+# Where integers beyond 2**63 would wrap: no index, then.
+_GROWING = frozenset({np.multiply, np.square, np.power, np.prod, np.cumprod})
+
+
+def _is_subscript(frame: Any) -> bool:
+    """Whether a frame is carrying out ``a[b]`` or ``a[b] = c``: NumPy converts b, and a conversion is not refused."""
+    code, place = frame.f_code.co_code, frame.f_lasti
+    if code[place] == opmap["STORE_SUBSCR"]:
+        return True
+    if "BINARY_SUBSCR" in opmap:
+        return code[place] == opmap["BINARY_SUBSCR"]
+    return code[place] == opmap["BINARY_OP"] and _nb_ops[code[place + 1]][1] == "[]"  # from Python 3.14 on
+
+
+_JUST_INT = frozenset({int})
+
+
+def as_integers(value: Any) -> Any:
+    """The integers behind a traced value, also in lists; anything else as it is."""
+    kind = type(value)
+    if kind is int or kind is np.ndarray:
+        return value
+    if isinstance(value, Array):
+        integers = value._integers()
+        return value if integers is None else plain_index(integers)
+    if kind in (list, tuple) and not _JUST_INT.issuperset(map(type, value)):
+        items = [as_integers(v) for v in value]
+        return value if all(map(operator.is_, items, value)) else kind(items)
+    return value
+
+
+def _with_plain_indices(places: tuple, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    for place, name in places:
+        if place < len(args):
+            value = args[place]
+            if type(value) is not int and (known := as_integers(value)) is not value:
+                args = (*args[:place], known, *args[place + 1 :])
+        elif name in kwargs and (known := as_integers(kwargs[name])) is not kwargs[name]:
+            kwargs = {**kwargs, name: known}
+    return args, kwargs
+
+
+def _with_counts(function: Any, args: tuple, kwargs: dict) -> Any:
+    """The call again, an axis or a count as the integer it was given as; NotImplemented: nothing to try."""
+    places: list = [i for i, a in enumerate(args) if i and as_integers(a) is not a]
+    places += [name for name, v in kwargs.items() if as_integers(v) is not v]
+    for n in (1, 2):
+        for chosen in itertools.combinations(places, n):
+            given = tuple([as_integers(a) if i in chosen else a for i, a in enumerate(args)])
+            options = {k: as_integers(v) if k in chosen else v for k, v in kwargs.items()}
+            with contextlib.suppress(TypeError):
+                return function_call(function, given, options)
+    return NotImplemented
+
+
+def _note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> None:
+    """Let a framework's result know the integers it stands for, where it was computed from integers alone."""
+    if not any([getattr(a, "integer", None) is not None or type(a) in (list, tuple) for a in args]):
+        return
+    integers = [_integers_in(a) for a in args]
+    if any(i is NotImplemented for i in integers):
+        return
+    if function in _GROWING:
+        sizes = function(*[np.asarray(i, float) for i in integers], **kwargs)
+        if np.any(np.abs(sizes) >= 2**53) or np.any(sizes != np.floor(sizes)):
+            return
+    with np.errstate(all="ignore"):
+        values = function(*integers, **kwargs)
+    several = isinstance(result, (list, tuple))
+    for part, value in zip(result, values, strict=True) if several else [(result, values)]:
+        if hasattr(part, "integer") and np.result_type(value).kind in "iu":
+            part.integer = value
+
+
+def _integers_in(value: Any) -> Any:
+    """value as integers, NotImplemented where it is something else."""
+    if type(value) in (list, tuple):
+        items = [_integers_in(v) for v in value]
+        return NotImplemented if any(i is NotImplemented for i in items) else type(value)(items)
+    if isinstance(value, Array):
+        known = plain(value) if value.dtype.kind == "b" else getattr(value, "integer", None)
+        return NotImplemented if known is None else known
+    if isa(value, (float, complex, np.inexact)) or getattr(value, "dtype", np.dtype(bool)).kind in "fc":
+        return NotImplemented
+    return value
 
 
 # Functions whose dtype= is the one they compute in.
@@ -1600,7 +1799,12 @@ def _install() -> None:
         return compare
 
     def unary(function: Any) -> Callable:
-        return lambda self: dispatch(function, (self,), {})
+        def apply(self: Array) -> Any:
+            if function is np.invert or getattr(self, "integer", None) is not None:
+                return ufunc_call(function, "__call__", (self,), {})
+            return dispatch(function, (self,), {})
+
+        return apply
 
     def method(name: str) -> Callable:
         function = getattr(np, name)
@@ -1662,13 +1866,30 @@ def _listed(operand: Any) -> Any:
 
 # -- plain arrays that a derivative relies on -----------------------------------------------------------------------
 
-_SAMPLE = 256
+_ROW = 1024
+# Weights without a pattern, near 1: what two entries that change places do to a sum of products with them shows.
+_WEIGHTS = {k: np.random.default_rng(1).random(_ROW).astype(k) + k(1) for k in (np.float64, np.float32)}
 
 
-def fingerprint(array: np.ndarray) -> int:
-    """A mark of an array's contents, from a sample of its entries."""
+def fingerprint(array: np.ndarray) -> Any:
+    """A mark of an array's contents, from all of its entries, at the speed of the memory.
+
+    Floats: the exclusive or of all words, which any one change turns, and weighted sums of the rows, which entries turn
+    that change places. Anything else: a checksum of the bytes.
+    """
     flat = array.ravel(order="K")
-    return hash(flat[:: max(1, flat.size // _SAMPLE)].tobytes())
+    if flat.dtype.kind == "c":
+        flat = flat.view(flat.real.dtype)
+    weights = _WEIGHTS.get(flat.dtype.type) if flat.dtype.isnative else None
+    rows = flat.size // _ROW
+    if weights is not None and rows:
+        with np.errstate(all="ignore"):
+            sums = flat[: rows * _ROW].reshape(rows, _ROW) @ weights
+        if np.isfinite(sums).all():
+            words = flat.view(f"u{flat.itemsize}")
+            rest = zlib.crc32(words[rows * _ROW :])
+            return int(np.bitwise_xor.reduce(words)), rest, hash(sums.tobytes())
+    return zlib.crc32(flat.view(np.uint8))
 
 
 def overwritten(array: np.ndarray) -> TracedValueError:

@@ -145,6 +145,8 @@ class Recording:
 
     def split(self, result: Any) -> tuple[Any, Any]:
         """A result without this recording, and its node (None where it depends on no value)."""
+        while isbox(result) and result._trace != self.trace and not TRACES.is_open(result):
+            result = result._value  # computed with what an inner derivative, over by now, has left behind
         if isbox(result) and result._trace == self.trace:
             return result._value, result._node
         return result, None
@@ -523,7 +525,8 @@ class AutogradArray(FrameworkArray):
 
     @property
     def _inside(self) -> Any:
-        return getval(self.value)
+        value = settle(self.value)  # what is left of it when its derivative is over belongs to an outer one
+        return AutogradArray(value) if isbox(value) and value is not self.value else getval(value)
 
     def _known(self) -> Any:
         value = settle(self.value)
@@ -563,7 +566,7 @@ class AutogradArray(FrameworkArray):
 
     def _getitem(self, index: Any) -> Any:
         integer = self.integer
-        result = AutogradArray(ArrayBox.__getitem__(self.value, index))
+        result = AutogradArray(ArrayBox.__getitem__(self.value, _kept(index)))
         if integer is not None:
             result.integer = integer[index]
         return result
@@ -580,13 +583,21 @@ class AutogradArray(FrameworkArray):
                 )
             result = AutogradArray(new)
             return result.astype(self.dtype) if result.dtype != self.dtype else result
-        return AutogradArray(self._target(set_item)(self.value, new, index))
+        return AutogradArray(self._target(set_item)(self.value, new, _kept(index)))
 
 
 def _covers_all(index: Any) -> bool:
     if type(index) is tuple:
         return all(i is Ellipsis or (type(i) is slice and i == slice(None)) for i in index)
     return index is Ellipsis or (type(index) is slice and index == slice(None))
+
+
+def _kept(index: Any) -> Any:
+    """An index of which f's own arrays and lists are no part: f may write to them before the reverse pass."""
+    kind = type(index)
+    if kind is np.ndarray:
+        return index.copy()
+    return kind([_kept(i) for i in index]) if kind is list or kind is tuple else index
 
 
 def _wrap(value: Any) -> Any:
@@ -608,8 +619,8 @@ def _known(value: Any) -> Any:
         return value._as_index() if value.integer is not None else getval(value.value)
     if type(value) in (list, tuple):
         return type(value)([_known(v) for v in value])
-    if type(value) is np.ndarray and value.dtype == object:
-        return _known(absorb(value))
+    if type(value) is np.ndarray:  # a copy: f may write to its own arrays before the reverse pass
+        return _known(absorb(value)) if value.dtype == object else value.copy()
     return value
 
 
@@ -641,7 +652,7 @@ def _install() -> None:
                 value = other
             else:
                 return through_numpy(self, other)
-            if ENFORCED:
+            if ENFORCED or (self.integer is not None and operate is None):
                 return through_numpy(self, other)
             target = AutogradArray._target(function)
             result = AutogradArray(target(value, self.value) if reflected else target(self.value, value))
@@ -723,7 +734,7 @@ class _Leaf:
         self.integer: Any = None
         if self.is_array and not isinstance(leaf, AutogradArray):
             raise UnsupportedError(_foreign(leaf))
-        value = leaf.value if self.is_array else leaf
+        value = settle(leaf.value) if self.is_array else leaf
         if isa(value, (bool, np.bool_)) or not (isbox(value) or isa(value, _NUMERIC)):
             raise ADSelectTypeError(
                 f"AutoAutograd differentiates numbers and NumPy arrays, not {type(leaf).__name__}; for jax arrays use "
@@ -732,7 +743,7 @@ class _Leaf:
         if self.is_array:
             self.integer = leaf.integer
         if isa(value, (int, np.integer)) or (isa(value, np.ndarray) and value.dtype.kind in "iu"):
-            self.integer = value.copy() if isa(value, np.ndarray) else int(value)
+            self.integer = value.astype(np.int64) if isa(value, np.ndarray) else int(value)
         if not isbox(value):
             value = self._plain(value)
         self.value = value

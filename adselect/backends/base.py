@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import operator
 import threading
 from collections.abc import Callable, Set
 from typing import Any
@@ -507,10 +508,10 @@ class FrameworkArray(Array):
 
     def __index__(self) -> int:
         if self.integer is not None:
-            return self.integer
+            return operator.index(self.integer)
         if self.dtype.kind == "b":
             raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         return super().__index__()
 
     def _rebind(self, other: Any) -> None:
-        self.value, self.deps, self.integer = other.value, other.deps, None
+        self.value, self.deps, self.integer = other.value, other.deps, other.integer

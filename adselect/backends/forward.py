@@ -10,6 +10,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..array import Array, absorb, plain
 from ..kinds import isa
+from ..rules.decompositions import CHOICE, refusal
 from ..rules.registry import choose, without_zero_times_infinity
 from ..structure import is_native, leaf_dtype
 from ..tape.forward import DualArray, Pass, chunks, enclose
@@ -44,9 +45,11 @@ def uncover(values: list) -> list:
 def _push_behind_faces(
     call: Call, leaves: list, directions: list[list], chunk_size: int | None
 ) -> tuple[list, list[list], list]:
-    from .tape import enter
+    from .tape import as_floats, enter
 
-    values = [enter(leaf) for leaf in leaves]
+    # A Python int as well: what is carried out here are NumPy's functions, in which it would wrap.
+    taken = [(np.float64(v), v) if type(v) is int else as_floats(v) for v in [enter(leaf) for leaf in leaves]]
+    values = [value for value, _ in taken]
     enclose(values)
     if any([isinstance(v, Array) and v._by_reference for v in values]):
         from .tape import constant_of
@@ -58,19 +61,28 @@ def _push_behind_faces(
     outputs: list = []
     aux: list = []
     dots: list[list] = []
+    CHOICE.met = ""
     for group in chunks(directions, chunk_size):
         one_pass = Pass(len(group), any([isinstance(v, Array) and v._by_reference for v in values]))
         try:
-            lifted = [one_pass.leaf(v, [d[i] for d in group]) for i, v in enumerate(values)]
+            lifted = [one_pass.leaf(v, [d[i] for d in group], whole) for i, (v, whole) in enumerate(taken)]
             results, extras = call(lifted)
             results = [absorb(r) if type(r) is np.ndarray and r.dtype == object else r for r in results]
         finally:
             one_pass.close()
         for k in range(len(group)):
             dots.append([_own_memory(_tangent(r, one_pass, k)) for r in results])
+        if CHOICE.met and any([_is_given_up(d, r) for row in dots for d, r in zip(row, results, strict=True)]):
+            where, CHOICE.met = CHOICE.met, ""
+            raise refusal("vectors of a repeated value", where)
         outputs = [_own_memory(_leave(r, one_pass)) for r in results]
         aux = [_own_memory(_leave(a, one_pass)) for a in extras]
     return outputs, dots, aux
+
+
+def _is_given_up(tangent: Any, result: Any) -> bool:
+    """Whether a tangent is NaN although the result is finite: that of vectors that are not determined."""
+    return tangent is not None and bool(np.any(np.isnan(plain(tangent)) & np.isfinite(plain(result))))
 
 
 def _tangent(result: Any, one_pass: Pass, k: int) -> Any:

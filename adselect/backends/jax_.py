@@ -23,6 +23,7 @@ from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..kinds import isa
+from ..rules.decompositions import CHOICE, refusal
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call, memory_of
 from .faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
@@ -100,6 +101,7 @@ class FlatCall:
             self.values = [_native_value(x, k) for x, k in zip(leaves, self.kinds, strict=True)]
         self.selecting = 0  # the leaves compared with one another
         self.enclosing = False  # whether f took a derivative at values of this call
+        self.met = ""  # where f took vectors of a repeated value
         self.traces: set = set()
         self.outputs: list[_Output] = []
         self.aux: list[_Output] = []
@@ -127,8 +129,8 @@ class FlatCall:
             lifted.append(v)
         self.traces = opened(values, offset)
         _nesting.bits = offset + len(values)
-        before, covering = SELECTIONS.enter(offset), COVERING.on
-        COVERING.on = self.covers
+        before, covering, met = SELECTIONS.enter(offset), COVERING.on, CHOICE.met
+        COVERING.on, CHOICE.met = self.covers, ""
         if self.nested:
             for outer in _nesting.calls:
                 outer.enclosing = True
@@ -140,6 +142,7 @@ class FlatCall:
             COVERING.on = covering
             _nesting.bits = offset
             self.selecting = SELECTIONS.leave(before)
+            self.met, CHOICE.met = CHOICE.met, met
         self.outputs, outputs = _described(outputs)
         self.aux, aux = _described(aux)
         return outputs, aux
@@ -222,6 +225,11 @@ class FlatCall:
             return JaxArray(y_dot, UNKNOWN) if keeps_face else y_dot
         return y_dot if self._stays_native(output) else to_numpy(y_dot)
 
+    def check_choice(self, derivatives: list) -> None:
+        """Raise where derivatives are NaN because f's result depends on vectors that are not determined."""
+        if self.met and any(not isinstance(d, Tracer) and np.isnan(d).any() for d in derivatives):
+            raise refusal("vectors of a repeated value, or a decomposition without full rank,", self.met)
+
     # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
     # came out non-finite, or when nobody can look because an outer transformation is still tracing it.
 
@@ -289,6 +297,7 @@ class JaxBackend(Backend):
                     if undefined is not True or x_bars is None:
                         forbidden = flat.enclosing or undefined
                         x_bars = evaluate_strongly(program(seeds), seeds, forbidden, exempt=flat.enclosing)
+                flat.check_choice([x for i, x in enumerate(x_bars) if mask >> i & 1])
                 return [
                     flat.lowered_bar(i, _conj(x_bar), nested) if mask >> i & 1 else None
                     for i, x_bar in enumerate(x_bars)
@@ -328,6 +337,7 @@ class JaxBackend(Backend):
                 strong = program(tangents[0])
                 forbidden = flat.enclosing or _undefined(natives)
                 y_dots = [evaluate_strongly(strong, at, forbidden) for at in tangents]
+            flat.check_choice([y_dot for row in y_dots for y_dot in row])
             dots = []
             for row, direction in zip(y_dots, directions, strict=True):
                 provided = sum(1 << i for i, t in enumerate(direction) if t is not None)
@@ -426,9 +436,11 @@ def _integers(leaf: Any) -> Any:
         return leaf.integer
     if isinstance(leaf, jax.Array):
         return None if leaf.dtype.kind not in "iu" or isinstance(leaf, Tracer) else np.asarray(leaf)[()]
-    if isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iub"):
-        return leaf
-    return None
+    if isa(leaf, np.ndarray) and leaf.dtype.kind in "iu":
+        return leaf.astype(np.int64)  # a copy, in which nothing wraps either
+    if isa(leaf, (int, np.integer)):
+        return int(leaf) if type(leaf) is not bool else leaf
+    return leaf if isa(leaf, np.ndarray) and leaf.dtype.kind == "b" else None
 
 
 def _is_wide(leaf: Any) -> bool:

@@ -441,6 +441,8 @@ def _array_index(index: Any) -> Any:
             return jnp.stack([jnp.asarray(i) for i in index])
         array = np.asarray(index)
         return array if array.size else array.astype(np.intp)
+    if type(index) is np.ndarray:
+        return index.copy()  # JAX may read the buffer later
     if type(index) is tuple:
         return tuple([_array_index(i) for i in index])
     return index
@@ -494,7 +496,7 @@ def _install() -> None:
                 return dispatch(ufunc, (other, self) if reflected else (self, other), {})
             else:
                 return through_numpy(self, other)
-            if not _CONFIG.jax_enable_x64 or ENFORCED:
+            if not _CONFIG.jax_enable_x64 or ENFORCED or (self.integer is not None and not keeps_integers):
                 return through_numpy(self, other)
             try:
                 native = operate(right, value) if reflected else operate(value, right)

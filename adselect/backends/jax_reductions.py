@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from ..errors import user_line
 from ..kinds import isa
+from ..rules.decompositions import CHOICE, in_blocks
 from .jax_table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
 
 __all__: list[str] = []
@@ -35,7 +38,9 @@ def _ranked(a: Any, ranks: Any) -> Any:
     ordered = jnp.sort(lax.stop_gradient(a), axis=-1)
     chosen = jnp.take_along_axis(ordered, jnp.broadcast_to(ranks, (*a.shape[:-1], ranks.shape[-1])), axis=-1)
     equal = a[..., None, :] == chosen[..., None]
-    return jnp.sum(jnp.where(equal, a[..., None, :], 0), -1) / jnp.sum(equal, -1).astype(a.dtype)
+    wide = jnp.promote_types(a.dtype, jnp.float32)  # float16 may not hold how many there are
+    mean = jnp.sum(jnp.where(equal, a[..., None, :], 0).astype(wide), -1) / jnp.sum(equal, -1).astype(wide)
+    return mean.astype(a.dtype)
 
 
 def _between(h: Any, n: Any) -> tuple[Any, Any]:
@@ -214,13 +219,74 @@ def _cond(x: Any, p: Any = None) -> Any:
 # -- decompositions ---------------------------------------------------------------------------------------------------
 
 
+@jax.custom_jvp
+def _fixed(vectors: Any, columns: Any) -> Any:
+    """The vectors, whose tangents are NaN in some columns: those of repeated values have no derivative."""
+    return vectors
+
+
+@_fixed.defjvp
+def _fixed_jvp(primals: tuple, tangents: tuple) -> tuple:
+    vectors, columns = primals
+    return vectors, tangents[0] * jnp.where(columns[..., None, :], jnp.nan, 1).astype(vectors.real.dtype)
+
+
+def _determined(values: Any, *vectors: Any) -> list:
+    """Vectors, one a column, without derivative where their values are equal up to rounding."""
+    values = lax.stop_gradient(values)
+    known = concrete(values)
+    if known is not None:
+        blocks = in_blocks(known)
+        if not blocks.any():
+            return list(vectors)
+        CHOICE.met = user_line()
+        columns = jnp.asarray(blocks)
+    else:
+        n = values.shape[-1]
+        apart = jnp.abs(values[..., None, :] - values[..., None])
+        noise = 4 * n * jnp.finfo(values.dtype).eps * jnp.max(jnp.abs(values), -1, keepdims=True, initial=0)
+        columns = jnp.any((apart <= noise[..., None]) & ~jnp.eye(n, dtype=bool), -1)
+    return [_fixed(v, columns) for v in vectors]
+
+
+_svd_result: Any = type(np.linalg.svd(np.eye(1)))
+for _decomposition in (np.linalg.eigh, np.linalg.eig):
+
+    def _with_vectors(*args: Any, _target: Any = TABLE[_decomposition], **kwargs: Any) -> Any:
+        values, vectors = result = _target(*args, **kwargs)
+        return type(result)(values, *_determined(values, vectors))
+
+    TABLE[_decomposition] = _with_vectors
+
+
+@translation(np.linalg.qr)
+def _qr(a: Any, mode: str = "reduced") -> Any:
+    result = jnp.linalg.qr(a, mode)
+    r = lax.stop_gradient(result if mode == "r" else result[1])
+    sizes = jnp.abs(jnp.diagonal(r, 0, -2, -1))
+    small = 4 * max(sizes.shape[-1], 1) * jnp.finfo(sizes.dtype).eps * jnp.max(sizes, -1, keepdims=True, initial=0)
+    lost = jnp.any(sizes <= small, -1, keepdims=True)
+    known = concrete(lost)
+    if known is not None and not known.any():
+        return result
+    if known is not None:
+        CHOICE.met = user_line()
+    if mode == "r":
+        return _fixed(result, jnp.broadcast_to(lost, (*r.shape[:-2], r.shape[-1])))
+    return type(result)(*[_fixed(x, jnp.broadcast_to(lost, (*x.shape[:-2], x.shape[-1]))) for x in result])
+
+
 @translation(np.linalg.svd)
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
     rows, columns = jnp.shape(a)[-2:]
-    if not compute_uv or not full_matrices or rows == columns:
-        return jnp.linalg.svd(a, full_matrices and compute_uv, compute_uv, hermitian)
+    if not compute_uv:
+        return jnp.linalg.svd(a, False, False, hermitian)
     # JAX differentiates the thin factors only. The rest is fixed up to a rotation by being orthonormal to them.
-    u, s, vh = jnp.linalg.svd(a, full_matrices=False)
+    u, s, vh = jnp.linalg.svd(a, False, True, hermitian)
+    u, v = _determined(s, u, _adjoint(vh))
+    vh = _adjoint(v)
+    if not full_matrices or rows == columns:
+        return _svd_result(u, s, vh)
     full_u, _, full_vh = jnp.linalg.svd(lax.stop_gradient(a), full_matrices=True)
     k = min(rows, columns)
     if rows > columns:
@@ -228,8 +294,7 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian:
     else:
         v = _adjoint(vh)
         vh = _adjoint(jnp.concatenate([v, _complement(v, _adjoint(full_vh)[..., :, k:])], -1))
-    result: Any = type(np.linalg.svd(np.eye(1)))
-    return result(u, s, vh)
+    return _svd_result(u, s, vh)
 
 
 def _adjoint(x: Any) -> Any:

@@ -20,6 +20,7 @@ import numpy as np
 from jax import lax
 from jax.extend.core import concrete_or_error
 
+from ..errors import user_line
 from ..kinds import isa
 from .jax_zeros import bend
 
@@ -162,6 +163,23 @@ def _install_names() -> None:
 _install_names()
 
 
+def _counting(function: Any) -> None:
+    """Ties share the slope: how many there are, float16 may not hold."""
+    target = TABLE[function]
+
+    def call(a: Any, *args: Any, **kwargs: Any) -> Any:
+        a = jnp.asarray(a)
+        if a.dtype != jnp.float16:
+            return target(a, *args, **kwargs)
+        return target(a.astype(jnp.float32), *args, **kwargs).astype(jnp.float16)
+
+    TABLE[function] = call
+
+
+for _function in {np.max, np.min, np.amax, np.amin, np.nanmax, np.nanmin, np.ptp}:
+    _counting(_function)
+
+
 def special_function(function: Any) -> Callable | None:
     """``jax.scipy.special``'s function for a ufunc of ``scipy.special``; None for anything else."""
     scipy = sys.modules.get("scipy.special")
@@ -293,8 +311,14 @@ def bent(y: Any, at: Any, *of: Any) -> Any:
 def _power(x: Any, y: Any) -> Any:
     if isa(y, (int, float)) and not isa(y, (bool, np.generic)):
         return power_of_number(x, y)
+    constant = isa(y, np.ndarray)
     x, y = _like_numpy((x, y))
     x, y = jnp.asarray(x), jnp.asarray(y)
+    if constant and x.dtype.kind in "fc" and y.dtype.kind != "c":
+        # 1, x and x² as such: by the general rule the second derivative at 0 is a product of 0 and infinity.
+        low = (y == 0) | (y == 1) | (y == 2)
+        z = jnp.power(jnp.where(low, 1, x), jnp.where(low, 1, y))
+        return jnp.where(y == 0, 1, jnp.where(y == 1, x, jnp.where(y == 2, x * x, z))).astype(z.dtype)
     if y.dtype.kind not in "fc":
         return jnp.power(x, y)
     # 0**0 is 1 with slope 0 in both arguments.
@@ -374,7 +398,15 @@ def _hypot(x: Any, y: Any) -> Any:
 
 @translation(np.ldexp)
 def _ldexp(x: Any, exponent: Any) -> Any:
-    return jnp.ldexp(jnp.asarray(x), jnp.asarray(exponent))
+    x, exponent = jnp.asarray(x), jnp.asarray(exponent)
+    if exponent.dtype.kind == "f":  # an integer argument of f counts as its float64 values
+        known = concrete(exponent)
+        if known is not None and (known % 1).any():
+            raise TypeError(f"ufunc 'ldexp' not supported for an exponent that is no integer ({user_line()})")
+        exponent = exponent.astype(jnp.int32)
+    # As a product: the derivative is 2**exponent, also where x is 0. The power alone may be out of range.
+    half, one = exponent // 2, jnp.ones((), x.dtype)
+    return x * jnp.ldexp(one, half) * jnp.ldexp(one, exponent - half)
 
 
 @translation(np.arctan2)

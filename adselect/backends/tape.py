@@ -19,6 +19,7 @@ from .forward import behind_faces, push_forward
 
 __all__ = ["TapeBackend", "enter"]
 
+_FLOAT64 = np.dtype(np.float64)
 _LARGE = 100_000  # entries of a leaf from which freeing the records on the way back pays
 
 
@@ -38,6 +39,20 @@ def enter(leaf: Any) -> Any:
     if is_native(leaf):
         return _face_of(leaf)
     return leaf
+
+
+def as_floats(leaf: Any) -> tuple[Any, Any]:
+    """``(value, integers)``: an array of integers as its float64 values, so that nothing wraps, and what it is.
+
+    integers is None for anything else. A Python int stays what it is, as Python's arithmetic does not wrap.
+    """
+    if isinstance(leaf, Array):
+        if leaf.dtype.kind in "iu" and not isa(getattr(leaf, "concrete", None), int):
+            return np.astype(leaf, np.float64), leaf
+        return leaf, leaf if leaf._integers() is not None else None
+    if isa(leaf, (np.ndarray, np.integer)) and leaf.dtype.kind in "iu":
+        return leaf.astype(np.float64), leaf.astype(np.int64)
+    return leaf, None
 
 
 def _face_of(leaf: Any) -> Any:
@@ -74,19 +89,23 @@ class TapeBackend(Backend):
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         values: list = []
+        integers: dict[int, Any] = {}
         native = covered = by_reference = large = False
-        for leaf in leaves:
+        for i, leaf in enumerate(leaves):
             kind = type(leaf)
-            if kind is np.ndarray and leaf.dtype.isnative:
+            if kind is np.ndarray and leaf.dtype is _FLOAT64:
                 large = large or leaf.size >= _LARGE
             elif kind is float:
                 leaf = np.float64(leaf)
-            elif isinstance(leaf, Array):
-                covered = True
-                by_reference = by_reference or leaf._by_reference
             else:
-                native = native or is_native(leaf)
-                leaf = enter(leaf)
+                if isinstance(leaf, Array):
+                    covered = True
+                    by_reference = by_reference or leaf._by_reference
+                else:
+                    native = native or is_native(leaf)
+                    leaf = enter(leaf)
+                leaf, integers[i] = as_floats(leaf)
+                large = large or (type(leaf) is np.ndarray and leaf.size >= _LARGE)
             values.append(leaf)
         # Native arrays given: native arrays come back, also where a framework traces them with its face in between.
         native = native and not covered
@@ -97,7 +116,7 @@ class TapeBackend(Backend):
             if type(value) is np.ndarray:
                 values[i] = trace.keep(value)
         try:
-            outputs, aux = call([trace.leaf(v) for v in values])
+            outputs, aux = call([trace.leaf(v, integers.get(i)) for i, v in enumerate(values)])
             places, plain_outputs, extras = [], [], []
             for output in outputs:
                 if type(output) is np.ndarray:

@@ -173,7 +173,7 @@ class TorchArray(FrameworkArray):
         return self._carry_out(function, implementation, values, options, seen.deps, given)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs and not ENFORCED:
+        if method == "__call__" and not kwargs and not ENFORCED and self.integer is None:
             if len(inputs) == 1:
                 operate = UNARY.get(ufunc)
                 if operate is not None and inputs[0] is self:
@@ -210,6 +210,7 @@ class TorchArray(FrameworkArray):
         if (
             function in _REDUCTIONS
             and not ENFORCED
+            and self.integer is None
             and len(args) == 1
             and args[0] is self
             and kwargs.keys() <= _PLAIN_OPTIONS
@@ -226,7 +227,8 @@ class TorchArray(FrameworkArray):
         return function_call(function, args, kwargs)
 
     def _getitem(self, index: Any) -> Any:
-        return TorchArray(get_item(self.value, index), self.deps)
+        integer = self.integer
+        return TorchArray(get_item(self.value, index), self.deps, None if integer is None else integer[index])
 
     def _setitem(self, index: Any, value: Any) -> Any:
         seen = _Seen(self.value.device)
@@ -369,7 +371,7 @@ def _install_operators() -> None:
     def binary(operate: Callable, slow: Callable, reflected: bool) -> Callable:
         def call(self: TorchArray, other: Any) -> Any:
             kind, value = type(other), self.value
-            if ENFORCED:
+            if ENFORCED or self.integer is not None:
                 return slow(self, other)
             try:
                 if kind is TorchArray:
@@ -419,7 +421,7 @@ def _install_operators() -> None:
         return call
 
     def negative(self: TorchArray) -> Any:
-        if self.value.dtype in _INEXACT and not ENFORCED:
+        if self.value.dtype in _INEXACT and not ENFORCED and self.integer is None:
             return TorchArray(-self.value, self.deps)
         return slow_negative(self)
 
@@ -979,7 +981,7 @@ class _Call:
         else:
             array = np.asarray(float(leaf) if isa(leaf, Fraction) else leaf)
             if array.dtype.kind in "iu":
-                self.integers[i] = array.copy() if array.ndim else int(array)
+                self.integers[i] = array.astype(np.int64) if array.ndim else int(array)
             value = from_numpy(array)
         value = value if value.dtype in _INEXACT else value.to(torch.float64)
         return value if self.backend.adtype.device is None else value.to(self.backend.adtype.device)
@@ -1039,6 +1041,7 @@ class _Call:
             self.outputs, self.aux = outputs, aux
             return [outputs[0].value], []
         self.outputs, self.aux = [absorb(y) for y in outputs], [absorb(y) for y in aux]
+        _refuse_foreign([*self.outputs, *self.aux])
         tensors, others = [], []
         self.slots = []
         for y in self.outputs:
@@ -1086,7 +1089,7 @@ class _Call:
         value = _tensor_of(y)
         if value is None:
             return y
-        if self.keep and _watched(value):
+        if (self.keep or (isinstance(y, TorchArray) and self._outer(y))) and _watched(value):
             deps = self._outer(y)
             return TorchArray(value, deps) if deps or (any(self.arrays) and not isinstance(y, Tensor)) else value
         if not self.covers and (isinstance(y, TorchArray) or self._numpy_results()):
@@ -1198,6 +1201,20 @@ class _Call:
         return place in self.selecting or any(
             place in self.record.reached(slot) for slot in range(len(self.record.outputs))
         )
+
+
+def _refuse_foreign(results: list) -> None:
+    """Refuse results of another backend's outer derivative in which values of this one are hidden."""
+    for y in results:
+        inner = y
+        while isinstance(inner, Array) and not isinstance(inner, TorchArray) and not hasattr(inner, "program"):
+            inner = inner.value
+        if inner is not y and isinstance(inner, TorchArray) and not inner._closed:
+            raise UnsupportedError(
+                f"f, differentiated by AutoTorch at {user_line()}, mixes its argument with a {type(y).__name__} it has "
+                "captured from an outer derivative of another backend, which torch cannot follow. Use the same adtype "
+                "inside and outside, AutoTape() inside, or adselect.differentiate_with"
+            )
 
 
 def _tensor_of(y: Any) -> Tensor | None:

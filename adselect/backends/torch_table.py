@@ -8,6 +8,7 @@ where torch's own derivative is not the one adselect promises. What is missing h
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import math
@@ -25,6 +26,7 @@ from ..array import fingerprint, overwritten
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from ..refusals import LISTS
+from ..rules.decompositions import in_blocks, noise, refusal
 from ..rules.quantiles import ranked
 from .base import UntranslatedError
 from .torch_careful import Unknown
@@ -395,7 +397,10 @@ def _keep_integers(operate: Callable) -> Callable:
 
 def _ldexp(x: Any, exponent: Any) -> Tensor:
     x = _inexact(x)
-    return x * torch.pow(torch.tensor(2.0, dtype=x.dtype, device=x.device), _tensor(exponent, x).to(x.dtype))
+    two, exponent = torch.tensor(2.0, dtype=x.dtype, device=x.device), _tensor(exponent, x).to(x.dtype)
+    exponent = exponent.detach() + 0 * exponent if exponent.requires_grad else exponent  # slope 0
+    half = torch.floor(exponent / 2)  # 2 to the whole exponent may be out of range where the product is not
+    return x * torch.pow(two, half) * torch.pow(two, exponent - half)
 
 
 def _frexp(x: Any) -> tuple:
@@ -1488,10 +1493,10 @@ def _native_index(index: Any, x: Tensor) -> Tensor:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iub":
         raise IndexError("arrays used as indices must be of integer (or boolean) type")
-    if array.dtype.kind != "b":
-        array = array.astype(np.int64, copy=False)
+    # A copy: f may write into its own index before the pass backward.
+    array = array.astype(np.int64) if array.dtype.kind != "b" else array.copy()
     if not array.flags.writeable or any(s < 0 for s in array.strides):
-        array = array.copy()
+        array = np.ascontiguousarray(array)
     return torch.from_numpy(array).to(x.device) if x.device.type != "cpu" else torch.from_numpy(array)
 
 
@@ -1861,9 +1866,48 @@ def _conjugate_transpose(a: Tensor) -> Tensor:
     return torch.conj(a).swapaxes(-1, -2)
 
 
+class _Undetermined(torch.autograd.Function):
+    """Vectors, one a column, some of which have no derivative; ``columns`` says which."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(vectors: Tensor, columns: Tensor) -> Tensor:
+        return vectors.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.columns, ctx.line = inputs[1], user_line()
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        if bool(((g != 0) & ctx.columns[..., None, :]).any()):
+            raise refusal("vectors of a repeated value, or a decomposition without full rank,", ctx.line)
+        return g, None
+
+
+def _determined(values: Tensor, *vectors: Tensor) -> list:
+    """Vectors, one a column, whose derivative is refused where their values are equal up to rounding."""
+    if not vectors[0].requires_grad:
+        return list(vectors)
+    try:
+        blocks = in_blocks(values.detach().cpu().numpy())
+    except RuntimeError:  # under torch.func.vmap values cannot be looked at
+        return list(vectors)
+    if not blocks.any():
+        return list(vectors)
+    return [_undetermined(v, torch.from_numpy(blocks).to(v.device)) for v in vectors]
+
+
+def _undetermined(vectors: Tensor, columns: Tensor) -> Tensor:
+    result: Any = _Undetermined.apply(vectors, columns)
+    return result
+
+
 @_linalg(np.linalg.eigh)
 def _eigh(a: Any, UPLO: str = "L") -> Any:
-    return _EighResult(*torch.linalg.eigh(_square(a), UPLO=UPLO.upper()))
+    w, v = torch.linalg.eigh(_square(a), UPLO=UPLO.upper())
+    return _EighResult(w, *_determined(w, v))
 
 
 @_linalg(np.linalg.eigvalsh)
@@ -1881,7 +1925,8 @@ def _real_if_real(a: Tensor, *results: Tensor) -> list:
 @_linalg(np.linalg.eig)
 def _eig(a: Any) -> Any:
     a = _square(a)
-    return _EigResult(*_real_if_real(a, *torch.linalg.eig(a)))
+    w, v = torch.linalg.eig(a)
+    return _EigResult(*_real_if_real(a, w, *_determined(w, v)))
 
 
 @_linalg(np.linalg.eigvals)
@@ -1896,12 +1941,23 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian:
     if not compute_uv:
         return torch.linalg.svdvals(a)
     k = min(a.shape[-2:])
-    if not full_matrices or a.shape[-1] == a.shape[-2]:
-        return _SVDResult(*torch.linalg.svd(a, full_matrices=False))
-    # torch differentiates the thin factors only; the surplus vectors are any basis of the rest and carry nothing.
+    # torch differentiates the thin factors only. The rest is fixed up to a rotation by being orthonormal to them.
     u, s, vh = torch.linalg.svd(a, full_matrices=False)
-    full_u, _, full_vh = torch.linalg.svd(a.detach(), full_matrices=True)
-    return _SVDResult(torch.cat([u, full_u[..., :, k:]], -1), s, torch.cat([vh, full_vh[..., k:, :]], -2))
+    u, v = _determined(s, u, _conjugate_transpose(vh))
+    if full_matrices and a.shape[-1] != a.shape[-2]:
+        full_u, _, full_vh = torch.linalg.svd(a.detach(), full_matrices=True)
+        if a.shape[-2] > k:
+            u = torch.cat([u, _complement(u, full_u[..., :, k:])], -1)
+        else:
+            v = torch.cat([v, _complement(v, _conjugate_transpose(full_vh)[..., :, k:])], -1)
+    return _SVDResult(u, s, _conjugate_transpose(v))
+
+
+def _complement(basis: Tensor, rest: Tensor) -> Tensor:
+    """The columns ``rest``, orthonormal to the columns of ``basis`` wherever those move."""
+    x = rest - basis @ (_conjugate_transpose(basis) @ rest)
+    factor = torch.linalg.cholesky(_conjugate_transpose(x) @ x)
+    return _conjugate_transpose(torch.linalg.solve(factor, _conjugate_transpose(x)))
 
 
 TABLE[np.linalg.svdvals] = lambda x, /: torch.linalg.svdvals(_inexact(x))
@@ -1912,9 +1968,19 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
     a = _inexact(a)
     if mode not in ("reduced", "complete", "r"):
         raise UntranslatedError(f"mode={mode!r}")
-    if mode == "r":
-        return torch.linalg.qr(a, mode="reduced").R  # torch's own mode "r" has no derivative
-    return _QRResult(*torch.linalg.qr(a, mode=mode))
+    q, r = torch.linalg.qr(a, mode="reduced")  # torch's other modes have no derivative
+    if r.requires_grad:
+        with contextlib.suppress(RuntimeError):  # under torch.func.vmap values cannot be looked at
+            sizes = torch.diagonal(r.detach(), 0, -2, -1).abs().cpu().numpy()
+            lost = (sizes <= noise(sizes)).any(-1, keepdims=True)
+            if lost.any():
+                columns = torch.from_numpy(lost).to(q.device)
+                q, r = [_undetermined(x, columns.expand(x[..., 0, :].shape)) for x in (q, r)]
+    m, n = a.shape[-2:]
+    if mode == "complete" and m > n:
+        q = torch.cat([q, _complement(q, torch.linalg.qr(a.detach(), mode="complete").Q[..., n:])], -1)
+        r = torch.cat([r, r.new_zeros(*r.shape[:-2], m - n, n)], -2)
+    return r if mode == "r" else _QRResult(q, r)
 
 
 @_linalg(np.linalg.pinv)

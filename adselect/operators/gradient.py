@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ..adtypes import ADType
+import numpy as np
+
+from ..adtypes import ADType, AutoTape
+from ..array import Array
+from ..backends.base import backend_of
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
+from ..rules.decompositions import ChoiceError, choosing
 from ..rules.invocation import spread
-from ..structure import flatten, project
+from ..structure import flatten, is_native, project
 from .calling import (
     FlatCall,
     LossCall,
@@ -69,13 +74,17 @@ def gradient(
     backend, args = resolve("gradient", f, args, adtype)
     plainly = plain_run(check, "gradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
-    outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
-    settle_captured(f)
-    y = outputs[0]
-    check_scalar(y, "gradient")
+    try:
+        outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
+        settle_captured(f)
+        y = outputs[0]
+        check_scalar(y, "gradient")
+        grads = backend.pull_once(back, [seed_for(y)])
+    except ChoiceError as error:
+        y, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
     if plainly is not None:
         plainly.compare(y)
-    return shape_result("gradient", backend.pull_once(back, [seed_for(y)]), leaves, skeleton, args, missing, out)
+    return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
 
 
 def withgradient(
@@ -102,11 +111,15 @@ def withgradient(
     plainly = plain_run(check, "withgradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
-    outputs, aux, back = backend.pullback(call, leaves)
-    settle_captured(f)
-    y = outputs[0]
-    check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-    grads = backend.pull_once(back, [seed_for(y)])
+    try:
+        outputs, aux, back = backend.pullback(call, leaves)
+        settle_captured(f)
+        y = outputs[0]
+        check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
+        grads = backend.pull_once(back, [seed_for(y)])
+    except ChoiceError as error:
+        call = LossCall(f, skeleton, kwargs, backend)
+        y, aux, grads = by_two_choices(error, call, leaves)
     if call.structure is None:
         value = plain_number(y, leaves)
     else:
@@ -114,6 +127,26 @@ def withgradient(
     if plainly is not None:
         plainly.compare(value)
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
+
+
+def by_two_choices(error: ChoiceError, call: FlatCall, leaves: list) -> tuple[Any, list, list]:
+    """``(value, aux, gradient)`` of an f that uses vectors of a repeated value but does not depend on their choice.
+
+    The built-in engine evaluates f for two choices of the vectors; value and gradient have to be the same. Else error.
+    """
+    if any(isinstance(leaf, Array) or is_native(leaf) for leaf in leaves):
+        raise error
+    backend, found = backend_of(AutoTape()), []
+    for turned in (True, False):
+        with choosing(turned):
+            outputs, aux, back = backend.pullback(call, leaves)
+            settle_captured(call.f)
+            found.append((outputs[0], aux, back([seed_for(outputs[0])])))
+    (y_turned, _, grads_turned), (y, aux, grads) = found
+    for a, b in [(y, y_turned), *zip(grads, grads_turned, strict=True)]:
+        if a is not b and not np.allclose(a, b, 1e-7, 1e-7 * np.max(np.abs(a), initial=0.0)):
+            raise error
+    return y, aux, grads
 
 
 def pullback(

@@ -14,14 +14,20 @@ matrix, ``spectral_diagonal`` and ``singular_diagonal`` the derivatives of the v
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from ..errors import MissingRuleError, UnsupportedError, user_line
+from ..kinds import isa
 from .linalg import _h, _like
 from .reductions import squared_modulus
-from .registry import composite, define, dispatched, elementwise, no_derivative
+from .registry import RULES, Given, composite, define, dispatched, elementwise, no_derivative
+
+__all__ = ["CHOICE", "ChoiceError", "choosing", "in_blocks", "noise", "refusal", "repeated"]
 
 
 @dispatched
@@ -37,11 +43,67 @@ def _negligible(part: Any, whole: Any) -> bool:
     return not np.any(np.abs(part) > np.sqrt(np.finfo(whole.dtype).eps) * np.max(np.abs(whole), initial=1e-300))
 
 
-def _refuse_choice(what: str) -> None:
-    raise UnsupportedError(
+class ChoiceError(UnsupportedError):
+    """The result depends, or may depend, on what a decomposition is free to choose."""
+
+
+class _Choice(threading.local):
+    """How decompositions choose the vectors of a repeated value, on this thread."""
+
+    trusting = False  # whether the cotangents' word is taken for it that the result does not depend on the choice
+    turned = False  # whether another choice than LAPACK's is made
+    met: str = ""  # where tangents of such vectors were given up: a line of the user's
+
+
+CHOICE = _Choice()
+
+
+@contextmanager
+def choosing(turned: bool) -> Iterator[None]:
+    """Within, vectors of repeated values are differentiated as if the result did not depend on their choice."""
+    before = CHOICE.trusting, CHOICE.turned
+    CHOICE.trusting, CHOICE.turned = True, turned
+    try:
+        yield
+    finally:
+        CHOICE.trusting, CHOICE.turned = before
+
+
+def refusal(what: str, where: str = "") -> ChoiceError:
+    """The error for a derivative that the decomposition does not determine."""
+    return ChoiceError(
         f"the result depends on {what}, which the decomposition does not determine: it has no derivative "
-        f"({user_line()}). Use something that does not depend on that choice (|v|², a projector v vᴴ, the values alone)"
+        f"({where or user_line()}). Use something that does not depend on that choice (|v|², a projector v vᴴ, the "
+        "values alone), or write the function without the decomposition"
     )
+
+
+def in_blocks(w: Any) -> Any:
+    """Whether each value is one of several equal ones."""
+    return np.any(repeated(w), axis=-1)
+
+
+def _turn(w: np.ndarray, *vectors: np.ndarray) -> list[np.ndarray]:
+    """The columns of the vectors that belong to a repeated value, turned into others just as good."""
+    equal = repeated(w) | np.eye(np.shape(w)[-1], dtype=bool)
+    results = [np.array(v) for v in vectors]
+    rng = np.random.default_rng(7)
+    for place in np.ndindex(np.shape(w)[:-1]):
+        left = set(range(np.shape(w)[-1]))
+        while left:
+            block = sorted(set(np.flatnonzero(equal[place][min(left)])) & left)
+            left -= set(block)
+            if len(block) > 1:
+                x = rng.standard_normal((len(block), len(block)))
+                q = np.linalg.qr(x + 1j * rng.standard_normal(x.shape) if np.iscomplexobj(vectors[0]) else x)[0]
+                for v in results:
+                    turned = v[place][:, block] @ q
+                    v[(*place, slice(None), block)] = (turned / np.linalg.norm(turned, axis=0)).T
+    return results
+
+
+def _refuse_choice(what: str) -> None:
+    raise refusal(what)
 
 
 def _refuse_second(what: str) -> None:
@@ -106,9 +168,18 @@ def _skew(x: Any) -> Any:
 
 
 def _mixed(s: Any, w: Any) -> Any:
-    """NaN where s mixes the vectors of a repeated value, which have no derivative then; 0 elsewhere."""
+    """NaN in the columns of a repeated value that the tangent s splits, and 0 elsewhere: those have no derivative then.
+
+    They stay only where s is a multiple of 1 among them.
+    """
     size = np.abs(s)
-    return np.where(repeated(w) & (size > np.sqrt(np.finfo(s.dtype).eps) * np.max(size, initial=0.0)), np.nan, 0.0)
+    n = np.shape(w)[-1]
+    diagonal = np.expand_dims(_diagonal(s), -1)
+    apart = np.abs(diagonal - np.swapaxes(diagonal, -1, -2)) + size * (1 - np.eye(n))
+    split = repeated(w) & (apart > np.sqrt(np.finfo(s.dtype).eps) * np.max(size, initial=0.0))
+    if np.any(split):
+        CHOICE.met = user_line()
+    return np.where(np.any(split, axis=-2, keepdims=True), np.nan, np.zeros((n, n)))
 
 
 # -- eigenvalues -------------------------------------------------------------------------------------------------------
@@ -173,10 +244,31 @@ define(
 )
 
 
+def _cotangents(g: Any, y: Any) -> tuple[list, list]:
+    """The cotangents of all results, and which results something depends on.
+
+    Where that is not known, a cotangent of 0 counts as that of a result that nothing depends on.
+    """
+    used = [bar is not None and (type(g) is Given or bool(np.any(np.not_equal(bar, 0)))) for bar in g]
+    return [np.zeros_like(item) if bar is None else bar for bar, item in zip(g, y, strict=True)], used
+
+
+def _check_vectors(w: Any, g_w: Any, g_v: Any, what: str) -> None:
+    """Refuse cotangents of vectors, one set a column, that belong to a repeated value."""
+    if CHOICE.trusting:
+        return
+    blocks = in_blocks(w)
+    if np.any(blocks) and np.any(np.expand_dims(blocks, -2) & np.not_equal(g_v, 0)):
+        _refuse_choice(what)
+    if np.any(blocks & np.not_equal(g_w, 0)):  # v diag(w) vᴴ where w is 0: what v does is weighted with 0
+        _refuse_choice(what)
+
+
 def _eigh_vjp(g: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
-    (g_w, g_v), (w, v) = g, y
+    ((g_w, g_v), (_, used)), (w, v) = _cotangents(g, y), y
     x_bar = spectral_sum(_hermitian(a), g_w, w, v, _h(v))
-    if np.any(np.not_equal(g_v, 0)):
+    if used:
+        _check_vectors(w, g_w, g_v, "eigenvectors of a repeated eigenvalue")
         m = _h(v) @ g_v
         if not _negligible(np.where(repeated(w), m, 0.0), g_v):
             _refuse_choice("eigenvectors of a repeated eigenvalue")
@@ -196,7 +288,12 @@ def _eigh_jvp(d: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
 
 
 # The gradient is Hermitian although only one triangle is read: that of a function of Hermitian matrices.
-define(np.linalg.eigh, (_eigh_vjp,), (_eigh_jvp,))
+def _eigh_call(a: Any, UPLO: str = "L") -> Any:
+    w, v = result = np.linalg.eigh(a, UPLO)
+    return type(result)(w, *_turn(w, v)) if CHOICE.turned else result
+
+
+define(np.linalg.eigh, (_eigh_vjp,), (_eigh_jvp,), call=_eigh_call)
 
 
 @composite(np.linalg.eigvalsh)
@@ -205,10 +302,11 @@ def _eigvalsh(a: Any, UPLO: Any = "L") -> Any:
 
 
 def _eig_vjp(g: Any, y: Any, a: Any) -> Any:
-    (g_w, g_v), (w, v) = g, y
+    ((g_w, g_v), (_, used)), (w, v) = _cotangents(g, y), y
     v_inv = np.linalg.inv(v)
     x_bar = _h(spectral_sum(a, np.conj(g_w), w, v, v_inv))
-    if np.any(np.not_equal(g_v, 0)):
+    if used:
+        _check_vectors(w, g_w, g_v, "eigenvectors of a repeated eigenvalue")
         m = _h(v) @ g_v
         if np.iscomplexobj(m) and not _negligible(np.imag(_diagonal(m)), g_v):
             _refuse_choice("the phase of complex eigenvectors")
@@ -228,7 +326,12 @@ def _eig_jvp(d: Any, y: Any, a: Any) -> Any:
     return spectral_diagonal(a, d, w, v, v_inv), v_dot
 
 
-define(np.linalg.eig, (_eig_vjp,), (_eig_jvp,))
+def _eig_call(a: Any) -> Any:
+    w, v = result = np.linalg.eig(a)
+    return type(result)(w, *_turn(w, v)) if CHOICE.turned else result
+
+
+define(np.linalg.eig, (_eig_vjp,), (_eig_jvp,), call=_eig_call)
 composite(np.linalg.eigvals)(lambda a: np.linalg.eig(a)[0])
 
 
@@ -238,7 +341,13 @@ composite(np.linalg.eigvals)(lambda a: np.linalg.eig(a)[0])
 @dispatched
 def singular(a: Any, full: bool) -> Any:
     """``np.linalg.svd(a, full_matrices=full)`` (the primitive)."""
-    return tuple(np.linalg.svd(a, full))
+    u, s, vh = np.linalg.svd(a, full)
+    if CHOICE.turned and isa(s, np.ndarray):
+        k = np.shape(s)[-1]
+        thin = _turn(s, u[..., :k], _h(vh)[..., :k])
+        u = np.concatenate([thin[0], u[..., k:]], -1)
+        vh = np.concatenate([_h(thin[1]), vh[..., k:, :]], -2)
+    return u, s, vh
 
 
 @dispatched
@@ -348,13 +457,16 @@ def _with_complement(q_dot: Any, q: Any, k: int) -> Any:
 
 
 def _singular_vjp(g: Any, y: Any, a: Any, full: bool) -> Any:
-    (g_u, g_s, g_vh), (u, s, vh) = g, y
+    ((g_u, g_s, g_vh), used), (u, s, vh) = _cotangents(g, y), y
     k = np.shape(s)[-1]
     what = "the choice of singular vectors beyond the first min(m, n) (full_matrices=True)"
     g_u, g_v = _without_complement(g_u, u, k, what), _without_complement(_h(g_vh), _h(vh), k, what)
     u, vh = _thin(u, s, vh)
     x_bar = singular_sum(a, g_s, u, s, vh)
-    if np.any(np.not_equal(g_u, 0)) or np.any(np.not_equal(g_v, 0)):
+    if used[0] or used[2]:
+        what = "singular vectors of a repeated singular value"
+        _check_vectors(s, g_s, g_u, what)
+        _check_vectors(s, g_s, g_v, what)
         x, z = _h(u) @ g_u, vh @ g_v
         below, beside = g_u - u @ x, _h(g_v - _h(vh) @ z)
         zero, size = s <= noise(s), np.abs(g_u).max() + np.abs(g_v).max()
@@ -389,6 +501,8 @@ def _singular_jvp(d: Any, y: Any, a: Any, full: bool) -> Any:
 
 
 define(singular, (_singular_vjp,), (_singular_jvp,))
+for _function in (np.linalg.eigh, np.linalg.eig, singular):
+    RULES[_function].partial = True
 _SVDResult: Any = type(np.linalg.svd(np.eye(1)))
 
 
@@ -428,7 +542,12 @@ def orthonormal(a: Any, mode: Any) -> Any:
 
 
 def _over(x: Any, r: Any) -> Any:
-    """x r⁻¹."""
+    """x r⁻¹, for the triangular r of a matrix of full column rank."""
+    sizes = np.abs(_diagonal(r))
+    if np.any(sizes <= np.expand_dims(noise(sizes)[..., 0], -1)):
+        raise UnsupportedError(
+            f"qr of a matrix without full column rank has no derivative ({user_line()}): its r is singular"
+        )
     try:
         return np.swapaxes(np.linalg.solve(np.swapaxes(r, -1, -2), np.swapaxes(x, -1, -2)), -1, -2)
     except np.linalg.LinAlgError:

@@ -352,7 +352,15 @@ def _modf(x: Any) -> Any:
 
 # -- parts of numbers --------------------------------------------------------------------------------------------------
 
-elementwise(np.ldexp, lambda g, y, x, i: np.ldexp(g, i), _flat)
+
+def scaled(x: Any, i: Any) -> Any:
+    """``np.ldexp`` with an exponent that may be an integer argument of f, which counts as its float64 values."""
+    if np.result_type(i).kind == "f" and not np.any(np.not_equal(i, np.floor(i))):
+        i = np.astype(np.asarray(i) if not isinstance(i, Array) else i, np.int64)
+    return np.ldexp(x, i)
+
+
+elementwise(np.ldexp, lambda g, y, x, i: scaled(g, i), _flat, call=scaled)
 elementwise(np.nextafter, lambda g, y, a, b: g, _flat)
 
 

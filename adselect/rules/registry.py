@@ -66,7 +66,8 @@ class Rule:
     """
 
     __slots__ = (
-        *("by_shape", "call", "function", "jvps", "keeps_zeros", "lazy", "pointwise", "singular", "variadic", "vjps"),
+        *("by_shape", "call", "function", "jvps", "keeps_zeros", "lazy", "partial", "pointwise", "singular"),
+        *("variadic", "vjps"),
     )
 
     def __init__(
@@ -85,6 +86,7 @@ class Rule:
         self.lazy, self.singular, self.variadic, self.pointwise = lazy, singular, variadic, pointwise
         self.by_shape = False  # whether the vjps look at shapes and dtypes only, never at a value
         self.keeps_zeros = False  # whether a zero of a tangent's image is a place that the argument does not reach
+        self.partial = False  # whether the vjps take None for the cotangent of a result that nothing depends on
 
     def __repr__(self) -> str:
         return f"<rule of {getattr(self.function, '__name__', self.function)}>"
@@ -108,6 +110,12 @@ class Rule:
     def push_linearly(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         """Like push, as an expression linear in x_dot, which a framework can transpose."""
         return self.push(i, x_dot, y, args, kwargs)
+
+
+class Given(list):
+    """Cotangents of several results, None for one that nothing depends on; 0 is then a cotangent like any other."""
+
+    __slots__ = ()
 
 
 class Elementwise(Rule):

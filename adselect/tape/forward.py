@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..array import COMPARISONS, Array
+from ..array import COMPARISONS, Array, as_integers
+from ..kinds import isa
 from ..rules.registry import Elementwise, Multilinear, Rule, by_entries, choose
-from .trace import _LEVELS, EngineArray
+from .trace import _LEVELS, WHOLE, EngineArray
 
 __all__ = ["DualArray", "Pass", "enclose"]
 
@@ -36,7 +37,10 @@ def enclose(values: list) -> None:
 class Pass:
     """One forward pass: its level among nested derivatives and whether f is still running."""
 
-    __slots__ = ("by_reference", "directions", "level", "lossy", "nested", "open", "repaired", "selecting")
+    __slots__ = (
+        *("by_reference", "directions", "integers", "level", "lossy", "nested"),
+        *("open", "repaired", "selecting"),
+    )
 
     def __init__(self, directions: int, by_reference: bool = False):
         self.by_reference = by_reference
@@ -50,14 +54,20 @@ class Pass:
         self.nested = False
         self.lossy = False
         self.repaired: set[int] = set()
+        self.integers = False  # whether an argument is made of integers
 
-    def leaf(self, value: Any, tangents: list) -> DualArray:
-        """An argument of f with its tangents (None: zero)."""
-        return _dual(value, self, tuple(tangents))
+    def leaf(self, value: Any, tangents: list, integers: Any = None) -> DualArray:
+        """An argument of f with its tangents (None: zero); integers: what it is where value is a float."""
+        array = _dual(value, self, tuple(tangents))
+        if integers is not None:
+            self.integers, array.whole = True, integers
+        return array
 
     def keep(self, array: Any) -> Any:
         """Tangents are pushed at once: a plain array may change afterwards."""
         return array
+
+    keep_index = keep
 
     def close(self) -> None:
         """f has returned: values that escaped behave as plain values from now on."""
@@ -65,11 +75,18 @@ class Pass:
 
 
 class DualArray(EngineArray):
-    """A value and its tangents, one per direction; a tangent None is zero."""
+    """A value and its tangents, one per direction; a tangent None is zero.
 
-    __slots__ = ("tangents",)
+    ``whole`` is there where the value was computed from integers alone: the integers, or True.
+    """
+
+    __slots__ = ("tangents", "whole")
 
     tangents: tuple
+
+    def _integers(self) -> Any:
+        whole = getattr(self, "whole", None)
+        return self._rounded() if whole is True else None if whole is None else as_integers(whole)
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         several = isinstance(y, (tuple, list))
@@ -97,7 +114,13 @@ class DualArray(EngineArray):
                 else:
                     items.append(item)
             return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
-        return _dual(y, self._trace, tuple(sums))
+        result = _dual(y, self._trace, tuple(sums))
+        if self._trace.integers and rule.function in WHOLE:
+            if all([_whole(a, o) for a, o in zip(args, own, strict=True)]) or (
+                rule.function is operator.getitem and hasattr(own[0], "whole")
+            ):
+                result.whole = True
+        return result
 
     def _pushed(self, rule: Rule, i: int, d: int, x_dot: Any, y: Any, args: list, own: list, kwargs: dict) -> Any:
         """The tangent of y due to argument i along direction d."""
@@ -155,10 +178,23 @@ class DualArray(EngineArray):
         return _dual(value, self._trace, (None,) * self._trace.directions)
 
     def _rebind(self, other: Any) -> None:
+        if hasattr(self, "whole"):
+            del self.whole
         if type(other) is DualArray and other._trace is self._trace:
             self.value, self.tangents = other.value, other.tangents
+            if hasattr(other, "whole"):
+                self.whole = other.whole
         else:
             self.value, self.tangents = other, (None,) * self._trace.directions
+
+
+def _whole(value: Any, own: Any) -> bool:
+    """Whether an operand is made of integers: own is the dual array behind it, if it is one of this pass."""
+    if own is not None:
+        return hasattr(own, "whole")
+    if isa(value, np.ndarray):
+        return value.dtype.kind in "iub"
+    return not isa(value, (float, complex, np.inexact, Array))
 
 
 def _comparison(name: str) -> Any:

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..array import Array, plain
 from ..rules.indexing import SET_ITEM, accumulate_at, pull_set_item, scatter
-from ..rules.registry import AtIndex, Elementwise, Uniform
+from ..rules.registry import AtIndex, Elementwise, Given, Uniform
 from . import trace as _trace
 from .trace import CONSTANT, ITEM
 
@@ -227,7 +227,10 @@ def _walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: 
         if rule is CONSTANT:
             continue
         if type(y) in (tuple, list) or isinstance(y, tuple):
-            g = [_zeros_like(item) if bar is None else _dense(bar, item) for bar, item in zip(g, y, strict=True)]
+            if rule.partial:
+                g = Given([None if bar is None else _dense(bar, item) for bar, item in zip(g, y, strict=True)])
+            else:
+                g = [_zeros_like(item) if bar is None else _dense(bar, item) for bar, item in zip(g, y, strict=True)]
         elif not rule.lazy:
             g = _dense(g, y)
         if rule is SET_ITEM:

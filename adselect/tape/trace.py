@@ -20,9 +20,11 @@ import numpy as np
 from ..array import (
     BINARY_OPERATORS,
     COMPARISONS,
+    TO_INTEGERS,
     UNARY_OPERATORS,
     Array,
     absorb,
+    as_integers,
     axes_in_memory,
     covers_all,
     dispatch,
@@ -38,10 +40,16 @@ from ..errors import MissingRuleError, user_line
 from ..kinds import isa
 from ..likeness import entry_of_scalar
 from ..rules import load_for
+from ..rules.elementwise import clipped, select
+from ..rules.indexing import rolled, set_item
 from ..rules.reductions import expand
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
+from ..rules.shaping import join, pile
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]
+
+# What makes integers of integers, the rules' own functions included.
+WHOLE = TO_INTEGERS | {clipped, join, pile, rolled, select, set_item}
 
 _LEVELS = itertools.count(1)
 _EMPTY: dict = {}
@@ -53,12 +61,16 @@ _PLAIN = frozenset({float, int, complex, np.float64, np.ndarray, np.int64, np.fl
 class Trace:
     """The records of one differentiated call, by place; places are handed out by an atomic counter (threads)."""
 
-    __slots__ = ("by_reference", "level", "nested", "next_place", "open", "records", "selecting", "watched")
+    __slots__ = (
+        *("by_reference", "copies", "integers", "level", "nested", "next_place"),
+        *("open", "records", "selecting", "watched"),
+    )
 
     def __init__(self, by_reference: bool = False) -> None:
         self.by_reference = by_reference
-        # Large plain arrays that were recorded, with a fingerprint: by id.
-        self.watched: dict[int, tuple[np.ndarray, int]] = {}
+        # Large plain arrays that were recorded, with a fingerprint, and copies of smaller ones, each by its memory.
+        self.watched: dict[tuple, tuple[np.ndarray, Any]] = {}
+        self.copies: dict[tuple, tuple[bytearray, np.ndarray]] = {}
         self.level = next(_LEVELS)
         self.records: dict[int, Any] = {}
         self.next_place: Callable[[], int] = itertools.count().__next__
@@ -67,12 +79,39 @@ class Trace:
         # Places of scalars compared with one another: they decide a selection (Python's min and max), which depends on
         # them with slope zero.
         self.selecting: set[int] = set()
+        # Leaves that are integers, by place: they count as floats and can still be used as indices and sizes.
+        self.integers: dict[int, Any] = {}
 
-    def leaf(self, value: Any) -> TapeArray:
-        """A new traced value that depends on nothing: an argument of f."""
+    def leaf(self, value: Any, integers: Any = None) -> TapeArray:
+        """A new traced value that depends on nothing: an argument of f; integers: what it is where value is a float."""
         array = _new(TapeArray)
         array.value, array._trace, array.place = value, self, self.next_place()
+        if integers is not None:
+            self.integers[array.place] = integers
         return array
+
+    def are_integers(self, place: int) -> bool:
+        """Whether the value at a place was computed from integers alone, by functions that make integers of them."""
+        pending, seen = [place], set()
+        while pending:
+            k = pending.pop()
+            if k in self.integers or k in seen:
+                continue
+            seen.add(k)
+            record = self.records.get(k)
+            if record is None:
+                return False
+            rule, parents, _, args, _ = record
+            if rule.function not in WHOLE:
+                return False
+            for p, a in itertools.zip_longest(parents, args):
+                if p is not None and p >= 0:
+                    pending.append(p)
+                elif rule is not GETITEM and (
+                    isa(a, (float, complex, np.inexact)) or (isa(a, np.ndarray) and a.dtype.kind in "fc")
+                ):
+                    return False
+        return True
 
     def record(self, rule: Rule, parents: tuple, y: Any, args: Any, kwargs: dict) -> Any:
         """Write an operation down; parents holds a place per argument, -1 for those that are not traced here."""
@@ -94,24 +133,45 @@ class Trace:
     def keep(self, array: np.ndarray) -> np.ndarray:
         """A plain array as the reverse pass may rely on it: f, or its caller, may overwrite it in the meantime.
 
-        A small array is copied. A large one is recorded as it is, with a fingerprint that :meth:`check_watched`
-        compares: an error is better than a copy of all data, and much better than a wrong number.
+        A small array is copied, one of middling size once for all uses with the same contents. A large one is recorded
+        as it is, with a fingerprint that :meth:`check_watched` compares: an error is better than a copy of all data,
+        and much better than a wrong number.
         """
-        if array.size <= _SMALL:
+        size = array.size
+        if size <= _SMALL:
             return array.copy(order="K")
-        known = self.watched.get(id(array))
+        memory = (array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str)
+        if size <= _COPIED:
+            return self._copy(array, memory)
+        known = self.watched.get(memory)
         if known is None:
-            self.watched[id(array)] = (array, fingerprint(array))
+            self.watched[memory] = (array, fingerprint(array))
         elif known[1] != fingerprint(array):
             raise overwritten(array)
         return array
 
+    def _copy(self, array: np.ndarray, memory: tuple) -> np.ndarray:
+        turned = array.flags.f_contiguous and not array.flags.c_contiguous
+        seen = array.T if turned else array
+        if not seen.flags.c_contiguous:
+            return array.copy(order="K")
+        seen = seen.reshape(-1).view(np.uint8)
+        known = self.copies.get(memory)
+        if known is None or known[0] != seen.data:  # as one comparison of memory
+            held = bytearray(seen)
+            copied = np.frombuffer(held, array.dtype).reshape(array.shape, order="F" if turned else "C")
+            known = self.copies[memory] = (held, copied)
+        return known[1]
+
     def keep_index(self, index: Any) -> Any:
-        """The same for an index: arrays in it are kept."""
-        if type(index) is np.ndarray:
+        """The same for an index, or another argument: arrays and lists in it are kept."""
+        kind = type(index)
+        if kind is np.ndarray:
             return self.keep(index)
-        if type(index) is tuple and any(type(i) is np.ndarray for i in index):
-            return tuple([self.keep(i) if type(i) is np.ndarray else i for i in index])
+        if kind is list and _FIXED.issuperset(map(type, index)):
+            return index.copy()
+        if kind is list or (kind is tuple and not _HOLDERS.isdisjoint(map(type, index))):
+            return kind([self.keep_index(i) if type(i) in _HOLDERS else i for i in index])
         return index
 
     def check_watched(self) -> None:
@@ -139,6 +199,9 @@ def _outline(value: Any) -> Any:
 
 
 _SMALL = 2048  # entries up to which a plain array is copied when it is recorded
+_COPIED = 65536  # and up to which it is copied unless that has been done
+_HOLDERS = frozenset({np.ndarray, list, tuple})
+_FIXED = frozenset({int, bool, str, type(None), type})  # what nothing can be written to, and is no traced value
 
 
 def _differentiable(value: Any) -> bool:
@@ -172,6 +235,8 @@ class EngineArray(Array):
     __slots__ = ("_trace",)
 
     _trace: Any  # not "trace": that is a method of arrays
+
+    _finds_integers = True
 
     @property
     def level(self) -> int:
@@ -213,6 +278,16 @@ class EngineArray(Array):
     def _as_scalar(self) -> Any:
         return self if self._is_scalar() else self._getitem(())
 
+    def _rounded(self) -> Any:
+        """The values as integers, None where they are none."""
+        value = self.value
+        numbers = value
+        while isinstance(numbers, Array):
+            numbers = numbers.concrete if hasattr(numbers, "program") else numbers._inside  # type: ignore[attr-defined]
+        if np.any(np.floor(numbers) != numbers) or np.any(np.abs(numbers) > 2**53):
+            return None
+        return np.astype(value, np.int64) if isa(value, (Array, np.ndarray)) else np.int64(value)
+
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         """Attach the derivative of ``y = rule.call(*args)``; own[i] is the Array of this trace behind args[i]."""
         raise NotImplementedError
@@ -227,15 +302,15 @@ class EngineArray(Array):
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
             if kwargs:
-                kwargs = _strip_options(kwargs, trace)
+                kwargs = {k: v if type(v) in _FIXED else trace.keep_index(_value(v, trace)) for k, v in kwargs.items()}
         values, own = [], []
         cls = type(self)
         for a in args:
             if type(a) is cls and a._trace is trace:
                 values.append(a.value)
                 own.append(a)
-            elif isinstance(a, Array) and not a._closed:
-                values.append(a)
+            elif (isinstance(a, Array) and not a._closed) or (type(a) is tuple and _FIXED.issuperset(map(type, a))):
+                values.append(a)  # of another trace; a shape, axes
                 own.append(None)
             elif type(a) in (list, tuple) or isinstance(a, Array):
                 if a is args[-1] and getattr(function, "__name__", "") in _INDEXED:
@@ -246,7 +321,8 @@ class EngineArray(Array):
                     values.append(stacked.value)
                     own.append(stacked)
                 else:
-                    values.append(stacked)
+                    is_array = type(stacked) in (list, tuple) and rule.differentiable(len(values))
+                    values.append(np.asarray(stacked) if is_array else trace.keep_index(stacked))
                     own.append(None)
             elif type(a) is np.ndarray and a.dtype == object:
                 stacked = absorb(a)
@@ -291,8 +367,6 @@ class EngineArray(Array):
         return self._apply(operator.getitem, (self, index), {})
 
     def _setitem(self, index: Any, value: Any) -> Any:
-        from ..rules.indexing import set_item
-
         if covers_all(index):
             value = np.broadcast_to(without_leading_ones(value, self.ndim), self.shape)
             value = value.astype(self.dtype) if value.dtype != self.dtype else value
@@ -338,6 +412,14 @@ class TapeArray(EngineArray):
 
     def _constant(self, value: Any) -> TapeArray:
         return self._trace.record(CONSTANT, (), value, (), _EMPTY)
+
+    def _integers(self) -> Any:
+        trace = self._trace
+        if not trace.integers:
+            return None
+        if self.place in trace.integers:
+            return as_integers(trace.integers[self.place])
+        return self._rounded() if trace.are_integers(self.place) else None
 
     def _rebind(self, other: Any) -> None:
         if not (type(other) is TapeArray and other._trace is self._trace):
