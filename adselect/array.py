@@ -1594,6 +1594,9 @@ def _with_counts(function: Any, args: tuple, kwargs: dict) -> Any:
 
 def _note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> None:
     """Let a framework's result know the integers it stands for, where it was computed from integers alone."""
+    parts = result if isa(result, (list, tuple)) else [result]
+    if not any([hasattr(part, "integer") for part in parts]):  # an engine's value finds them itself
+        return
     if not any([getattr(a, "integer", None) is not None or type(a) in (list, tuple) for a in args]):
         return
     integers = [_integers_in(a) for a in args]
@@ -1605,8 +1608,7 @@ def _note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> Non
             return
     with np.errstate(all="ignore"):
         values = function(*integers, **kwargs)
-    several = isinstance(result, (list, tuple))
-    for part, value in zip(result, values, strict=True) if several else [(result, values)]:
+    for part, value in zip(parts, values if parts is result else [values], strict=True):
         if hasattr(part, "integer") and np.result_type(value).kind in "iu":
             part.integer = value
 

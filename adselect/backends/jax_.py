@@ -388,7 +388,7 @@ def _undefined(outputs: list, seeds: list | None = None) -> Any:
             continue
         bad = ~jnp.isfinite(y) if seeds is None else ~jnp.isfinite(y) & (seeds[k] != 0)
         found = found | jnp.any(bad)
-    return found if isinstance(found, (bool, Tracer)) else bool(found)
+    return found if type(found) is bool or isinstance(found, Tracer) else bool(found)
 
 
 # -- one value at a time ----------------------------------------------------------------------------------------------

@@ -314,7 +314,7 @@ def _part(spec: Any) -> Any:
 
 def _looked_at(end: Any) -> Any:
     """One end of a slice; a traced one as the number it is, which is a guard from now on."""
-    return operator.index(end) if type(end) is ProgramArray else end
+    return operator.index(end) if isinstance(end, Array) else end
 
 
 def refs_of(spec: Any) -> Iterator[int]:

@@ -199,9 +199,9 @@ def test_the_native_face_stays_and_says_what_would_help(kind):
 
 
 def test_an_unknown_face_is_refused():
-    for choice in (ad.AutoJax(face="box"), ad.AutoTorch(face="box"), ad.AutoAutograd(face="box")):
-        with pytest.raises(ValueError, match="face='auto', face='numpy' or face='native'"):
-            ad.gradient(lambda x: x, choice, 1.0)
+    for adtype in (ad.AutoJax, ad.AutoTorch, ad.AutoAutograd):
+        with pytest.raises(ValueError, match=r"\(face='box'\): face= takes 'auto' or 'numpy' or 'native'"):
+            adtype(face="box")
 
 
 def test_errors_of_f_itself_come_out_as_they_are(kind):

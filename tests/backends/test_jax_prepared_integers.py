@@ -72,8 +72,6 @@ def test_arithmetic_with_an_integer_compiles_once():
     "f",
     [
         lambda x, n: np.sum(np.pad(x, n)),
-        lambda x, n: np.sum(np.diag(x, n)),
-        lambda x, n: np.sum(x) * (n >> 1),
         lambda x, n: np.sum(x) * n.bit_length(),
         lambda x, n: np.sum(x) * {2: 3.0}[n],
         lambda x, n: x[n] if x[0] > 0 else x[1],
@@ -87,10 +85,23 @@ def test_what_cannot_be_compiled_names_const(f):
     assert __file__ in text
 
 
-@pytest.mark.parametrize("f", [lambda x: np.sum(x) * int(x[0] < 0), lambda x: [x[0], x[1]][x[0] > 0]])
-def test_truth_values_need_a_number(f):
+@pytest.mark.parametrize("f", [lambda x, n: np.sum(np.diag(x, n) ** 2), lambda x, n: np.sum(x**2) * (n >> 1)])
+def test_counts_and_shifts_take_the_integer_of_the_call(f):
+    prepared = ad.prepare(ad.gradient, f, AutoJax(), X, 2)
+    for n in (2, 3, 5):
+        np.testing.assert_allclose(prepared(X, n)[0], 2 * X * (f(np.ones(1), n)))
+
+
+def test_truth_values_need_a_number():
     with pytest.raises(UnsupportedError, match="while JAX compiles"):
-        ad.prepare(ad.gradient, f, AutoJax(), X)
+        ad.prepare(ad.gradient, lambda x: np.sum(x) * int(x[0] < 0), AutoJax(), X)
+
+
+def test_truth_values_are_no_indices_of_lists():
+    f = lambda x: [x[0], x[1]][x[0] > 0]
+    for call in (lambda: f(X), lambda: ad.gradient(f, AutoJax(), X), lambda: ad.prepare(ad.gradient, f, AutoJax(), X)):
+        with pytest.raises(TypeError):
+            call()
 
 
 def test_an_eager_truth_value_is_an_integer():
