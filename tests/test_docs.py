@@ -101,6 +101,18 @@ def test_links_inside_the_repository_lead_somewhere():
     assert not broken
 
 
+def linked(page):
+    """The files of the repository that a page links to."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    return {(page.parent / target).resolve() for target in found if "://" not in target}
+
+
+def test_every_page_is_in_the_list_of_the_readme():
+    listed = linked(ROOT / "README.md")
+    assert [str(p.relative_to(ROOT)) for p in FILES[1:] if p.resolve() not in listed] == []
+
+
 def test_the_runner_can_fail(tmp_path):
     page = ROOT / "README.md"
     with pytest.raises(AssertionError, match="Expected"):
