@@ -101,6 +101,29 @@ def test_links_inside_the_repository_lead_somewhere():
     assert not broken
 
 
+def linked(page):
+    """The files of the repository that a page links to."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    found = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
+    return {(page.parent / target).resolve() for target in found if "://" not in target}
+
+
+def test_every_page_is_in_the_list_of_the_readme():
+    listed = linked(ROOT / "README.md")
+    assert [str(p.relative_to(ROOT)) for p in FILES[1:] if p.resolve() not in listed] == []
+
+
+def test_every_room_is_on_the_plan():
+    """Each file and folder of the package, and each file of the operators, has its line among the rooms."""
+    text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    table = text.partition("## The rooms")[2].partition("\n## ")[0]
+    package = ROOT / "adselect"
+    files = [*package.glob("*.py"), *(package / "operators").glob("*.py")]
+    rooms = [p.name for p in files if not p.name.startswith("__")]
+    rooms += [f"{p.name}/" for p in package.iterdir() if (p / "__init__.py").exists()]
+    assert [room for room in sorted(rooms) if f"`{room}`" not in table] == []
+
+
 def test_the_runner_can_fail(tmp_path):
     page = ROOT / "README.md"
     with pytest.raises(AssertionError, match="Expected"):
