@@ -655,7 +655,7 @@ class Array(OfArrays, metaclass=ArrayType):
         result = dispatch(np.copy, (self,), {"order": order})
         if (integers := getattr(self, "integer", None)) is not None:
             result.integer = np.copy(integers)
-        return result
+        return result if result.shape else result._as_array()
 
     def item(self, *args: Any) -> Any:
         """The element itself, still traced: a plain Python number would cut the derivative."""

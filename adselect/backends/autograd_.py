@@ -519,7 +519,7 @@ class AutogradArray(FrameworkArray):
         if isa(value, (Fraction, Decimal)):
             return float(value)  # NumPy would make an object array
         # autograd keeps what it is given until the reverse pass; f may write to its own arrays before.
-        return value.copy() if kind is np.ndarray else value
+        return value.copy("K") if kind is np.ndarray else value
 
     # -- values --------------------------------------------------------------------------------------------------
 
@@ -596,7 +596,7 @@ def _kept(index: Any) -> Any:
     """An index of which f's own arrays and lists are no part: f may write to them before the reverse pass."""
     kind = type(index)
     if kind is np.ndarray:
-        return index.copy()
+        return index.copy("K")
     return kind([_kept(i) for i in index]) if kind is list or kind is tuple else index
 
 
@@ -620,7 +620,7 @@ def _known(value: Any) -> Any:
     if type(value) in (list, tuple):
         return type(value)([_known(v) for v in value])
     if type(value) is np.ndarray:  # a copy: f may write to its own arrays before the reverse pass
-        return _known(absorb(value)) if value.dtype == object else value.copy()
+        return _known(absorb(value)) if value.dtype == object else value.copy("K")
     return value
 
 
@@ -909,7 +909,7 @@ def _leave(value: Any, nested: bool) -> Any:
     value = settle(value)
     if isinstance(value, ArrayBox):
         return AutogradArray(value) if nested else value
-    return value.copy() if type(value) is np.ndarray else value
+    return value.copy("K") if type(value) is np.ndarray else value
 
 
 def _seed(y_bar: Any, y: Any) -> Any:

@@ -313,8 +313,8 @@ class FrameworkArray(Array):
         self.value, self.deps, self.integer = value, deps, integer
 
     def _is_scalar(self) -> bool:
-        # The framework has no scalars; whether NumPy would give one is remembered for the rarer case. By ndim: torch.jit.trace,
-        # which asks every local variable whether it is a tensor, would record a look at the shape, and ask again.
+        # The framework has no scalars; whether NumPy would give one is remembered for the rarer case. By ndim:
+        # torch.jit.trace asks every local variable whether it is a tensor, and would record a look at the shape.
         return not self.ndim and not getattr(self, "_array", False)
 
     def _check_write(self, index: Any, shape: tuple) -> None:

@@ -101,7 +101,7 @@ def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
 
 def _own_memory(value: Any) -> Any:
     """A copy of an array: results never share memory with arguments or tangents."""
-    return value.copy() if type(value) is np.ndarray else value
+    return value.copy("K") if type(value) is np.ndarray else value
 
 
 def _leave(value: Any, one_pass: Pass) -> Any:

@@ -209,7 +209,7 @@ class JaxArray(FrameworkArray):
     @classmethod
     def _native(cls, value: Any) -> Any:
         if type(value) is np.ndarray:
-            return value.copy()  # JAX may read the buffer later, and f may have written into it by then
+            return value.copy("K")  # JAX may read the buffer later, and f may have written into it by then
         if isa(value, (Fraction, Decimal)):
             return float(value)
         if isinstance(value, Array):
@@ -442,7 +442,7 @@ def _array_index(index: Any) -> Any:
         array = np.asarray(index)
         return array if array.size else array.astype(np.intp)
     if type(index) is np.ndarray:
-        return index.copy()  # JAX may read the buffer later
+        return index.copy("K")  # JAX may read the buffer later
     if type(index) is tuple:
         return tuple([_array_index(i) for i in index])
     return index
@@ -491,7 +491,7 @@ def _install() -> None:
             elif kind in _NUMBERS or (kind is np.float64 and value.dtype == kind):
                 right = other
             elif kind is np.ndarray and other.dtype == value.dtype:
-                right = other.copy()  # JAX may read the buffer later
+                right = other.copy("K")  # JAX may read the buffer later
             elif COVERING.on and isinstance(other, jax.Array):
                 return dispatch(ufunc, (other, self) if reflected else (self, other), {})
             else:
@@ -503,7 +503,7 @@ def _install() -> None:
             except (jax.errors.UnexpectedTracerError, TypeError, ValueError):
                 return through_numpy(self, other)
             result = JaxArray(native, deps if derivative else 0)
-            if len(native.shape) > 1:
+            if len(getattr(native, "shape", ())) > 1:  # a Python float has none
                 result._laid_out_like(self, other)
             if keeps_integers and self.integer is not None:
                 integer = other.integer if kind is JaxArray else other if kind is int else None

@@ -8,6 +8,7 @@ argument as well as on the result, which holds in forward and reverse mode and a
 from __future__ import annotations
 
 import inspect
+import math
 import operator
 import sys
 from collections.abc import Callable
@@ -496,7 +497,8 @@ def _prod(
     axes = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
     axes = sorted({operator.index(k) % max(a.ndim, 1) for k in axes}) if a.ndim else []
     rest = [k for k in range(a.ndim) if k not in axes]
-    y = _product_of_last(jnp.transpose(a, (*rest, *axes)).reshape(*[a.shape[k] for k in rest], -1))
+    together = math.prod([a.shape[k] for k in axes])
+    y = _product_of_last(jnp.transpose(a, (*rest, *axes)).reshape(*[a.shape[k] for k in rest], together))
     y = jnp.expand_dims(y, tuple(axes)) if keepdims is True else y
     return y if initial is None or initial is np._NoValue else y * initial
 

@@ -201,7 +201,7 @@ def _uncovered(value: Any) -> Any:
 def _handed_out(value: Any, trace: Trace) -> Any:
     """An output in memory of its own: the records and the caller's arrays are out of reach of whoever writes to it."""
     value = _leave(value, trace)
-    return value.copy() if type(value) is np.ndarray else value
+    return value.copy("K") if type(value) is np.ndarray else value
 
 
 def _leave(value: Any, trace: Trace) -> Any:

@@ -260,7 +260,7 @@ class TorchArray(FrameworkArray):
     def __hash__(self) -> int:
         if self.ndim:
             raise TypeError("unhashable type: traced array")
-        return hash(self.value.item())
+        return Array.__hash__(self) if self.dtype.kind in "fc" else hash(self.value.item())
 
     def _as_index(self) -> Any:
         if self.integer is not None:

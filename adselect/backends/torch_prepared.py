@@ -72,9 +72,14 @@ def _is_real(leaf: Any) -> bool:
 
 
 class _Captured:
-    """What torch's face is told when f meets a tensor of the user's own graph."""
+    """What torch's face is told when f meets a tensor of the user's own graph, or takes a derivative itself."""
 
     captured = False
+    enclosing = False
+
+    @property
+    def record(self) -> _Captured:
+        return self
 
 
 class LeanGradient:
@@ -119,7 +124,8 @@ class LeanGradient:
             read = SHARED.leave(shared)
         SHARED.check(read)
         value = y.value if type(y) is TorchArray else None
-        if value is None or noticed.captured or value.ndim or not value.requires_grad or value.is_complex():
+        unusual = noticed.captured or noticed.enclosing
+        if value is None or unusual or value.ndim or not value.requires_grad or value.is_complex():
             self.settle(self.f)
             return self.plainly(args)
         grads = gradient_of(value, variables, False, {i for i in range(len(leaves)) if selecting >> i & 1})

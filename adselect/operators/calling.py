@@ -16,6 +16,7 @@ from ..backends.base import Backend, backend_of
 from ..backends.registry import class_named, classes
 from ..errors import (
     REFUSALS,
+    ADSelectError,
     ADSelectTypeError,
     ADSelectValueError,
     NotScalarError,
@@ -160,6 +161,8 @@ def _refused_by_framework(error: Exception, backend: Backend | None) -> TracedVa
     """The error for a framework's own function that was called on a value which the built-in engine traces."""
     said = str(error)
     if not isinstance(error, (TypeError, ValueError)) or backend is None or hasattr(backend, "explain"):
+        return None
+    if isinstance(error, ADSelectError):  # our own words, which may name the engine's array
         return None
     if not any(cls.__name__ in said for cls in _engines(Array)):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from typing import Any
 
 import numpy as np
@@ -227,11 +228,12 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
 @composite(np.array_split)
 def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> Any:
     n, axis = np.shape(ary)[axis], axis % np.ndim(ary)
-    pieces = np.array_split(np.arange(n), indices_or_sections)
     if np.ndim(indices_or_sections):
         bounds = [0, *[min(max(int(i) + (n if i < 0 else 0), 0), n) for i in indices_or_sections], n]
     else:
-        bounds = [0, *np.cumsum([len(p) for p in pieces]).tolist()]
+        sections = indices_or_sections
+        sections = operator.index(sections) if isinstance(sections, Array) else sections
+        bounds = [0, *np.cumsum([len(p) for p in np.array_split(np.arange(n), sections)]).tolist()]
     return [ary[(slice(None),) * axis + (slice(a, b),)] for a, b in itertools.pairwise(bounds)]
 
 

@@ -99,7 +99,7 @@ def _kind(value: Any) -> tuple:
 def _own(value: Any) -> Any:
     """A value as the eager tape would hand it to a rule, in memory of its own."""
     if type(value) is np.ndarray:
-        return value.copy()
+        return value.copy("K")
     return np.float64(value) if type(value) is float else value
 
 

@@ -627,7 +627,7 @@ def test_registration_errors_say_where_the_first_rule_is():
         lambda: ad.scalar_rule(cube, lambda y, x: (1.0,)),
         lambda: ad.non_differentiable(cube),
     ):
-        with pytest.raises(RuleError, match=r"cube_rrule \(.*test_primitives\.py:\d+\)"):
+        with pytest.raises(RuleError, match=r"cube_rrule of cube \(.*test_primitives\.py:\d+\)"):
             again()
 
 
