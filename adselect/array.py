@@ -432,13 +432,17 @@ class Array(OfArrays, metaclass=ArrayType):
                 raise
             raise instead from None
         if isinstance(result, Array):
-            if not result.shape and keeps_array(index):
-                result = result._as_array()
-            if is_basic(index):
-                if not result._is_scalar():
-                    link_view(self, result, index)
-            elif len(result.shape) > 1:
-                result._picked(self, index)
+            kind = type(index)
+            if kind is slice:
+                link_view(self, result, index)
+            elif kind is not int or result.shape:
+                if not result.shape and keeps_array(index):
+                    result = result._as_array()
+                if is_basic(index):
+                    if not result._is_scalar():
+                        link_view(self, result, index)
+                elif len(result.shape) > 1:
+                    result._picked(self, index)
         return result
 
     def _write(self, new: Any) -> None:
@@ -815,7 +819,10 @@ def _as_tuple(value: Any) -> tuple:
 
 def is_basic(index: Any) -> bool:
     """Whether NumPy would return a view for this index."""
-    if type(index) is tuple:
+    kind = type(index)
+    if kind is int or kind is slice:
+        return True
+    if kind is tuple:
         return all(i is None or i is Ellipsis or (isa(i, (int, slice, np.integer)) and not isa(i, bool)) for i in index)
     return index is None or index is Ellipsis or (isa(index, (int, slice, np.integer)) and not isa(index, bool))
 

@@ -286,6 +286,8 @@ def memory_of(leaf: Any) -> np.ndarray | None:
 
     An array with the same layout in memory; None for all others.
     """
+    if type(leaf) is np.ndarray and leaf.shape and leaf.flags.c_contiguous:
+        return None
     if isinstance(leaf, Array):
         return np.empty((), bool) if not leaf.shape and not leaf._is_scalar() else None
     if not isa(leaf, np.ndarray) or (leaf.shape and leaf.flags.c_contiguous):

@@ -436,11 +436,12 @@ def _integers(leaf: Any) -> Any:
         return leaf.integer
     if isinstance(leaf, jax.Array):
         return None if leaf.dtype.kind not in "iu" or isinstance(leaf, Tracer) else np.asarray(leaf)[()]
-    if isa(leaf, np.ndarray) and leaf.dtype.kind in "iu":
-        return leaf.astype(np.int64)  # a copy, in which nothing wraps either
+    if isa(leaf, np.ndarray):
+        # A copy, in which nothing wraps either.
+        return leaf.astype(np.int64) if leaf.dtype.kind in "iu" else leaf if leaf.dtype.kind == "b" else None
     if isa(leaf, (int, np.integer)):
         return int(leaf) if type(leaf) is not bool else leaf
-    return leaf if isa(leaf, np.ndarray) and leaf.dtype.kind == "b" else None
+    return None
 
 
 def _is_wide(leaf: Any) -> bool:

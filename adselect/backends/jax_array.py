@@ -454,6 +454,8 @@ def _holds_native(index: Any) -> bool:
 
 def _holds_truth(index: Any) -> bool:
     """Whether a single truth value is among the indices, which JAX does not know."""
+    if type(index) is int or type(index) is slice:
+        return False
     parts = index if type(index) is tuple else (index,)
     return any([isa(i, (bool, np.bool_)) or (isa(i, np.ndarray) and i.dtype == bool and not i.ndim) for i in parts])
 

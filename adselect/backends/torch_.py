@@ -78,6 +78,9 @@ class TorchArray(FrameworkArray):
     framework = "torch"
     real_only = REAL_ONLY
 
+    def _is_scalar(self) -> bool:
+        return not self.value.ndim and not getattr(self, "_array", False)
+
     @classmethod
     def _target(cls, function: Any) -> Callable | None:
         return target(function)
