@@ -178,8 +178,14 @@ def frozen(value: Any, memo: dict | None = None) -> Any:
     return _object(value, memo)
 
 
+def _is_value(kind: type) -> bool:
+    """Whether kind is one of _VALUES; asked last, as it takes a look at every module of theirs."""
+    modules = sys.modules
+    return any([m in modules and issubclass(kind, getattr(modules[m], name, ())) for m, name in _VALUES])
+
+
 def _object(value: Any, memo: dict | None) -> Any:
-    if any([isa(value, getattr(sys.modules.get(module), name, ())) for module, name in _VALUES]):
+    if _is_value(type(value)):
         return (type(value), value)
     if getattr(type(value), "_opaque", False):  # a primitive, whatever it wraps
         return _Same(value)

@@ -65,7 +65,7 @@ def carried(array: Any, dtype: Any = None) -> np.ndarray:
 
 # -- errors ------------------------------------------------------------------------------------------------------------
 
-# What NumPy and SciPy say when a loop meets an object array; the ufunc's name where it is told. Compiled when asked for.
+# What NumPy and SciPy say when a loop meets an object array; the ufunc's name where it is told. Compiled when used.
 _SAYS = (
     r"loop of ufunc does not support argument \d+ of type \S+ which has no callable (?P<name>\w+) method",
     r"ufunc '(?P<name>\w+)' (not supported for the input types|did not contain a loop)",
