@@ -7,14 +7,11 @@ parts runs the same program.
 
 from __future__ import annotations
 
-import datetime
-import decimal
 import dis
 import fractions
 import functools
-import pathlib
+import sys
 import types
-import uuid
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -50,7 +47,15 @@ _SETTINGS = (
     np.dtype,
     fractions.Fraction,
 )
-_VALUES = (*(decimal.Decimal, datetime.date, datetime.time, datetime.timedelta, uuid.UUID, pathlib.PurePath),)
+# Values of Python's own modules. There are none while their module has not been imported, which costs some of them ms.
+_VALUES = (
+    ("decimal", "Decimal"),
+    ("datetime", "date"),
+    ("datetime", "time"),
+    ("datetime", "timedelta"),
+    ("uuid", "UUID"),
+    ("pathlib", "PurePath"),
+)
 _NAMED = (type, types.ModuleType, np.ufunc, types.CodeType, types.MethodDescriptorType)
 
 
@@ -158,8 +163,6 @@ def frozen(value: Any, memo: dict | None = None) -> Any:
         if value.dtype == object:
             return _opened(value, memo, lambda: (value.shape, *value.flat))
         return (kind, value.dtype, value.shape, value.tobytes())
-    if isa(value, _VALUES):
-        return (kind, value)
     if is_native(value):
         return _Same(value)
     if isinstance(value, (tuple, list, deque, set, frozenset)):
@@ -175,7 +178,15 @@ def frozen(value: Any, memo: dict | None = None) -> Any:
     return _object(value, memo)
 
 
+def _is_value(kind: type) -> bool:
+    """Whether kind is one of _VALUES; asked last, as it takes a look at every module of theirs."""
+    modules = sys.modules
+    return any([m in modules and issubclass(kind, getattr(modules[m], name, ())) for m, name in _VALUES])
+
+
 def _object(value: Any, memo: dict | None) -> Any:
+    if _is_value(type(value)):
+        return (type(value), value)
     if getattr(type(value), "_opaque", False):  # a primitive, whatever it wraps
         return _Same(value)
     if opens(value):

@@ -65,15 +65,13 @@ def carried(array: Any, dtype: Any = None) -> np.ndarray:
 
 # -- errors ------------------------------------------------------------------------------------------------------------
 
-# What NumPy and SciPy say when a loop meets an object array; the ufunc's name where it is told.
+# What NumPy and SciPy say when a loop meets an object array; the ufunc's name where it is told. Compiled when used.
 _SAYS = (
-    re.compile(r"loop of ufunc does not support argument \d+ of type \S+ which has no callable (?P<name>\w+) method"),
-    re.compile(r"ufunc '(?P<name>\w+)' (not supported for the input types|did not contain a loop)"),
-    re.compile(r"Cannot cast ufunc '(?P<name>\w+)' input .*from dtype\('O'\)"),
-    re.compile(r"'(float|int|bool|complex)' object has no attribute '(?P<name>\w+)'"),
-    re.compile(
-        r"Cannot cast array data from dtype\('O'\)|dtype object cannot be cast|dtype object in astype|dtype\('O'\)"
-    ),
+    r"loop of ufunc does not support argument \d+ of type \S+ which has no callable (?P<name>\w+) method",
+    r"ufunc '(?P<name>\w+)' (not supported for the input types|did not contain a loop)",
+    r"Cannot cast ufunc '(?P<name>\w+)' input .*from dtype\('O'\)",
+    r"'(float|int|bool|complex)' object has no attribute '(?P<name>\w+)'",
+    r"Cannot cast array data from dtype\('O'\)|dtype object cannot be cast|dtype object in astype|dtype\('O'\)",
 )
 
 
@@ -82,7 +80,7 @@ def refused_objects(error: Exception) -> TracedValueError | None:
     if isinstance(error, ADSelectError) or not isinstance(error, (TypeError, AttributeError, ValueError)):
         return None
     text = str(error)
-    found = next((m for m in (pattern.search(text) for pattern in _SAYS) if m is not None), None)
+    found = next((m for m in (re.search(pattern, text) for pattern in _SAYS) if m is not None), None)
     place = place_of(error)
     if place is None:
         return None

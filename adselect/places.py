@@ -9,9 +9,8 @@ import dis
 import linecache
 import os
 import sys
-from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["NUMERIC", "PACKAGE", "Place", "is_library", "package_of", "place_of", "place_text", "user_place"]
 
@@ -22,8 +21,7 @@ _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A line of the user's, and what it was about to do there.
 
     library: the public name of the library function (one in Python) that the line had called, "" where it called ours

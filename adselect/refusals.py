@@ -110,7 +110,7 @@ def refused_array(shape: tuple) -> TracedValueError:
 def refused_write(what: str, place: Place | None = None) -> TracedValueError:
     """The error for a traced value on its way into plain memory; what: the call or the array written to."""
     place = place or user_place()
-    if place is not None and _IN_PLACE.match(place.operation) and _is_augmented(place):
+    if place is not None and re.match(_IN_PLACE, place.operation) and _is_augmented(place):
         what, advice = f"{place.expression or 'y += x'}", "Write y = y + x instead of y += x"
     else:
         advice = "Write y = y + x instead of np.add(y, x, out=y)" if "out=" in what else ""
@@ -123,7 +123,7 @@ def refused_write(what: str, place: Place | None = None) -> TracedValueError:
 def refused_by_library(error: Exception) -> TracedValueError | None:
     """The error to raise instead of a library's that names a traced value's class; None where it does not."""
     text = str(error)
-    place = place_of(error) if _OURS.search(text) else None
+    place = place_of(error) if re.search(_OURS, text) else None
     if place is None or not place.library or place.library.startswith("numpy."):
         return None
     refusal = _by_library(place, f"the plain number behind a traced value ({text})")
@@ -133,10 +133,10 @@ def refused_by_library(error: Exception) -> TracedValueError | None:
 
 # -- parts -------------------------------------------------------------------------------------------------------------
 
-_IN_PLACE = re.compile("BINARY_OP|INPLACE_")
-_OURS = re.compile(r"\b(Tape|Dual|Program|Jax|Torch|Autograd)Array\b")
-_WRITES = re.compile(r"\.(fill|put|itemset)\s*\(")
-_CALL = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+_IN_PLACE = "BINARY_OP|INPLACE_"
+_OURS = r"\b(Tape|Dual|Program|Jax|Torch|Autograd)Array\b"
+_WRITES = r"\.(fill|put|itemset)\s*\("
+_CALL = r"([A-Za-z_][\w.]*)\s*\("
 
 
 def _is_augmented(place: Place) -> bool:
@@ -165,7 +165,7 @@ def _instead_of_list(place: Place) -> str:
 
 def _called(place: Place) -> str:
     """The name of the function that the user's line calls."""
-    found = _CALL.match(place.expression)
+    found = re.match(_CALL, place.expression)
     return found[1] if found and place.operation.startswith(("CALL", "PRECALL")) else ""
 
 
@@ -173,7 +173,7 @@ def _written(place: Place) -> str:
     """The write into a plain array that the user's line was about to do; "" where it was doing something else."""
     if place.operation.startswith("STORE_S"):  # STORE_SUBSCR, STORE_SLICE
         return f"{place.expression or 'A[i]'} = x"
-    return place.expression if place.operation.startswith("CALL") and _WRITES.search(place.expression) else ""
+    return place.expression if place.operation.startswith("CALL") and re.search(_WRITES, place.expression) else ""
 
 
 def _by_library(place: Place, what: str) -> TracedValueError:

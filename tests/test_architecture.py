@@ -178,6 +178,17 @@ def test_asking_which_backends_there_are_loads_no_framework():
     assert not {"jax", "torch", "autograd", "findiff"} & set(loaded)
 
 
+def test_importing_loads_nothing_that_is_rarely_needed():
+    """What costs milliseconds and serves errors, check=True or a value of its own type is imported by them."""
+    added = run(
+        "import sys, numpy, numpy.fft, numpy.linalg; before = set(sys.modules)\n"
+        "import adselect; print(*set(sys.modules) - before)"
+    ).split()
+    rare = {"datetime", "hashlib", "ipaddress", "numpy.random", "pathlib", "random", "urllib.parse", "uuid"}
+    assert "adselect.array" in added
+    assert not rare & set(added)
+
+
 def test_importing_is_cheap(tmp_path):
     """At most 30 ms of processor time over NumPy, bytecode being cached.
 

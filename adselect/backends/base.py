@@ -7,7 +7,6 @@ A backend sees only flat functions from arrays to arrays. It implements :meth:`B
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import operator
 import threading
 from collections.abc import Callable, Set
@@ -209,7 +208,9 @@ def register_backend(adtype: type[ADType], backend: type[Backend]) -> None:
 
 def installed(adtype: type[ADType] | ADType) -> bool:
     """Whether the package behind an adtype can be imported; imports nothing."""
-    return not adtype.requires or importlib.util.find_spec(adtype.requires) is not None
+    from importlib.util import find_spec
+
+    return not adtype.requires or find_spec(adtype.requires) is not None
 
 
 def backend_of(adtype: ADType) -> Backend:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -93,8 +92,10 @@ def _needed(field: dataclasses.Field) -> bool:
 
 
 def _describe(adtype: ADType) -> BackendInfo:
+    from importlib.util import find_spec
+
     package = adtype.requires
-    present = not package or importlib.util.find_spec(package) is not None
+    present = not package or find_spec(package) is not None
     if not present:
         version = None
     elif package:

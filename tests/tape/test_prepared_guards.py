@@ -8,6 +8,8 @@ import decimal
 import enum
 import functools
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -142,6 +144,31 @@ def test_another_setting_on_the_frameworks(case, adtype):
     prepared = ad.prepare(ad.gradient, f, adtype, X, settings[0], check="never")
     for setting in settings[:3]:
         same(prepared(2 * X, setting), ad.gradient(f, AutoTape(replay=False), 2 * X, Const(setting)))
+
+
+def test_values_of_pythons_own_modules_are_told_by_what_they_are():
+    """Their modules are imported by who makes such values: here after a first look at another object."""
+    code = """
+from types import SimpleNamespace
+from adselect.fixed import frozen
+frozen(SimpleNamespace(a=1))
+import datetime, decimal, pathlib, uuid
+for make in (
+    decimal.Decimal,
+    lambda n: datetime.date(2020, 1, n),
+    lambda n: datetime.datetime(2020, 1, n),
+    lambda n: datetime.time(n),
+    lambda n: datetime.timedelta(n),
+    lambda n: uuid.UUID(int=n),
+    lambda n: pathlib.PurePosixPath(str(n)),
+    lambda n: pathlib.Path(str(n)),
+    lambda n: (pathlib.PureWindowsPath(str(n)),),
+):
+    assert frozen(make(1)) == frozen(make(1)) != frozen(make(2)), make(1)
+    assert hash(frozen(make(1))) == hash(frozen(make(1)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert not done.returncode, done.stderr
 
 
 def test_settings_are_replayed_and_not_evaluated():
