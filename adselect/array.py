@@ -1906,9 +1906,9 @@ def fingerprint(array: np.ndarray) -> Any:
             sums = flat[: rows * _ROW].reshape(rows, _ROW) @ weights
         if np.isfinite(sums).all():
             words = flat.view(f"u{flat.itemsize}")
-            rest = zlib.crc32(words[rows * _ROW :])
+            rest = zlib.crc32(words[rows * _ROW :].data)
             return int(np.bitwise_xor.reduce(words)), rest, hash(sums.tobytes())
-    return zlib.crc32(flat.view(np.uint8))
+    return zlib.crc32(flat.view(np.uint8).data)
 
 
 def overwritten(array: np.ndarray) -> TracedValueError:

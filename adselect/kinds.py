@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 __all__ = ["isa"]
 
+T = TypeVar("T")
 
-def isa(value: Any, classes: Any) -> bool:
+
+def isa(value: object, classes: type[T] | tuple[type[T], ...]) -> TypeIs[T]:
     """isinstance by the real type: ``__class__``, which a traced value answers as NumPy would, is not asked."""
     return issubclass(type(value), classes)

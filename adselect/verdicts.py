@@ -54,10 +54,10 @@ def _weights(
     if ddof is None and fweights is None and aweights is None:
         return
     # Of weights that are traced the shape is judged.
-    weights = [
+    weights: list[Any] = [
         w if w is None or isa(w, (np.ndarray, list, tuple)) else np.ones(np.shape(w)) for w in (fweights, aweights)
     ]
-    data = [None if v is None else np.ones(np.shape(v)) for v in (m, y)]
+    data: list[Any] = [None if v is None else np.ones(np.shape(v)) for v in (m, y)]
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.cov(*data, rowvar=rowvar, ddof=ddof, fweights=weights[0], aweights=weights[1])

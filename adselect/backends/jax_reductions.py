@@ -261,7 +261,7 @@ for _decomposition in (np.linalg.eigh, np.linalg.eig):
 
 @translation(np.linalg.qr)
 def _qr(a: Any, mode: str = "reduced") -> Any:
-    result = jnp.linalg.qr(a, mode)
+    result: Any = jnp.linalg.qr(a, mode)
     r = lax.stop_gradient(result if mode == "r" else result[1])
     sizes = jnp.abs(jnp.diagonal(r, 0, -2, -1))
     small = 4 * max(sizes.shape[-1], 1) * jnp.finfo(sizes.dtype).eps * jnp.max(sizes, -1, keepdims=True, initial=0)

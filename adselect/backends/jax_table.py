@@ -494,7 +494,7 @@ def _prod(
     if not jnp.issubdtype(a.dtype, jnp.inexact) or (isa(axis, tuple) and not axis):
         return jnp.prod(a, axis, keepdims=keepdims, initial=initial, where=where)
     a = a if where is None or where is True else jnp.where(where, a, 1)
-    axes = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
+    axes: Any = range(a.ndim) if axis is None else (axis,) if np.ndim(axis) == 0 else axis
     axes = sorted({operator.index(k) % max(a.ndim, 1) for k in axes}) if a.ndim else []
     rest = [k for k in range(a.ndim) if k not in axes]
     together = math.prod([a.shape[k] for k in axes])

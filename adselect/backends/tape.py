@@ -48,7 +48,7 @@ def as_floats(leaf: Any) -> tuple[Any, Any]:
     """
     if isinstance(leaf, Array):
         if leaf.dtype.kind in "iu" and not isa(getattr(leaf, "concrete", None), int):
-            return np.astype(leaf, np.float64), leaf
+            return np.astype(leaf, np.float64), leaf  # type: ignore[call-overload]
         return leaf, leaf if leaf._integers() is not None else None
     if isa(leaf, (np.ndarray, np.integer)) and leaf.dtype.kind in "iu":
         return leaf.astype(np.float64), leaf.astype(np.int64)

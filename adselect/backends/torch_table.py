@@ -1980,7 +1980,7 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
     if mode == "complete" and m > n:
         q = torch.cat([q, _complement(q, torch.linalg.qr(a.detach(), mode="complete").Q[..., n:])], -1)
         r = torch.cat([r, r.new_zeros(*r.shape[:-2], m - n, n)], -2)
-    return r if mode == "r" else _QRResult(q, r)
+    return r if mode == "r" else _QRResult(q, r)  # type: ignore[arg-type]
 
 
 @_linalg(np.linalg.pinv)

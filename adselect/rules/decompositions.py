@@ -288,7 +288,7 @@ def _eigh_jvp(d: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
 
 
 # The gradient is Hermitian although only one triangle is read: that of a function of Hermitian matrices.
-def _eigh_call(a: Any, UPLO: str = "L") -> Any:
+def _eigh_call(a: Any, UPLO: Any = "L") -> Any:
     w, v = result = np.linalg.eigh(a, UPLO)
     return type(result)(w, *_turn(w, v)) if CHOICE.turned else result
 

@@ -356,7 +356,7 @@ def _modf(x: Any) -> Any:
 def scaled(x: Any, i: Any) -> Any:
     """``np.ldexp`` with an exponent that may be an integer argument of f, which counts as its float64 values."""
     if np.result_type(i).kind == "f" and not np.any(np.not_equal(i, np.floor(i))):
-        i = np.astype(np.asarray(i) if not isinstance(i, Array) else i, np.int64)
+        i = np.astype(np.asarray(i) if not isinstance(i, Array) else i, np.int64)  # type: ignore[call-overload]
     return np.ldexp(x, i)
 
 

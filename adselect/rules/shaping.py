@@ -27,7 +27,7 @@ linear(np.expand_dims, _BACK)
 linear(
     np.copy,
     lambda g, y, x, *a, **k: g,
-    call=lambda x, *a, order="K", **k: np.copy(x, order),
+    call=lambda x, *a, order="K", **k: np.copy(x, order),  # type: ignore[call-overload]
     lazy=True,
 )
 linear(np.broadcast_to, lambda g, y, x, shape, subok=False: unbroadcast(g, np.shape(y), np.shape(x)), lazy=True)

@@ -286,7 +286,7 @@ class EngineArray(Array):
             numbers = numbers.concrete if hasattr(numbers, "program") else numbers._inside  # type: ignore[attr-defined]
         if np.any(np.floor(numbers) != numbers) or np.any(np.abs(numbers) > 2**53):
             return None
-        return np.astype(value, np.int64) if isa(value, (Array, np.ndarray)) else np.int64(value)
+        return np.astype(value, np.int64) if isa(value, (Array, np.ndarray)) else np.int64(value)  # type: ignore[call-overload]
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         """Attach the derivative of ``y = rule.call(*args)``; own[i] is the Array of this trace behind args[i]."""
