@@ -747,6 +747,15 @@ def test_array_hashing():
         traced(hash, V)
 
 
+def test_a_cache_that_looks_up_by_value_is_refused(exact_backend):
+    squared = functools.lru_cache(lambda v: v * v)
+    squared(2.0)  # filled before: a look-up would answer with a plain number
+    with pytest.raises(TracedValueError, match="hashed at"):
+        ad.gradient(lambda a, b: squared(a) + squared(b), exact_backend.adtype, 2.0, 2.0)
+    assert squared.cache_info().currsize == 1
+    assert ad.gradient(lambda a: squared.__wrapped__(a), exact_backend.adtype, 2.0) == (4.0,)
+
+
 def test_printing():
     assert "1.3" in traced(repr, V)
     assert traced(str, V) == str(V)

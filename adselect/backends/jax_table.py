@@ -544,9 +544,6 @@ def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable
 TABLE[np.partition] = lambda a, kth, axis=-1, kind=None, order=None: jnp.sort(a, axis)
 TABLE[np.argpartition] = lambda a, kth, axis=-1, kind=None, order=None: jnp.argsort(a, axis)
 TABLE[np.argsort] = lambda a, axis=-1, kind=None, order=None, *, stable=None: jnp.argsort(a, axis)
-TABLE[np.meshgrid] = lambda *xi, copy=True, sparse=False, indexing="xy": tuple(
-    jnp.meshgrid(*xi, sparse=sparse, indexing=indexing)
-)
 TABLE[np.broadcast_arrays] = lambda *args, subok=False: tuple(jnp.broadcast_arrays(*args))
 TABLE[np.broadcast_to] = lambda array, shape, subok=False: jnp.broadcast_to(array, shape)
 TABLE[np.repeat] = lambda a, repeats, axis=None: jnp.repeat(

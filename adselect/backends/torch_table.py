@@ -1283,16 +1283,6 @@ def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any =
 TABLE[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: _trace(x, offset, -2, -1, dtype)
 
 
-@implements(np.meshgrid)
-def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> tuple:
-    n, first = len(xi), _first_tensor(xi)
-    grids = []
-    for k, x in enumerate(xi):
-        place = 1 - k if indexing == "xy" and n > 1 and k < 2 else k
-        grids.append(_tensor(x, first).reshape([-1 if j == place else 1 for j in range(n)]))
-    return tuple(grids if sparse else torch.broadcast_tensors(*grids))
-
-
 @implements(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Tensor:
     array = _tensor(array)

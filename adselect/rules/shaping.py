@@ -219,7 +219,8 @@ def _meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str =
     for i, x in enumerate(xi):
         place = i if indexing == "ij" or n < 2 or i > 1 else 1 - i
         grids.append(np.reshape(x, [-1 if k == place else 1 for k in range(n)]))
-    return tuple(grids) if sparse else np.broadcast_arrays(*grids)
+    grids = grids if sparse else np.broadcast_arrays(*grids)
+    return tuple([np.copy(grid, "C") for grid in grids] if copy else grids)
 
 
 # -- splitting ---------------------------------------------------------------------------------------------------------

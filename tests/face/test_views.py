@@ -200,3 +200,27 @@ def test_an_array_may_be_written_over_with_a_part_of_itself(exact_backend):
     y, back = ad.pullback(f, exact_backend.adtype, S)
     assert np.array_equal(y, f(S))
     back(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize("indexing", ["xy", "ij"])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("copy", [True, False])
+@pytest.mark.parametrize("written", ["grid", "origin"])
+def test_grids_are_copies_or_views(exact_backend, written, copy, sparse, indexing):
+    def f(x):
+        y = x * 1.0
+        a, b = np.meshgrid(y, np.ones(3) * y[0], copy=copy, sparse=sparse, indexing=indexing)
+        if written == "grid":
+            a[0, 0] = 7.0
+        else:
+            y[0] = 7.0
+        return np.sum(a**2 * np.arange(1.0, a.size + 1).reshape(a.shape)) + np.sum(b**3) + np.sum(y**2)
+
+    x = np.array([1.0, 2.0])
+    if written == "grid" and not copy and not sparse:  # NumPy warns that it will be read-only
+        with pytest.raises(ValueError, match="read-only"):
+            ad.gradient(f, exact_backend.adtype, x)
+        return
+    value, (gradient,) = ad.withgradient(f, exact_backend.adtype, x)
+    assert value == pytest.approx(f(x))
+    assert gradient == pytest.approx(ad.gradient(f, ad.AutoFiniteDifferences(), x)[0], rel=1e-6)
