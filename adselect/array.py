@@ -254,13 +254,17 @@ class Array(OfArrays, metaclass=ArrayType):
     def __hash__(self) -> int:
         if self.ndim:
             raise TypeError("unhashable type: traced array")
-        if self.dtype.kind in "fc" and not self._closed:
+        self._check_hash(sys._getframe(1))
+        return hash(plain(self))
+
+    def _check_hash(self, frame: Any) -> None:
+        """Refuse that a frame looks a traced float up by its value."""
+        if self.dtype.kind in "fc" and not self._closed and not _among_constants(frame):
             raise TracedValueError(
                 f"a traced number was hashed at {user_line()} (functools.lru_cache, a dict's key, a member of a set): "
                 "equal numbers may be different variables, and a look-up by value would mix up their derivatives. Use "
                 "an index or a name as the key, call the cached function's __wrapped__, or compute without the cache."
             )
-        return hash(plain(self))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({plain(self)!r})"
@@ -882,6 +886,18 @@ Array._as_index = _as_index  # type: ignore[attr-defined]
 
 
 # -- dispatch --------------------------------------------------------------------------------------------------------
+
+
+def _among_constants(frame: Any) -> bool:
+    """Whether a frame asks ``x in {0, 1}``, of numbers written there: a comparison, which mixes up no variables."""
+    code, at = frame.f_code, frame.f_lasti
+    if at < 2 or code.co_code[at] != _CONTAINS or code.co_code[at - 2] != _LOAD_CONST:
+        return False
+    constant = code.co_consts[code.co_code[at - 1]]
+    return type(constant) is frozenset and all([isa(c, (int, float, complex)) for c in constant])
+
+
+_CONTAINS, _LOAD_CONST = opmap["CONTAINS_OP"], opmap["LOAD_CONST"]
 
 
 def plain(value: Any) -> Any:

@@ -756,6 +756,15 @@ def test_a_cache_that_looks_up_by_value_is_refused(exact_backend):
     assert ad.gradient(lambda a: squared.__wrapped__(a), exact_backend.adtype, 2.0) == (4.0,)
 
 
+@pytest.mark.parametrize("x", [0.0, 1.0, 2.5])
+def test_membership_of_numbers_written_there_is_a_comparison(exact_backend, x):
+    f = lambda v: 3.0 * v if v in {0, 1} else v**2  # SciPy's own code asks so
+    assert ad.gradient(f, exact_backend.adtype, x) == ad.gradient(lambda v: 3.0 * v if x in {0, 1} else v**2, x)
+    members = {0, 1}
+    with pytest.raises(TracedValueError, match="hashed at"):
+        ad.gradient(lambda v: v if v in members else v**2, exact_backend.adtype, x)
+
+
 def test_printing():
     assert "1.3" in traced(repr, V)
     assert traced(str, V) == str(V)

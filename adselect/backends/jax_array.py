@@ -313,8 +313,7 @@ class JaxArray(FrameworkArray):
     def __hash__(self) -> int:
         if self.value.shape:
             raise TypeError("unhashable type: traced array")
-        if self.dtype.kind in "fc":
-            return Array.__hash__(self)
+        self._check_hash(sys._getframe(1))
         return hash(_known(self).item())
 
     def _as_index(self) -> Any:

@@ -263,7 +263,8 @@ class TorchArray(FrameworkArray):
     def __hash__(self) -> int:
         if self.ndim:
             raise TypeError("unhashable type: traced array")
-        return Array.__hash__(self) if self.dtype.kind in "fc" else hash(self.value.item())
+        self._check_hash(sys._getframe(1))
+        return hash(self.value.item())
 
     def _as_index(self) -> Any:
         if self.integer is not None:

@@ -141,8 +141,7 @@ def test_factorials_refuse_what_scipy_refuses(exact_backend):
     adtype = exact_backend.adtype
     for x in (1.0, 2.5, 3.0):
         for function in (sc.factorial2, lambda x: sc.factorialk(x, 3)):
-            # Where SciPy's Python code sees what it takes for an integer, it goes on to look the number up in a set.
-            with pytest.raises((ValueError, ad.TracedValueError), match=r"non-integer arguments|number was hashed"):
+            with pytest.raises(ValueError, match="non-integer arguments"):
                 ad.gradient(function, adtype, x)
     (g,) = ad.gradient(lambda x: sc.factorial(x) + sc.perm(x, 2.0), adtype, 2.5)
     np.testing.assert_allclose(g, sc.gamma(3.5) * sc.psi(3.5) + 4, rtol=1e-9)
