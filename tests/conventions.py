@@ -359,6 +359,8 @@ _OFF_DIAGONAL = "torch's graph does not tell what an infinite cotangent was made
 _PARTS = "torch's own derivative of the factorisation inside is NaN there"
 LIMITS = {
     ("torch", "second: sqrt(sum(x**2)) at 0"): _OFF_DIAGONAL,
+    ("torch", "second: linalg.norm(ord=3)**2 of 0"): _OFF_DIAGONAL,
+    ("jax", "second: arctanh(1)"): "JAX's slope of 1/(1 - x²) is an infinity less an infinity there: NaN",
     ("torch", "tangent: slogdet of a singular matrix"): _PARTS,
     ("torch", "reverse: x**0.0 at 0, in both"): "torch's derivative of the slope of a power is NaN there",
     ("autograd", "reverse: tanh(1000)"): "autograd's slope of tanh divides by a cosh that overflows",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import operator
 
@@ -90,10 +91,17 @@ def test_eagerly(exact_backend, name):
         np.testing.assert_allclose(0 if g is None else g, slopes(f, x), rtol=1e-6, atol=1e-8)
 
 
+# Plain arrays are made of masks or written to with them: calls that cannot be written down.
+NOT_REPLAYED = {
+    *("a share", "np.asarray", "a mask on a plain array", "written", "cleared", "masked in place", "copied"),
+}
+
+
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_prepared_tape_is_right_at_another_point(name):
     f = PROGRAMS[name]
-    prepared = ad.prepare(ad.gradient, f, ad.AutoTape(), A)
+    with pytest.warns(ad.NotReplayedWarning) if name in NOT_REPLAYED else contextlib.nullcontext():
+        prepared = ad.prepare(ad.gradient, f, ad.AutoTape(), A)
     for x in (A, B, A):
         np.testing.assert_allclose(prepared(x)[0], slopes(f, x), rtol=1e-6, atol=1e-8)
 

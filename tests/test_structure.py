@@ -194,7 +194,7 @@ def test_the_gradient_of_the_sum_of_leaves_is_one_everywhere(value):
     def total(v, one):
         return sum((np.sum(leaf) for leaf in flatten((v,))[0]), 0.0) + one
 
-    grads = gradient(total, value, 1.0)
+    grads = gradient(total, ad.AutoTape(), value, 1.0)  # named, since value may be None
     assert grads[1] == 1.0
     for leaf in flatten((grads[0],))[0]:
         np.testing.assert_array_equal(leaf, np.ones(np.shape(leaf)))

@@ -14,7 +14,7 @@ from ..array import Array, dispatch
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from .reductions import root, squared_modulus
-from .registry import composite, define, no_derivative, unbroadcast
+from .registry import composite, define, dispatched, no_derivative, unbroadcast
 
 
 def _h(a: Any) -> Any:
@@ -318,7 +318,7 @@ def cofactors(a: Any) -> Any:
     n = np.shape(a)[-1]
     if isinstance(a, Array):
         det = np.linalg.det(a)
-        if not np.any(_nearly_singular(a)):
+        if not np.any(nearly_singular(a)):
             return det[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)
         if n > 12:
             raise UnsupportedError(
@@ -335,11 +335,14 @@ def cofactors(a: Any) -> Any:
     return phase * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
 
 
-def _nearly_singular(a: Any) -> Any:
-    from ..array import plain
-
-    s = np.linalg.svd(np.asarray(plain(a)), compute_uv=False)
+@dispatched
+def nearly_singular(a: Any) -> Any:
+    """Whether singular values vanish (without a derivative): a look at the values, which a replay repeats."""
+    s = np.linalg.svd(a, compute_uv=False)
     return s[..., -1] <= 1e-10 * s[..., 0]
+
+
+no_derivative(nearly_singular)
 
 
 def _adjugate(a: Any) -> Any:

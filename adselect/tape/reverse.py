@@ -349,7 +349,7 @@ def _finish(bar: Any, value: Any) -> Any:
     if kind is np.ndarray:
         if bar.shape == getattr(value, "shape", ()):
             return bar
-    elif kind is type(value):  # a number for a number
+    elif kind is type(value) and not issubclass(kind, Array):  # a number for a number
         return bar
     if type(bar) is _Scatter:
         bar = bar.total()

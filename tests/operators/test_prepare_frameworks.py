@@ -520,7 +520,7 @@ def frames_of_ours(call):
     return count
 
 
-@pytest.mark.parametrize(("make", "most"), [(AutoTorch, 56), (AutoAutograd, 75), (AutoJax, 101)])
+@pytest.mark.parametrize(("make", "most"), [(AutoTorch, 56), (AutoAutograd, 75), (AutoJax, 110)])
 def test_a_plain_call_goes_a_short_way(make, most):
     pytest.importorskip(make.requires)
     adtype = make()
