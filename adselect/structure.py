@@ -19,7 +19,7 @@ import numpy as np
 
 from .array import Array
 from .errors import ADSelectTypeError
-from .foreign import FAMILIAR, foreign_of
+from .foreign import foreign_of
 from .kinds import isa
 from .tangents import NoTangent, Tangent, ZeroTangent, field_names, tangent_of
 
@@ -539,7 +539,7 @@ class _Flattener:
             return self.fill(_Partial(value), parts)
         if is_native(value):
             return _Opaque(value)
-        if type(value) not in FAMILIAR and (node := node_of(value, path, self)) is not None:
+        if (node := node_of(value, path, self)) is not None:
             return node
         if not opens(value):
             return _Opaque(value)
