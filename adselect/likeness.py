@@ -13,9 +13,38 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["SCALAR_CLASSES", "AbsentAttributeError", "ArrayType", "OfArrays", "entry_of_scalar"]
+from .foreign import is_pandas, refused_by_pandas
+
+__all__ = [
+    *("HOLDING", "SCALAR_CLASSES", "AbsentAttributeError", "ArrayType", "OfArrays"),
+    *("entry_of_scalar", "held_as"),
+]
 
 SCALAR_CLASSES: dict[str, type] = {np.dtype(t).char: np.dtype(t).type for t in "?bhilqBHILQefdgFDG"}
+
+
+# Functions of pandas and xarray that look at what they are about to keep or to compute with. Arrays are what they can
+# hold, whoever made them; of numbers xarray makes arrays of objects, and pandas Python's floats.
+_ARRAYS = frozenset(["as_compatible_data", "from_array", "_isna", "_isna_array"])
+_OBJECTS = frozenset(["maybe_prepare_scalar_for_op"])
+_BUILDING = frozenset(["sanitize_array", "convert", "map_array", "_cast_pointwise_result"])
+HOLDING = _ARRAYS | _OBJECTS | _BUILDING
+
+
+def held_as(scalar: Any, frame: Any) -> type:
+    """The class of a traced number as the code at frame is to see it.
+
+    As an element of an object array, pandas is not given one: every question about dtypes and missing values would be
+    answered otherwise than for plain numbers.
+    """
+    name = frame.f_code.co_name
+    if name in _ARRAYS:
+        return np.ndarray
+    if is_pandas(frame):
+        if name in _OBJECTS:
+            return object
+        raise refused_by_pandas()
+    return SCALAR_CLASSES.get(scalar.dtype.char, np.float64)
 
 
 class AbsentAttributeError(AttributeError, TypeError):
