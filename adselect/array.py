@@ -391,6 +391,8 @@ class Array(OfArrays, metaclass=ArrayType):
 
     @property
     def flags(self) -> Any:
+        if is_pandas(sys._getframe(1)):  # which makes its results read-only, and asks what is fastest
+            return np.empty(self.shape, bool).flags
         return np.float64(0).flags if self._is_scalar() else self._known_layout().flags
 
     @property
@@ -1147,6 +1149,8 @@ def _met_in_function(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, d
     if refused is not None:
         raise refused_foreign(refused)
     guest = first_refused(values, (LABELLED, HOLDER))
+    if hasattr(type(guest), "toarray"):
+        raise refused_foreign(guest)
     if guest is not None and function not in _WRITERS and not is_computed_by_numpy(function, args, kwargs, absorb):
         raise refused_foreign(guest)
     return converted(args, absorb), {k: v if k == "out" else converted(v, absorb) for k, v in kwargs.items()}
@@ -1989,8 +1993,13 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
         return ufunc_call(function, "__call__", tuple([_listed(o) for o in operands]), {})
     found = foreign_of(other)
     if found is not None:
-        if found.way == SEQUENCE and function is np.multiply and any([isinstance(o, Array) and not o.shape for o in operands]):
+        traced = operands[0] if operands[1] is other else operands[1]
+        if found.way == SEQUENCE and function is np.multiply and not traced.shape:
             return NotImplemented  # NumPy's scalars leave sequences to Python, which repeats them
+        if function is np.matmul and other is operands[1] and found.name == "a SciPy sparse array":
+            from .guests.sparse_ import product
+
+            return product(*operands)
         return ufunc_call(function, "__call__", operands, {})
     from decimal import Decimal
     from fractions import Fraction

@@ -61,7 +61,7 @@ _SPARSE = Foreign(
     "a SciPy sparse array",
     REFUSED,
     "SciPy's compiled code computes with it, where no derivative can follow",
-    "{}.toarray() in its place; or pass it to f as an argument (adselect.Const({}) where it needs no gradient)",
+    "x @ {}.T for {} @ x, which can be followed (X.T @ {}.T, transposed, for a matrix X), or {}.toarray() in its place",
 )
 _OPERATOR = Foreign(
     "a SciPy LinearOperator",
@@ -85,6 +85,7 @@ _ROWS: dict[tuple[str, str], Foreign] = {
     ("pandas", "DataFrame"): Foreign("a pandas DataFrame", LABELLED, "its labels would be lost", "{}.to_numpy()"),
     ("pandas", "Index"): Foreign("a pandas Index", LABELLED, "a derivative has no labels", "{}.to_numpy()"),
     ("pandas", "ExtensionArray"): Foreign("an array of pandas", LABELLED, "NumPy has none like it", "{}.to_numpy()"),
+    ("adselect", "TracedSparse"): _SPARSE._replace(way=HOLDER, instead="A @ x, A.multiply(x) or A.toarray()"),
     ("adselect", "TracedSeries"): Foreign("a pandas Series", HOLDER, "its labels would be lost", "{}.to_numpy()"),
     ("adselect", "TracedFrame"): Foreign("a pandas DataFrame", HOLDER, "its labels would be lost", "{}.to_numpy()"),
     ("xarray", "DataArray"): Foreign("an xarray DataArray", HOLDER, "its dimensions would be lost", "{}.to_numpy()"),

@@ -49,10 +49,10 @@ _SAME_IN_NUMPY = frozenset(
 # What to write instead of a call of a library whose containers hold traced arrays.
 _GUESTS = {
     "pandas": "Take the numbers out, df['a'].to_numpy() or df.to_numpy(), and write it with NumPy functions.",
-    "xarray": "Write a.data instead of a.values, a.to_numpy(), a.item() or float(a); xarray's arithmetic, reductions and "
-    "indexing can be followed, what it hands to pandas or SciPy (interp, to_pandas, …) cannot: write that with NumPy "
-    "functions on a.data. Into a plain container no traced value can be written: make a new one, xr.where(mask, x, a), "
-    "a.copy(data=x).",
+    "xarray": "Write a.data instead of a.values, a.to_numpy(), a.item() or float(a); xarray's arithmetic, reductions "
+    "and indexing can be followed, what it hands to pandas or SciPy (interp, to_pandas, …) cannot: write that with "
+    "NumPy functions on a.data. Into a plain container no traced value can be written: make a new one, "
+    "xr.where(mask, x, a), a.copy(data=x).",
 }
 _LINALG = ("solve", "inv", "det", "norm", "svd", "svdvals", "eigh", "eigvalsh", "cholesky", "qr", "lstsq", "pinv")
 _FFT = ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn")
@@ -195,8 +195,16 @@ def _by_library(place: Place, what: str) -> TracedValueError:
     package = place.library.partition(".")[0]
     if package in _GUESTS:
         refusal = TracedValueError(
-            f"{place.library}, called at {place}{_shown(place)}, asked for {what}; the result would be cut off from the "
-            f"derivative. {_GUESTS[package]}"
+            f"{place.library}, called at {place}{_shown(place)}, asked for {what}; the result would be cut off from "
+            f"the derivative. {_GUESTS[package]}"
+        )
+        REFUSALS.library = place.library
+        return refusal
+    if place.library.startswith("scipy.sparse.") and ".linalg." not in place.library:
+        refusal = TracedValueError(
+            f"{place.library}, called at {place}{_shown(place)}, asked for {what}; SciPy's compiled code cannot follow "
+            "a derivative. Write x @ A.T for A @ x, which can be followed (X.T @ A.T, transposed, for a matrix X), or "
+            "A.toarray() in its place."
         )
         REFUSALS.library = place.library
         return refusal

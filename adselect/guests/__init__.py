@@ -24,7 +24,7 @@ def node_of(value: Any, path: str, flattener: Any) -> Any:
         from .containers import container_node
 
         return container_node(value, path, flattener)
-    if found.name.startswith("a SciPy sparse"):
+    if found.name == "a SciPy sparse array":
         from .sparse_ import sparse_node
 
         return sparse_node(value, path, flattener)

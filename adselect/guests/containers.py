@@ -1,4 +1,4 @@
-"""Python's other containers: deque, UserList, UserDict, ChainMap and mapping proxies are entered as lists and dicts are.
+"""Python's other containers: deque, UserList, UserDict, ChainMap and mapping proxies, entered as lists and dicts are.
 
 What cannot hold a traced number (array.array, a memoryview, a set) is refused where it holds numbers.
 """

@@ -16,8 +16,8 @@ import numpy as np
 
 from ..array import BINARY_OPERATORS, Array
 from ..errors import UnsupportedError, user_line
-from ..kinds import isa
 from ..foreign import foreign_of, is_computed_by_numpy
+from ..kinds import isa
 from ..structure import Container, is_leaf
 from . import refused_argument
 
@@ -74,7 +74,9 @@ def classes() -> tuple[type, type]:
     class TracedFrame(_Holder, pd.DataFrame):
         """A DataFrame whose numbers may be traced."""
 
-        def __init__(self, data: Any = None, index: Any = None, columns: Any = None, dtype: Any = None, copy: Any = None):
+        def __init__(
+            self, data: Any = None, index: Any = None, columns: Any = None, dtype: Any = None, copy: Any = None
+        ):
             if isinstance(data, Array):
                 data = np.reshape(_own(data, dtype, copy), (data.shape[0], -1))
                 n_rows, n_columns = data.shape
@@ -218,6 +220,14 @@ class _Holder:
             return frame(result, index=left.index, columns=columns, copy=False)
         return series(result, index=left.index)
 
+    def argmax(self, *args: Any, **options: Any) -> int:
+        """The position of the largest value."""
+        return operator.index(super().argmax(*args, **options))  # type: ignore[misc]
+
+    def argmin(self, *args: Any, **options: Any) -> int:
+        """The position of the smallest value."""
+        return operator.index(super().argmin(*args, **options))  # type: ignore[misc]
+
     def diff(self, periods: int = 1, **options: Any) -> Any:
         """The differences of rows, which pandas computes in compiled code."""
         return self - self.shift(periods, **options)  # type: ignore[attr-defined]
@@ -358,7 +368,9 @@ def _numbers(series: Any) -> Any:
     if values.dtype == object and any([is_leaf(v) for v in values]):
         raise refused_argument(
             foreign_of(series)._replace(  # type: ignore[union-attr]
-                name="a pandas Series of dtype object", why="it holds its numbers as objects", instead="{}.astype(float)"
+                name="a pandas Series of dtype object",
+                why="it holds its numbers as objects",
+                instead="{}.astype(float)",
             ),
             "the argument",
         )
