@@ -125,7 +125,7 @@ def foreign_of(value: Any) -> Foreign | None:
     if len(_MET) > _MOST:
         _MET.clear()
     _MET[kind] = found
-    if found is None and kind.__module__.partition(".")[0] in ("adselect", "builtins", "numpy"):
+    if found is None and kind.__module__.partition(".")[0] in ("adselect", "numpy"):
         FAMILIAR.add(kind)
     return found
 
@@ -287,10 +287,10 @@ def refused_by_pandas() -> TracedValueError:
     where = "" if place is None else f" at {place}" + (f" ({place.expression})" if place.expression else "")
     called = place.library if place is not None and place.library else "pandas"
     return TracedValueError(
-        f"{called} was given a traced value to hold{where}; it would be an object there and no number: dtypes, "
-        "numeric_only= and missing values would be others than in plain code. Compute with the arrays and NumPy's "
-        "functions, df['a'].to_numpy() instead of df['a']; or pass the Series or DataFrame to f as an argument, write "
-        "df.assign(b=df['a'] * x), or build the result outside of f."
+        f"{called} was given a traced value to hold{where}; it would be an object there and no number, and dtypes, "
+        "numeric_only= and missing values would be others than in plain code. Compute with arrays and NumPy's "
+        "functions, df['a'].to_numpy() instead of df['a']. A Series or DataFrame that f has as an argument can be "
+        "followed, and so can what is made of it: s * x, df.assign(b=x)."
     )
 
 

@@ -1,6 +1,6 @@
 """Python's other containers: deque, UserList, UserDict, ChainMap and mapping proxies, entered as lists and dicts are.
 
-What cannot hold a traced number (array.array, a memoryview, a set) is refused where it holds numbers.
+What cannot hold a traced number (array.array, a memoryview) is refused. Sets are settings: what is in them has no place.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ class _Mapping(Container):
             return types.MappingProxyType(items)
         new = copy.copy(self.value)
         if isinstance(new, ChainMap):
-            new.maps = [{k: items[k] for k in m if m is next(n for n in self.value.maps if k in n)} for m in new.maps]
+            left = dict(items)  # what a map hides of those behind it is nowhere to be seen
+            new.maps = [{k: left.pop(k) for k in m if k in left} for m in self.value.maps]
         else:
             new.data = items
         return new
@@ -79,11 +80,8 @@ def container_node(value: Any, path: str, flattener: Any) -> Any:
     """The node of a mapping that is no dict; None for what is no container."""
     if isinstance(value, (UserDict, ChainMap, types.MappingProxyType)):
         return flattener.fill(_Mapping(value), [(f"{path}[{k!r}]", v) for k, v in value.items()], list(value))
-    if isa(value, (set, frozenset, *_VIEWS)) and any([_is_numeric(v) for v in value]):
-        raise ADSelectTypeError(
-            f"{path} is a {type(value).__name__} of numbers: it has no order that a gradient could have, and traced "
-            f"numbers do not hash. Pass list({path})."
-        )
+    if isa(value, _VIEWS) and any([_is_numeric(v) for v in value]):
+        raise ADSelectTypeError(f"{path} is a view of a dict's numbers ({type(value).__name__}). Pass list({path}).")
     if not isa(value, type) and callable(getattr(type(value), "__array__", None)) and not flattener.opens(value):
         if getattr(getattr(value, "dtype", None), "kind", "f") in "fiuc":
             name = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"

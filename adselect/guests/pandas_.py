@@ -322,7 +322,7 @@ def pandas_node(value: Any, path: str, flattener: Any) -> Any:
     """The node of a pandas object."""
     pd = _pandas()
     if isinstance(value, pd.Series):
-        numbers = _numbers(value)
+        numbers = _numbers(value, path)
         if numbers is None:
             return flattener.opaque(value)
         return flattener.fill(_Series(value), [(path, numbers)], [_label(value.index)])
@@ -332,7 +332,7 @@ def pandas_node(value: Any, path: str, flattener: Any) -> Any:
             column = value._mgr.iget_values(i)
             if getattr(column.dtype, "kind", "O") in "fiuc" and not hasattr(column.dtype, "construct_array_type"):
                 groups.setdefault(column.dtype.str, []).append(i)
-            elif _numbers(value.iloc[:, i]) is not None:  # an error, for objects that hold numbers
+            elif _numbers(value.iloc[:, i], f"{path}.iloc[:, {i}]") is not None:  # an error, for objects that hold numbers
                 raise refused_argument(foreign_of(column), f"{path}.iloc[:, {i}]", column)
         if not groups:
             return flattener.opaque(value)
@@ -349,7 +349,7 @@ def _block(frame: Any, columns: list[int]) -> Any:
     return picked.to_numpy() if isinstance(picked.values, Array) else np.ascontiguousarray(picked.to_numpy())
 
 
-def _numbers(series: Any) -> Any:
+def _numbers(series: Any, path: str) -> Any:
     """The numbers of a Series; None for one of something else. Refused: numbers in an array of pandas's own."""
     values = series._values
     if isinstance(values, Array):
@@ -362,7 +362,7 @@ def _numbers(series: Any) -> Any:
                     why="its missing values are no numbers",
                     instead="{}.astype(float)",
                 ),
-                "the argument",
+                path,
             )
         return None
     if values.dtype == object and any([is_leaf(v) for v in values]):
@@ -372,7 +372,7 @@ def _numbers(series: Any) -> Any:
                 why="it holds its numbers as objects",
                 instead="{}.astype(float)",
             ),
-            "the argument",
+            path,
         )
     return values if values.dtype.kind in "fiuc" else None
 
