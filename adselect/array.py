@@ -1053,6 +1053,8 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     for a in inputs:
         if type(a) is np.ndarray:
             if a.dtype.char in "OV":
+                if a.dtype.names is not None:
+                    raise refused_foreign(a)
                 inputs = tuple([absorb(a) for a in inputs])
             else:
                 continue
@@ -1994,7 +1996,7 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
     found = foreign_of(other)
     if found is not None:
         traced = operands[0] if operands[1] is other else operands[1]
-        if found.way == SEQUENCE and function is np.multiply and not traced.shape:
+        if found.name in ("a deque", "an array.array") and function is np.multiply and not traced.shape:
             return NotImplemented  # NumPy's scalars leave sequences to Python, which repeats them
         if function is np.matmul and other is operands[1] and found.name == "a SciPy sparse array":
             from .guests.sparse_ import product

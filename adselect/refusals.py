@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from .errors import REFUSALS, TracedValueError
+from .foreign import refused_class
 from .places import Place, place_of, user_place
 
 __all__ = ["FILL", "LISTS", "refused_array", "refused_by_library", "refused_number", "refused_write"]
@@ -100,6 +103,8 @@ def refused_array(shape: tuple) -> TracedValueError:
         return TracedValueError(f"np.asarray or np.array was called on {what}, which would cut the derivative")
     if place.library and not place.library.startswith("numpy."):
         return _by_library(place, f"np.asarray(x) of {what}")
+    if place.library.startswith("numpy.ma.") or place.library.startswith("numpy.rec."):
+        return refused_class(np.ma.MaskedArray if ".ma." in place.library else np.recarray)  # type: ignore[return-value]
     written = _written(place)
     if written:
         return refused_write(written, place)
@@ -148,7 +153,7 @@ _OURS = r"\b(Tape|Dual|Program|Jax|Torch|Autograd)Array\b"
 # What Cython says of an argument that is no plain array.
 _COMPILED = (
     r"ambiguous argument types|No matching signature|has incorrect type \(expected numpy|Buffer dtype mismatch|"
-    r"a bytes-like object is required|does not have the buffer interface|Cannot convert \w+ to numpy"
+    r"must be called with a collection of some kind|a bytes-like object is required|does not have the buffer interface|Cannot convert \w+ to numpy"
 )
 _WRITES = r"\.(fill|put|itemset)\s*\("
 _CALL = r"([A-Za-z_][\w.]*)\s*\("

@@ -267,6 +267,10 @@ class _Series(Container):
         memo[id(self)] = grad
         return grad
 
+    def labels(self) -> Any:
+        """What a program that was prepared for this Series relies on."""
+        return tuple(self.value.index.tolist()), self.value.name
+
     def parts(self, bar: Any) -> list | None:
         """The numbers of a seed, which may be an array or a Series with the same labels."""
         if hasattr(bar, "index") and hasattr(bar, "to_numpy"):
@@ -309,6 +313,13 @@ class _Frame(Container):
         memo[id(self)] = new
         return new
 
+    def labels(self) -> Any:
+        """What a program that was prepared for this DataFrame relies on, columns that are no numbers included."""
+        value, numbers = self.value, {i for columns in self.keys for i in columns}
+        others = value.iloc[:, [i for i in range(value.shape[1]) if i not in numbers]]
+        rest = tuple([tuple(column.tolist()) for _, column in others.items()])
+        return tuple(value.index.tolist()), tuple(value.columns.tolist()), tuple(map(str, value.dtypes)), rest
+
     def parts(self, bar: Any) -> list | None:
         """The numbers of a seed, by groups of columns."""
         if hasattr(bar, "columns"):
@@ -325,14 +336,16 @@ def pandas_node(value: Any, path: str, flattener: Any) -> Any:
         numbers = _numbers(value, path)
         if numbers is None:
             return flattener.opaque(value)
-        return flattener.fill(_Series(value), [(path, numbers)], [_label(value.index)])
+        return flattener.fill(_Series(value), [(path, numbers)], ["values"])
     if isinstance(value, pd.DataFrame):
         groups: dict[str, list[int]] = {}
         for i in range(value.shape[1]):
             column = value._mgr.iget_values(i)
             if getattr(column.dtype, "kind", "O") in "fiuc" and not hasattr(column.dtype, "construct_array_type"):
                 groups.setdefault(column.dtype.str, []).append(i)
-            elif _numbers(value.iloc[:, i], f"{path}.iloc[:, {i}]") is not None:  # an error, for objects that hold numbers
+            elif (
+                _numbers(value.iloc[:, i], f"{path}.iloc[:, {i}]") is not None
+            ):  # an error, for objects that hold numbers
                 raise refused_argument(foreign_of(column), f"{path}.iloc[:, {i}]", column)
         if not groups:
             return flattener.opaque(value)
@@ -375,7 +388,3 @@ def _numbers(series: Any, path: str) -> Any:
             path,
         )
     return values if values.dtype.kind in "fiuc" else None
-
-
-def _label(index: Any) -> Any:
-    return tuple(index.tolist())

@@ -369,6 +369,12 @@ class _Sparse(Container):
         memo[id(self)] = grad
         return grad
 
+    def labels(self) -> Any:
+        """What a program that was prepared for this array relies on."""
+        template = _pattern(self.value)
+        places = template.coords if template.format == "coo" else (template.indices, template.indptr)
+        return template.format, template.shape, tuple([p.tobytes() for p in places])
+
     def parts(self, bar: Any) -> list | None:
         """The numbers of a seed with the same pattern, or a vector of them."""
         return [bar.data if _is_sparse(bar) else bar]
@@ -396,4 +402,4 @@ def sparse_node(value: Any, path: str, flattener: Any) -> Any:
         )
     if not hasattr(template, "data"):
         raise UnsupportedError(f"{path} has no numbers")
-    return flattener.fill(_Sparse(value), [(path, value.data)], [template.format, template.shape])
+    return flattener.fill(_Sparse(value), [(path, value.data)], ["data"])

@@ -31,6 +31,10 @@ class _Labelled(Container):
         memo[id(self)] = grad
         return grad
 
+    def labels(self) -> Any:
+        """What a program that was prepared for this array relies on."""
+        return self.value.dims, getattr(self.value, "name", None), _coordinates(self.value)
+
     def parts(self, bar: Any) -> list | None:
         """The data of a seed: of the same kind, or an array."""
         if hasattr(bar, "dims"):
@@ -64,11 +68,22 @@ class _Dataset(Container):
                 grads[k] = np.zeros(value[k].shape) if child.numeric else np.full(value[k].shape, None, object)
         return value.copy(data=grads)
 
+    def labels(self) -> Any:
+        """What a program that was prepared for this Dataset relies on, variables that are no numbers included."""
+        variables = zip(self.keys, self.children, strict=True)
+        others = tuple([(k, repr(self.value[k].values.tolist())) for k, child in variables if not child.numeric])
+        return tuple([(k, self.value[k].dims) for k in self.keys]), others, _coordinates(self.value)
+
     def parts(self, bar: Any) -> list | None:
         """The data of a seed by variable."""
         if not hasattr(bar, "keys") or set(bar.keys()) - set(self.keys):
             return None
         return [getattr(bar[k], "data", bar[k]) if k in bar else None for k in self.keys]
+
+
+def _coordinates(value: Any) -> tuple:
+    coordinates = getattr(value, "coords", {})
+    return tuple([(k, coordinates[k].dims, repr(coordinates[k].values.tolist())) for k in coordinates])
 
 
 def xarray_node(value: Any, path: str, flattener: Any) -> Any:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..array import Array, is_traced
+from ..errors import ADSelectTypeError
 from ..foreign import advice, foreign_of
 from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
