@@ -17,9 +17,25 @@ from .mistakes import Seen, UnknownError
 from .places import user_place
 
 __all__ = [
-    *("FAMILIAR", "HOLDER", "LABELLED", "REFUSED", "SEQUENCE", "Foreign"),
-    *("advice", "as_array", "as_index", "converted", "first_refused", "foreign_class", "foreign_of"),
-    *("is_computed_by_numpy", "is_holding", "is_pandas", "refused_by_pandas", "refused_class", "refused_foreign"),
+    "FAMILIAR",
+    "HOLDER",
+    "LABELLED",
+    "REFUSED",
+    "SEQUENCE",
+    "Foreign",
+    "advice",
+    "as_array",
+    "as_index",
+    "converted",
+    "first_refused",
+    "foreign_class",
+    "foreign_of",
+    "is_computed_by_numpy",
+    "is_holding",
+    "is_pandas",
+    "refused_by_pandas",
+    "refused_class",
+    "refused_foreign",
 ]
 
 # How a kind is met: refused by name; turned into an array, as NumPy does; left to the library it comes from, whose

@@ -16,8 +16,13 @@ import numpy as np
 from .foreign import is_pandas, refused_by_pandas
 
 __all__ = [
-    *("HOLDING", "SCALAR_CLASSES", "AbsentAttributeError", "ArrayType", "OfArrays"),
-    *("entry_of_scalar", "held_as"),
+    "HOLDING",
+    "SCALAR_CLASSES",
+    "AbsentAttributeError",
+    "ArrayType",
+    "OfArrays",
+    "entry_of_scalar",
+    "held_as",
 ]
 
 SCALAR_CLASSES: dict[str, type] = {np.dtype(t).char: np.dtype(t).type for t in "?bhilqBHILQefdgFDG"}

@@ -153,7 +153,8 @@ _OURS = r"\b(Tape|Dual|Program|Jax|Torch|Autograd)Array\b"
 # What Cython says of an argument that is no plain array.
 _COMPILED = (
     r"ambiguous argument types|No matching signature|has incorrect type \(expected numpy|Buffer dtype mismatch|"
-    r"must be called with a collection of some kind|a bytes-like object is required|does not have the buffer interface|Cannot convert \w+ to numpy"
+    r"must be called with a collection of some kind|a bytes-like object is required|"
+    r"does not have the buffer interface|Cannot convert \w+ to numpy"
 )
 _WRITES = r"\.(fill|put|itemset)\s*\("
 _CALL = r"([A-Za-z_][\w.]*)\s*\("

@@ -520,7 +520,7 @@ class _Flattener:
             return self.fill(_Tuple(value), [(f"{path}[{i}]", v) for i, v in enumerate(value)], share=False)
         if isinstance(value, list):
             return self.fill(_List(value), [(f"{path}[{i}]", v) for i, v in enumerate(value)])
-        if isinstance(value, dict):
+        if isinstance(value, dict) and (type(value) is dict or foreign_of(value) is None):
             return self.fill(_Dict(value), [(f"{path}[{k!r}]", v) for k, v in value.items()], list(value))
         if isa(value, np.ndarray):
             if foreign_of(value) is not None:

@@ -1,6 +1,6 @@
 """Python's other containers: deque, UserList, UserDict, ChainMap and mapping proxies, entered as lists and dicts are.
 
-What cannot hold a traced number (array.array, a memoryview) is refused. Sets are settings: what is in them has no place.
+What cannot hold a traced number (array.array, a memoryview) is refused. Sets are settings: their entries have no place.
 """
 
 from __future__ import annotations

@@ -343,10 +343,8 @@ def pandas_node(value: Any, path: str, flattener: Any) -> Any:
             column = value._mgr.iget_values(i)
             if getattr(column.dtype, "kind", "O") in "fiuc" and not hasattr(column.dtype, "construct_array_type"):
                 groups.setdefault(column.dtype.str, []).append(i)
-            elif (
-                _numbers(value.iloc[:, i], f"{path}.iloc[:, {i}]") is not None
-            ):  # an error, for objects that hold numbers
-                raise refused_argument(foreign_of(column), f"{path}.iloc[:, {i}]", column)
+            else:
+                _numbers(value.iloc[:, i], f"{path}.iloc[:, {i}]")  # an error for numbers in another form
         if not groups:
             return flattener.opaque(value)
         items = [(path if len(groups) == 1 else f"{path}.iloc[:, {g}]", _block(value, g)) for g in groups.values()]

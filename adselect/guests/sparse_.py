@@ -96,6 +96,8 @@ class TracedSparse:
         return getattr(self, f"__r{operate.__name__}__")(inputs[0])
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function in (np.shape, np.ndim, np.size):
+            return function(self._template)
         if function is np.sum or function is np.mean:
             return getattr(self, function.__name__)(*args[1:], **kwargs)
         raise _refused(f" in np.{function.__name__}")
@@ -164,7 +166,7 @@ class TracedSparse:
 
     def dot(self, other: Any) -> Any:
         """The product with a dense vector or matrix, or a number."""
-        return self * other if np.ndim(other) == 0 and not _is_sparse(other) else self @ other
+        return self * other if _ndim(other) == 0 and not _is_sparse(other) else self @ other
 
     def __matmul__(self, other: Any) -> Any:
         if _is_sparse(other):
@@ -187,7 +189,7 @@ class TracedSparse:
         """The product entry by entry, with a number or a dense array that broadcasts to this one's shape."""
         if _is_sparse(other):
             raise _refused(".multiply(sparse)", "A.multiply(B.toarray())")
-        if np.ndim(other) == 0:
+        if _ndim(other) == 0:
             return self._with(self.data * other)
         other = np.broadcast_to(_dense(other), self._template.shape)
         return self.tocoo()._times(other)
@@ -196,17 +198,17 @@ class TracedSparse:
         return self._with(self.data * other[self._places()])
 
     def __mul__(self, other: Any) -> Any:
-        if self._is_matrix and (np.ndim(other) or _is_sparse(other)):
+        if self._is_matrix and (_ndim(other) or _is_sparse(other)):
             return self @ other
         return self.multiply(other)
 
     def __rmul__(self, other: Any) -> Any:
-        if self._is_matrix and np.ndim(other):
+        if self._is_matrix and _ndim(other):
             return self.__rmatmul__(other)
         return self.multiply(other)
 
     def __truediv__(self, other: Any) -> Any:
-        if np.ndim(other) or _is_sparse(other):
+        if _ndim(other) or _is_sparse(other):
             raise _refused(" / an array", "A.multiply(1 / B)")
         return self._with(self.data / other)
 
@@ -235,7 +237,7 @@ class TracedSparse:
     # -- sums ----------------------------------------------------------------------------------------------------
 
     def _sum_of(self, other: Any, sign: int) -> Any:
-        if np.ndim(other) and not _is_sparse(other) and not self._is_matrix:
+        if _ndim(other) and not _is_sparse(other) and not self._is_matrix:
             return self.toarray() + sign * _dense(other)
         if _is_sparse(other) and self._has_places_of(other):
             return self._with(self.data + sign * other.data)
@@ -330,6 +332,10 @@ def product(other: Any, matrix: Any) -> Any:
 
 def _is_sparse(value: Any) -> bool:
     return isa(value, TracedSparse) or hasattr(type(value), "toarray")
+
+
+def _ndim(value: Any) -> int:
+    return 2 if _is_sparse(value) else np.ndim(value)
 
 
 def _held(value: Any) -> Any:

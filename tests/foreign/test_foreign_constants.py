@@ -137,9 +137,8 @@ def total(operation, constant):
     """A number that depends on every entry of what an operation gives, whatever container that is."""
 
     def f(x):
-        y = operation(
-            memoryview(np.array(constant)) if isinstance(constant, memoryview) else copy.deepcopy(constant), x
-        )
+        own = memoryview(np.array(constant)) if isinstance(constant, memoryview) else copy.deepcopy(constant)
+        y = operation(own, x)
         if isinstance(y, np.ma.MaskedArray):
             y = y.filled(0)
         if hasattr(type(y), "multiply"):

@@ -102,15 +102,13 @@ def _entry(A):
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(exact_backend, kind, case):
     guest("scipy.sparse.linalg")
-    with pytest.raises(
-        ad.ADSelectError, match=r"test_foreign_sparse\.py:\d+.*toarray|toarray.*test_foreign_sparse\.py"
-    ):
+    with pytest.raises(ad.ADSelectError, match=r"test_foreign_sparse\.py:\d+.*toarray"):
         gradient(REFUSED[case], exact_backend.adtype, like(kind)[0])
 
 
 def test_a_matrix_gives_no_np_matrix(exact_backend):
     for f in (lambda A: A.todense().sum(), lambda A: A.sum(axis=0).sum(), lambda A: (A**2).sum()):
-        with pytest.raises(ad.ADSelectError, match="np.matrix|power of matrices"):
+        with pytest.raises(ad.ADSelectError, match=r"np\.matrix|power of matrices"):
             gradient(f, exact_backend.adtype, like("csr_matrix")[0][:3])
 
 

@@ -61,6 +61,7 @@ ARRAYS = {
     "rename": lambda d: d.rename("z").rename(t="u").sum(),
     "a branch": lambda d: d.sum() if d.max() > 0 and isinstance(d, xr.DataArray) and d.dtype == float else d[0],
     "a missing number": lambda d: ((d * GAPS).sum(skipna=False)).fillna(7.0) + d[0],
+    "item": lambda d: d.sum().item(),
     "written": _written,
     "+=": _added,
 }
@@ -112,7 +113,6 @@ REFUSED = {
     "np.asarray": lambda d: np.asarray(d).sum(),
     "np.where": lambda d: np.where(d > 0, d, 0.0).sum(),
     "float": lambda d: float(d.sum()),
-    "item": lambda d: d.sum().item(),
     "to_pandas": lambda d: d.to_pandas().sum(),
     "interp": lambda d: d.interp(t=1.5).sum(),
     "into a plain one": lambda d: _into(SQUARE.copy(), d),
