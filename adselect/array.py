@@ -38,7 +38,6 @@ from .foreign import (
     foreign_of,
     is_computed_by_numpy,
     is_pandas,
-    refused_by_pandas,
     refused_class,
     refused_foreign,
 )
@@ -63,6 +62,9 @@ REDUCTIONS: dict[Any, Callable] = {
 ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 
+_LOADED = sys.modules
+
+
 class Array(OfArrays, metaclass=ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
@@ -76,11 +78,12 @@ class Array(OfArrays, metaclass=ArrayType):
     @property
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
         # What isinstance, np.isscalar and abstract base classes see: the NumPy type that stands here in plain code.
-        if self._is_scalar():
-            if sys._getframe(1).f_code.co_name in HOLDING:
-                return held_as(self, sys._getframe(1))
-            return SCALAR_CLASSES.get(self.dtype.char, np.float64)
-        return np.ndarray if sys._getframe(1).f_code.co_name != "take_nd" else self._as_taken(sys._getframe(1))
+        scalar = self._is_scalar()
+        if "pandas" in _LOADED:  # xarray loads it, too
+            asking = sys._getframe(1)
+            if asking.f_code.co_name in HOLDING:
+                return held_as(self, scalar, asking)
+        return SCALAR_CLASSES.get(self.dtype.char, np.float64) if scalar else np.ndarray
 
     @property
     def level(self) -> int:
@@ -195,7 +198,7 @@ class Array(OfArrays, metaclass=ArrayType):
         if is_joining(sys._getframe(1)):
             return carried(self, dtype)
         if is_pandas(sys._getframe(1)):
-            raise refused_by_pandas()
+            raise refused_array(self.shape)
         if dtype is not None and np.dtype(dtype) == object:  # asked for one object per entry, as np.vectorize does
             entries = np.empty(self.shape, object)
             for index in np.ndindex(self.shape):
@@ -726,14 +729,12 @@ class Array(OfArrays, metaclass=ArrayType):
     def fill(self, value: Any) -> None:
         self[...] = value
 
-    def _as_taken(self, frame: Any) -> type:
-        # pandas takes from arrays of NumPy's with compiled code, from others with their own method.
-        return object if is_pandas(frame) else np.ndarray
-
     def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise", **options: Any) -> Any:
         if not options:
-            extra = {} if out is None else {"out": out}
-            return function_call(np.take, (self, indices), {"axis": axis, "mode": mode, **extra})
+            given = {} if out is None else {"out": out}
+            if mode != "raise":
+                given["mode"] = mode
+            return function_call(np.take, (self, indices) if axis is None else (self, indices, axis), given)
         indices = np.asarray(indices)  # of pandas: -1 stands for what is missing
         taken = np.take(self, np.maximum(indices, 0) if options.get("allow_fill") else indices, axis=axis)
         missing = indices < 0
@@ -1026,7 +1027,7 @@ def _top(args: Any, best: Array | None = None) -> Array | None:
                 best = a
         elif type(a) in (list, tuple):
             best = _top(a, best)
-        elif type(a) is np.ndarray and a.dtype == object:
+        elif type(a) is np.ndarray and a.dtype.char == "O":
             best = _top(list(a.flat), best)
     return best
 
@@ -1116,11 +1117,12 @@ def _are_familiar(values: Any) -> bool:
     """Whether nothing foreign is among values, by their types alone."""
     for value in values:
         kind = type(value)
-        if kind not in FAMILIAR and not ((kind is list or kind is tuple) and FAMILIAR.issuperset(map(type, value))):
+        if kind not in FAMILIAR and not ((kind is list or kind is tuple) and _FAMILIAR(map(type, value))):
             return False
     return True
 
 
+_FAMILIAR = FAMILIAR.issuperset
 _NEVER_OPERANDS = (REFUSED, SEQUENCE, LABELLED, HOLDER)
 
 
@@ -1144,6 +1146,8 @@ def _met_in_ufunc(inputs: tuple) -> Any:
 
 def _met_in_function(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """Arguments of which some are foreign: as arrays, where that is what NumPy makes of them."""
+    if _are_familiar(args) and _are_familiar(kwargs.values()):
+        return args, kwargs
     values = (*args, *kwargs.values())
     if first_refused(values, _NEVER_OPERANDS) is None:
         return args, kwargs
@@ -1534,7 +1538,7 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
 def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     """A NumPy function (not a ufunc) on traced values."""
     bind, verdict, own_way, gives_arrays, indices, of_integers = _PLANS.get(function) or _plan(function)
-    if not (_are_familiar(args) and (not kwargs or _are_familiar(kwargs.values()))):
+    if not _FAMILIAR(map(type, args)) or (kwargs and not _FAMILIAR(map(type, kwargs.values()))):
         args, kwargs = _met_in_function(function, args, kwargs)
     if indices is not None:
         args, kwargs = _with_plain_indices(indices, args, kwargs)

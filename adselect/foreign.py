@@ -40,7 +40,10 @@ __all__ = [
 
 # How a kind is met: refused by name; turned into an array, as NumPy does; left to the library it comes from, whose
 # containers can hold traced arrays.
-REFUSED, SEQUENCE, LABELLED, HOLDER = "refused", "sequence", "labelled", "holder"
+REFUSED = "refused"
+SEQUENCE = "sequence"
+LABELLED = "labelled"
+HOLDER = "holder"
 
 
 class Foreign(NamedTuple):

@@ -51,7 +51,9 @@ _SAME_IN_NUMPY = frozenset(
 )
 # What to write instead of a call of a library whose containers hold traced arrays.
 _GUESTS = {
-    "pandas": "Take the numbers out, df['a'].to_numpy() or df.to_numpy(), and write it with NumPy functions.",
+    "pandas": "Take the numbers out, df['a'].to_numpy() or df.to_numpy(), and write it with NumPy functions. "
+    "Arithmetic, reductions and indexing of a Series or DataFrame that f has as an argument can be followed, and so "
+    "can what is made of it: s * x, df.assign(b=x).",
     "xarray": "Write a.data instead of a.values, a.to_numpy(), a.item() or float(a); xarray's arithmetic, reductions "
     "and indexing can be followed, what it hands to pandas or SciPy (interp, to_pandas, …) cannot: write that with "
     "NumPy functions on a.data. Into a plain container no traced value can be written: make a new one, "

@@ -52,7 +52,7 @@ def classes() -> tuple[type, type]:
         def __init__(self, data: Any = None, index: Any = None, dtype: Any = None, **kwargs: Any):
             if isinstance(data, Array):
                 data, dtype, kwargs["copy"] = _own(data, dtype, kwargs.get("copy")), None, False
-            super().__init__(data, index, dtype, **kwargs)
+            super().__init__(data, index, dtype, **kwargs)  # type: ignore[call-arg]
 
         @property
         def _constructor(self) -> type:
@@ -84,7 +84,7 @@ def classes() -> tuple[type, type]:
                 columns = pd.RangeIndex(n_columns) if columns is None else columns
                 data = _of_blocks([(data, list(range(n_columns)))], index, columns)
                 index = columns = dtype = copy = None
-            super().__init__(data, index, columns, dtype, copy)
+            super().__init__(data, index, columns, dtype, copy)  # type: ignore[call-arg]
 
         @property
         def _constructor(self) -> type:
@@ -351,7 +351,7 @@ def pandas_node(value: Any, path: str, flattener: Any) -> Any:
         node = flattener.fill(_Frame(value), items, list(groups.values()))
         return node
     if getattr(value.dtype, "kind", "O") in "fiuc" and value.dtype.kind != "O":
-        raise refused_argument(foreign_of(value), path, value)
+        raise refused_argument(foreign_of(value), path, value)  # type: ignore[arg-type]
     return flattener.opaque(value)
 
 
