@@ -287,13 +287,11 @@ def memory_of(leaf: Any) -> np.ndarray | None:
 
     An array with the same layout in memory; None for all others.
     """
-    if type(leaf) is np.ndarray and leaf.shape and leaf.flags.c_contiguous:
-        return None
+    if issubclass(type(leaf), np.ndarray):
+        return None if leaf.shape and leaf.flags.c_contiguous else np.empty_like(leaf, dtype=bool, subok=False)
     if isinstance(leaf, Array):
         return np.empty((), bool) if not leaf.shape and not leaf._is_scalar() else None
-    if not isa(leaf, np.ndarray) or (leaf.shape and leaf.flags.c_contiguous):
-        return None
-    return np.empty_like(leaf, dtype=bool, subok=False)
+    return None
 
 
 _KNOWN_INDICES = (int, slice, list, np.ndarray, np.generic)

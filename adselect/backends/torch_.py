@@ -78,7 +78,7 @@ class TorchArray(FrameworkArray):
     framework = "torch"
     real_only = REAL_ONLY
 
-    def _is_scalar(self) -> bool:
+    def _is_scalar(self) -> bool:  # as its base says; a call less, in every index
         return not self.value.ndim and not getattr(self, "_array", False)
 
     @classmethod
