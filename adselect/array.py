@@ -304,6 +304,8 @@ class Array(OfArrays, metaclass=ArrayType):
     def _array__setitem__(self, index: Any, value: Any) -> None:
         if self._is_scalar():
             raise TypeError("a scalar does not support item assignment (NumPy scalars are immutable)")
+        if (link := getattr(self, "_link", None)) is not None:
+            _check_writable(link)
         index = plain_index(index)
         value = _listed(value)
         shape = getattr(value, "shape", ())
@@ -1220,6 +1222,14 @@ class _Flat:
 
 def _read_only(base: Array, new: Any) -> None:
     raise ValueError("assignment destination is read-only")
+
+
+def _check_writable(link: tuple | None) -> None:
+    """NumPy's error for writing to a read-only array, which comes before those about the index and the value."""
+    while link is not None:
+        if link[-1] is _read_only:
+            _read_only(link[0], None)
+        link = getattr(link[0], "_link", None)
 
 
 def _not_known(base: Array, new: Any) -> None:

@@ -77,6 +77,8 @@ class Binder:
         if len(args) > self.by_name_from:
             kwargs = self._named(args, kwargs)
             args = args[: self.by_name_from]
+        while args and args[-1] is _MISSING:  # NumPy's own word for what is not given
+            args = args[:-1]
         if kwargs:
             defaults, kept = self.defaults, {}
             for name, value in kwargs.items():

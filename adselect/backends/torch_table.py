@@ -1452,15 +1452,29 @@ def get_item(x: Tensor, index: Any) -> Tensor:
             return _checked(x, index)
         return _reversed_slices(x, (index,))
     if kind is not tuple:
-        return x[_native_index(index, x)] if _advanced(index) else _checked(x, index)
+        if not _advanced(index):
+            return _checked(x, index)
+        return x[_native_index(index, x)] if _is_plain(index) or isinstance(index, Tensor) else _by_number(x, index)
     advanced = [i for i in index if _advanced(i)]
     if not advanced:
         if any(type(i) is slice and not _forward(i) for i in index):
             return _reversed_slices(x, index)
         return _checked(x, index)
-    # Single integers and booleans among arrays, and negative steps, mean something else to torch.
-    if all((_advanced(i) and not isa(i, (bool, np.bool_))) or _forward(i) for i in index):
+    # Single integers and booleans among arrays, empty arrays, and negative steps, mean something else to torch.
+    if all(_is_plain(i) if _advanced(i) else _forward(i) for i in index):
         return x[tuple([_native_index(i, x) if _advanced(i) else i for i in index])]
+    return _by_number(x, index)
+
+
+def _is_plain(index: Any) -> bool:
+    """Whether an array among indices means to torch what it means to NumPy: it has dimensions and entries."""
+    if isinstance(index, Tensor):
+        return index.ndim > 0 and index.numel() > 0
+    return not isa(index, (bool, np.bool_)) and np.ndim(index) > 0 and np.size(index) > 0
+
+
+def _by_number(x: Tensor, index: Any) -> Tensor:
+    """``x[index]`` by the numbers of the elements, which NumPy's own indexing tells."""
     places = _numbered(x)[index]
     return x.reshape(-1)[torch.from_numpy(np.array(places, order="C")).to(x.device)]  # also without dimensions
 
