@@ -25,8 +25,24 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from .binder import binder_of, check_casting
 from .errors import MissingRuleError, TracedValueError, UnsupportedError, user_line
+from .foreign import (
+    FAMILIAR,
+    HOLDER,
+    LABELLED,
+    REFUSED,
+    SEQUENCE,
+    as_array,
+    as_index,
+    converted,
+    first_refused,
+    foreign_of,
+    is_computed_by_numpy,
+    is_pandas,
+    refused_class,
+    refused_foreign,
+)
 from .kinds import isa
-from .likeness import SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar
+from .likeness import HOLDING, SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar, held_as
 from .mistakes import assign, numpys_error
 from .object_arrays import carried, is_joining
 from .refusals import refused_array, refused_number, refused_write
@@ -46,6 +62,9 @@ REDUCTIONS: dict[Any, Callable] = {
 ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod}
 
 
+_LOADED = sys.modules
+
+
 class Array(OfArrays, metaclass=ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
@@ -59,9 +78,12 @@ class Array(OfArrays, metaclass=ArrayType):
     @property
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
         # What isinstance, np.isscalar and abstract base classes see: the NumPy type that stands here in plain code.
-        if self._is_scalar():
-            return SCALAR_CLASSES.get(self.dtype.char, np.float64)
-        return np.ndarray
+        scalar = self._is_scalar()
+        if "pandas" in _LOADED:  # xarray loads it, too
+            asking = sys._getframe(1)
+            if asking.f_code.co_name in HOLDING:
+                return held_as(self, scalar, asking)
+        return SCALAR_CLASSES.get(self.dtype.char, np.float64) if scalar else np.ndarray
 
     @property
     def level(self) -> int:
@@ -153,9 +175,30 @@ class Array(OfArrays, metaclass=ArrayType):
             raise AttributeError("__array__")
         return self._refuse_conversion
 
+    @property
+    def __pandas_priority__(self) -> int:
+        # The operators of pandas leave their work to ours; but where they write in place, they do not ask whether they
+        # have a result.
+        frame = sys._getframe(1)
+        guest = frame.f_locals.get("self")
+        if hasattr(guest, "plainly"):
+            return 0  # it holds traced numbers itself
+        if frame.f_back is not None and frame.f_back.f_code.co_name == "_inplace_method":
+            raise refused_foreign(guest)
+        return 10000
+
+    @property
+    def _data(self) -> Any:
+        # np.ma asks every operand for this, and would compute with objects where a number has none.
+        if sys._getframe(1).f_globals.get("__name__") == "numpy.ma.core":
+            raise refused_class(np.ma.MaskedArray)  # type: ignore[misc]
+        raise AttributeError(f"'{self.__class__.__name__}' object has no attribute '_data'")
+
     def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
         if is_joining(sys._getframe(1)):
             return carried(self, dtype)
+        if is_pandas(sys._getframe(1)):
+            raise refused_array(self.shape)
         if dtype is not None and np.dtype(dtype) == object:  # asked for one object per entry, as np.vectorize does
             entries = np.empty(self.shape, object)
             for index in np.ndindex(self.shape):
@@ -353,6 +396,8 @@ class Array(OfArrays, metaclass=ArrayType):
 
     @property
     def flags(self) -> Any:
+        if is_pandas(sys._getframe(1)):  # which makes its results read-only, and asks what is fastest
+            return np.empty(self.shape, bool).flags
         return np.float64(0).flags if self._is_scalar() else self._known_layout().flags
 
     @property
@@ -493,6 +538,8 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def _update(self, function: Callable, other: Any) -> Any:
         """``self = function(self, other)`` in place, as NumPy's augmented assignment does."""
+        if type(other) not in FAMILIAR:
+            other = _listed(other)
         if function in _OF_INTEGERS or getattr(self, "integer", None) is not None:
             new = ufunc_call(function, "__call__", (self, other), {})
         else:
@@ -684,6 +731,20 @@ class Array(OfArrays, metaclass=ArrayType):
     def fill(self, value: Any) -> None:
         self[...] = value
 
+    def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise", **options: Any) -> Any:
+        if not options:
+            given = {} if out is None else {"out": out}
+            if mode != "raise":
+                given["mode"] = mode
+            return function_call(np.take, (self, indices) if axis is None else (self, indices, axis), given)
+        indices = np.asarray(indices)  # of pandas: -1 stands for what is missing
+        taken = np.take(self, np.maximum(indices, 0) if options.get("allow_fill") else indices, axis=axis)
+        missing = indices < 0
+        if not options.get("allow_fill") or not missing.any():
+            return taken
+        shape = [-1 if k == (axis or 0) else 1 for k in range(taken.ndim)]
+        return np.where(np.reshape(missing, shape), options["fill_value"], taken)
+
     def sort(self, axis: int = -1, kind: Any = None, order: Any = None) -> None:
         self[...] = dispatch(np.sort, (self,), {"axis": axis})
 
@@ -717,6 +778,9 @@ class Array(OfArrays, metaclass=ArrayType):
             if wanted is None or wanted is np.ndarray:
                 continue
             if isa(wanted, builtins.type) and issubclass(wanted, np.ndarray):
+                refused = refused_class(wanted)
+                if refused is not None:
+                    raise refused
                 raise UnsupportedError(
                     f"x.view({wanted.__name__}) of a traced array ({user_line()}): {wanted.__name__} has none. "
                     "Compute with the array as it is"
@@ -876,7 +940,7 @@ def plain_index(index: Any) -> Any:
         return plain_index(integers)
     if kind is list and any(isinstance(i, (Array, list)) for i in index):
         return [plain_index(i) for i in index]
-    return index
+    return index if kind in FAMILIAR or kind is list else as_index(index, absorb)
 
 
 def _as_index(self: Array) -> Any:
@@ -965,7 +1029,7 @@ def _top(args: Any, best: Array | None = None) -> Array | None:
                 best = a
         elif type(a) in (list, tuple):
             best = _top(a, best)
-        elif type(a) is np.ndarray and a.dtype == object:
+        elif type(a) is np.ndarray and a.dtype.char == "O":
             best = _top(list(a.flat), best)
     return best
 
@@ -989,8 +1053,23 @@ def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
 def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     """A ufunc, or one of its methods, on traced values."""
     out = kwargs.pop("out", None)
-    if any(type(a) is np.ndarray and a.dtype == object for a in inputs):
-        inputs = tuple([absorb(a) for a in inputs])
+    for a in inputs:
+        if type(a) is np.ndarray:
+            if a.dtype.char in "OV":
+                if a.dtype.names is not None:
+                    raise refused_foreign(a)
+                inputs = tuple([absorb(a) for a in inputs])
+            else:
+                continue
+        elif type(a) in FAMILIAR:
+            continue
+        if first_refused(inputs, _NEVER_OPERANDS) is not None:
+            inputs = _met_in_ufunc(inputs)
+            if inputs is NotImplemented:
+                return NotImplemented
+            if first_refused(inputs, (HOLDER,)) is not None:
+                return getattr(ufunc, method)(*inputs, **(kwargs if out is None else {**kwargs, "out": out}))
+        break
     if ufunc in _OF_INTEGERS:
         inputs = tuple([as_integers(a) for a in inputs])
     if method == "__call__":
@@ -1034,6 +1113,55 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     if out is not None:
         return _write_out(out, result, ufunc.__name__)
     return result
+
+
+def _are_familiar(values: Any) -> bool:
+    """Whether nothing foreign is among values, by their types alone."""
+    for value in values:
+        kind = type(value)
+        if kind not in FAMILIAR and not ((kind is list or kind is tuple) and _FAMILIAR(map(type, value))):
+            return False
+    return True
+
+
+_FAMILIAR = FAMILIAR.issuperset
+_NEVER_OPERANDS = (REFUSED, SEQUENCE, LABELLED, HOLDER)
+
+
+def _met_in_ufunc(inputs: tuple) -> Any:
+    """Operands of which some are foreign: sequences as arrays, others refused or left to their library."""
+    refused = first_refused(inputs)
+    if refused is not None:
+        raise refused_foreign(refused)
+    if first_refused(inputs, (HOLDER,)) is not None:
+        return NotImplemented
+    labelled = first_refused(inputs, (LABELLED,))
+    if labelled is None:
+        return converted(inputs, absorb)
+    from .guests.pandas_ import lifted
+
+    inputs = tuple([lifted(a) for a in inputs])
+    if first_refused(inputs, (LABELLED,)) is not None:
+        raise refused_foreign(labelled)
+    return inputs
+
+
+def _met_in_function(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+    """Arguments of which some are foreign: as arrays, where that is what NumPy makes of them."""
+    if _are_familiar(args) and _are_familiar(kwargs.values()):
+        return args, kwargs
+    values = (*args, *kwargs.values())
+    if first_refused(values, _NEVER_OPERANDS) is None:
+        return args, kwargs
+    refused = first_refused(values)
+    if refused is not None:
+        raise refused_foreign(refused)
+    guest = first_refused(values, (LABELLED, HOLDER))
+    if hasattr(type(guest), "toarray"):
+        raise refused_foreign(guest)
+    if guest is not None and function not in _WRITERS and not is_computed_by_numpy(function, args, kwargs, absorb):
+        raise refused_foreign(guest)
+    return converted(args, absorb), {k: v if k == "out" else converted(v, absorb) for k, v in kwargs.items()}
 
 
 def _ufunc_options(ufunc: Any, inputs: tuple, kwargs: dict, out: Any) -> tuple[tuple, dict]:
@@ -1420,6 +1548,8 @@ _VIEW_FUNCTIONS: dict[Any, Callable] = {
 def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
     """A NumPy function (not a ufunc) on traced values."""
     bind, verdict, own_way, gives_arrays, indices, of_integers = _PLANS.get(function) or _plan(function)
+    if not _FAMILIAR(map(type, args)) or (kwargs and not _FAMILIAR(map(type, kwargs.values()))):
+        args, kwargs = _met_in_function(function, args, kwargs)
     if indices is not None:
         args, kwargs = _with_plain_indices(indices, args, kwargs)
     out = None
@@ -1788,7 +1918,7 @@ UNARY_OPERATORS = {"neg": np.negative, "pos": np.positive, "abs": np.absolute, "
 
 # Methods with the signature of the function of the same name (self first).
 METHODS = (
-    "sum prod mean std var max min cumsum cumprod argmax argmin argsort argpartition all any take trace diagonal "
+    "sum prod mean std var max min cumsum cumprod argmax argmin argsort argpartition all any trace diagonal "
     "dot repeat squeeze choose nonzero searchsorted"
 )
 
@@ -1877,6 +2007,16 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
     """An operator whose other side is no number and no array: a list, a Fraction, another library's object."""
     if isinstance(other, (list, tuple)):
         return ufunc_call(function, "__call__", tuple([_listed(o) for o in operands]), {})
+    found = foreign_of(other)
+    if found is not None:
+        traced = operands[0] if operands[1] is other else operands[1]
+        if found.name in ("a deque", "an array.array") and function is np.multiply and not traced.shape:
+            return NotImplemented  # NumPy's scalars leave sequences to Python, which repeats them
+        if function is np.matmul and other is operands[1] and found.name == "a SciPy sparse array":
+            from .guests.sparse_ import product
+
+            return product(*operands)
+        return ufunc_call(function, "__call__", operands, {})
     from decimal import Decimal
     from fractions import Fraction
     from numbers import Number
@@ -1893,10 +2033,17 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
 
 
 def _listed(operand: Any) -> Any:
-    if not isinstance(operand, Array) and isinstance(operand, (list, tuple)):
+    if type(operand) in FAMILIAR or isinstance(operand, Array):
+        return operand
+    if isinstance(operand, (list, tuple)):
+        if first_refused(operand) is not None:
+            raise refused_foreign(first_refused(operand))
         operand = absorb(operand)
         return operand if isinstance(operand, Array) else np.asarray(operand)
-    return operand
+    found = foreign_of(operand)
+    if found is not None and found.way == REFUSED:
+        raise refused_foreign(operand)
+    return operand if found is None else as_array(operand, absorb)
 
 
 # -- plain arrays that a derivative relies on -----------------------------------------------------------------------

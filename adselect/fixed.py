@@ -113,14 +113,17 @@ def parts(skeleton: Skeleton) -> tuple[tuple, tuple]:
             return
         seen[id(node)] = len(seen)
         value = node.value
-        structure.append((type(value), *map(_key, node.keys), len(node.children)))
+        if hasattr(node, "labels"):  # of a container of another library's
+            structure.append((type(value), node.labels()))
+        else:
+            structure.append((type(value), *map(_key, node.keys), len(node.children)))
         if isa(value, np.ndarray):
             structure.append(value.shape)
         elif isinstance(value, types.FunctionType):
             fixed.append(picture(value, captured=False))
         elif isinstance(value, types.MethodType):
             fixed.append(picture(value.__func__))
-        elif node.keys and not isinstance(value, dict):
+        elif node.keys and not isinstance(value, dict) and not hasattr(node, "labels"):
             fixed.extend(class_settings(type(value)))
         for child in node.children:
             walk(child)

@@ -19,7 +19,7 @@ from .errors import ADSelectError, user_line
 from .kinds import isa
 from .places import NUMERIC, PACKAGE
 
-__all__ = ["Seen", "assign", "numpys_error"]
+__all__ = ["Seen", "UnknownError", "assign", "numpys_error"]
 
 _MISTAKES = (TypeError, ValueError, IndexError, KeyError, RuntimeError, AttributeError, AssertionError)
 _RAISE = dis.opmap["RAISE_VARARGS"]
@@ -28,7 +28,7 @@ _OTHERS = (ADSelectError, RecursionError)
 _FOUND_BY_VALUES = ("ingular", "positive definite", "converge")
 
 
-class _UnknownError(Exception):
+class UnknownError(Exception):
     """An argument that the call cannot be made again with."""
 
 
@@ -53,7 +53,7 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
         options = {k: seen.plain(v) for k, v in kwargs.items()}
         with np.errstate(all="ignore"):
             function(*values, **options)
-    except _UnknownError:
+    except UnknownError:
         return None
     except _MISTAKES as own:
         if seen.made_up and any(text in str(own) for text in _FOUND_BY_VALUES):
@@ -106,7 +106,7 @@ class Seen:
             return np.array([self.plain(v) for v in value.flat], dtype=object).reshape(value.shape)
         if isa(value, (np.ndarray, np.generic)) or not hasattr(value, "shape"):
             if isinstance(value, Callable) and not isinstance(value, type):
-                raise _UnknownError  # a function of the user's would be called once more
+                raise UnknownError  # a function of the user's would be called once more
             return value
         return self._made_up(value)  # a framework's own array
 

@@ -45,12 +45,12 @@ class Namespace:
     def __repr__(self) -> str:
         return f"<the array namespace of {type(self._like).__name__}>"
 
-    # The namespaces of two arrays of one backend are one namespace.
+    # Whichever array it was asked of, what a function computes depends on its arguments alone.
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Namespace) and type(self._like) is type(other._like)
+        return isinstance(other, Namespace)
 
     def __hash__(self) -> int:
-        return hash(type(self._like))
+        return hash(Namespace)
 
     @property
     def fft(self) -> Any:

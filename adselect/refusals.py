@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+
 from .errors import REFUSALS, TracedValueError
+from .foreign import refused_class
 from .places import Place, place_of, user_place
 
 __all__ = ["FILL", "LISTS", "refused_array", "refused_by_library", "refused_number", "refused_write"]
@@ -46,6 +49,16 @@ _SAME_IN_NUMPY = frozenset(
         *("isfinite", "isinf", "isnan", "isclose"),
     }
 )
+# What to write instead of a call of a library whose containers hold traced arrays.
+_GUESTS = {
+    "pandas": "Take the numbers out, df['a'].to_numpy() or df.to_numpy(), and write it with NumPy functions. "
+    "Arithmetic, reductions and indexing of a Series or DataFrame that f has as an argument can be followed, and so "
+    "can what is made of it: s * x, df.assign(b=x).",
+    "xarray": "Write a.data instead of a.values, a.to_numpy(), a.item() or float(a); xarray's arithmetic, reductions "
+    "and indexing can be followed, what it hands to pandas or SciPy (interp, to_pandas, …) cannot: write that with "
+    "NumPy functions on a.data. Into a plain container no traced value can be written: make a new one, "
+    "xr.where(mask, x, a), a.copy(data=x).",
+}
 _LINALG = ("solve", "inv", "det", "norm", "svd", "svdvals", "eigh", "eigvalsh", "cholesky", "qr", "lstsq", "pinv")
 _FFT = ("fft", "ifft", "rfft", "irfft", "fft2", "ifft2", "fftn", "ifftn")
 _EQUIVALENTS = {
@@ -92,6 +105,8 @@ def refused_array(shape: tuple) -> TracedValueError:
         return TracedValueError(f"np.asarray or np.array was called on {what}, which would cut the derivative")
     if place.library and not place.library.startswith("numpy."):
         return _by_library(place, f"np.asarray(x) of {what}")
+    if place.library.startswith("numpy.ma.") or place.library.startswith("numpy.rec."):
+        return refused_class(np.ma.MaskedArray if ".ma." in place.library else np.recarray)  # type: ignore[return-value]
     written = _written(place)
     if written:
         return refused_write(written, place)
@@ -123,7 +138,9 @@ def refused_write(what: str, place: Place | None = None) -> TracedValueError:
 def refused_by_library(error: Exception) -> TracedValueError | None:
     """The error to raise instead of a library's that names a traced value's class; None where it does not."""
     text = str(error)
-    place = place_of(error) if re.search(_OURS, text) else None
+    place = place_of(error) if re.search(_OURS, text) or re.search(_COMPILED, text) else None
+    if place is not None and not re.search(_OURS, text) and place.library.partition(".")[0] not in _GUESTS:
+        return None
     if place is None or not place.library or place.library.startswith("numpy."):
         return None
     refusal = _by_library(place, f"the plain number behind a traced value ({text})")
@@ -135,6 +152,12 @@ def refused_by_library(error: Exception) -> TracedValueError | None:
 
 _IN_PLACE = "BINARY_OP|INPLACE_"
 _OURS = r"\b(Tape|Dual|Program|Jax|Torch|Autograd)Array\b"
+# What Cython says of an argument that is no plain array.
+_COMPILED = (
+    r"ambiguous argument types|No matching signature|has incorrect type \(expected numpy|Buffer dtype mismatch|"
+    r"must be called with a collection of some kind|a bytes-like object is required|"
+    r"does not have the buffer interface|Cannot convert \w+ to numpy"
+)
 _WRITES = r"\.(fill|put|itemset)\s*\("
 _CALL = r"([A-Za-z_][\w.]*)\s*\("
 
@@ -177,6 +200,22 @@ def _written(place: Place) -> str:
 
 
 def _by_library(place: Place, what: str) -> TracedValueError:
+    package = place.library.partition(".")[0]
+    if package in _GUESTS:
+        refusal = TracedValueError(
+            f"{place.library}, called at {place}{_shown(place)}, asked for {what}; the result would be cut off from "
+            f"the derivative. {_GUESTS[package]}"
+        )
+        REFUSALS.library = place.library
+        return refusal
+    if place.library.startswith("scipy.sparse.") and ".linalg." not in place.library:
+        refusal = TracedValueError(
+            f"{place.library}, called at {place}{_shown(place)}, asked for {what}; SciPy's compiled code cannot follow "
+            "a derivative. Write x @ A.T for A @ x, which can be followed (X.T @ A.T, transposed, for a matrix X), or "
+            "A.toarray() in its place."
+        )
+        REFUSALS.library = place.library
+        return refusal
     instead = _EQUIVALENTS.get(place.library)
     advice = f"Write {instead}, which can be followed" if instead else "Write it with NumPy functions"
     refusal = TracedValueError(

@@ -19,12 +19,14 @@ import numpy as np
 
 from .array import Array
 from .errors import ADSelectTypeError
+from .foreign import FAMILIAR, foreign_of
 from .kinds import isa
 from .tangents import NoTangent, Tangent, ZeroTangent, field_names, tangent_of
 
 __all__ = [
     "CLOSED_PACKAGES",
     "Const",
+    "Container",
     "Skeleton",
     "flatten",
     "is_enum",
@@ -187,7 +189,7 @@ class _Opaque(_Node):
         return None
 
 
-class _Container(_Node):
+class Container(_Node):
     """What can be reached twice or contain itself: built once per rebuild."""
 
     __slots__ = ("children", "keys", "numeric", "value")
@@ -225,7 +227,7 @@ class _Container(_Node):
         pass
 
 
-class _Tuple(_Container):
+class _Tuple(Container):
     __slots__ = ()
 
     def _release(self) -> None:
@@ -242,7 +244,7 @@ class _Tuple(_Container):
         return self._make([c.result(grads, memo) for c in self.children])
 
 
-class _List(_Container):
+class _List(Container):
     __slots__ = ()
 
     def _release(self) -> None:
@@ -261,7 +263,7 @@ class _List(_Container):
         return new
 
 
-class _ObjectArray(_Container):
+class _ObjectArray(Container):
     """An object array: a container with a shape; the result is a nested list of the same shape."""
 
     __slots__ = ()
@@ -282,7 +284,7 @@ class _ObjectArray(_Container):
         return new
 
 
-class _Dict(_Container):
+class _Dict(Container):
     __slots__ = ()
 
     def _release(self) -> None:
@@ -311,7 +313,7 @@ def _blank(value: Any) -> Any:
         return copy.copy(value)
 
 
-class _Object(_Container):
+class _Object(Container):
     """An instance: f gets a shallow copy whose fields are rebuilt; the result is its Tangent."""
 
     __slots__ = ()
@@ -365,7 +367,7 @@ class _Module(_Object):
         return new
 
 
-class _Closure(_Container):
+class _Closure(Container):
     """A function with captured numbers: rebuilt around other cells."""
 
     __slots__ = ()
@@ -399,7 +401,7 @@ class _Closure(_Container):
         return new
 
 
-class _Method(_Container):
+class _Method(Container):
     """A bound method: the object behind it is what is differentiated."""
 
     __slots__ = ()
@@ -411,7 +413,7 @@ class _Method(_Container):
         return self.children[0].result(grads, memo) if self.numeric else None
 
 
-class _Partial(_Container):
+class _Partial(Container):
     """A functools.partial: fields func, args, keywords."""
 
     __slots__ = ()
@@ -473,26 +475,19 @@ def _is_module(value: Any) -> bool:
     return nn is not None and isinstance(value, nn.Module)
 
 
-def _refuse_other_algebra(value: np.ndarray, path: str) -> None:
-    """Raise for ndarray classes whose operators mean something else than those of ndarray."""
-    if isinstance(value, np.ma.MaskedArray):
-        raise ADSelectTypeError(
-            f"{path} is a masked array; derivatives would ignore its mask. Pass np.ma.filled({path}, fill_value), or "
-            "the data and the mask as two arrays and use np.where in the function."
-        )
-    if isinstance(value, np.matrix):
-        raise ADSelectTypeError(
-            f"{path} is an np.matrix, whose * is a matrix product; derivatives are those of arrays. Pass "
-            f"np.asarray({path}) and write @ for products of matrices."
-        )
-
-
 def _refuse_extension_float(value: Any, path: str) -> None:
     if is_extension_float(value.dtype):
         raise ADSelectTypeError(
             f"{path} has dtype {value.dtype}, which NumPy's functions do not all take. Pass {path}.astype(np.float32), "
             "or Const(…) where it needs no derivative."
         )
+
+
+def node_of(value: Any, path: str, flattener: _Flattener) -> Any:
+    """The node of a container of another library's; None for a value that is none."""
+    from .guests import node_of  # which builds on this file
+
+    return node_of(value, path, flattener)
 
 
 class _Flattener:
@@ -502,51 +497,59 @@ class _Flattener:
         self.is_leaf = is_leaf if also is None else lambda value: is_leaf(value) or also(value)
         self.leaves: list = []
         self.paths: list[str] = []
-        self.seen: dict[int, _Container] = {}
+        self.seen: dict[int, Container] = {}
         self.alive: list = []  # keeps temporary values alive while their ids are keys
 
     def node(self, value: Any, path: str) -> _Node:
         if self.is_leaf(value):
-            if isa(value, np.ndarray) and type(value) is not np.ndarray:
-                _refuse_other_algebra(value, path)
+            if isa(value, np.ndarray) and type(value) is not np.ndarray and foreign_of(value) is not None:
+                return node_of(value, path, self)
             self.leaves.append(value)
             self.paths.append(path)
             return _Leaf(len(self.leaves) - 1)
         if isa(value, (str, bytes, bool, type(None), np.generic)):
             if isa(value, np.generic):
                 _refuse_extension_float(value, path)
+                if foreign_of(value) is not None:
+                    return node_of(value, path, self)
             return _Opaque(value)
         known = self.seen.get(id(value))
         if known is not None:
             return known
         if isinstance(value, tuple):
-            return self._fill(_Tuple(value), [(f"{path}[{i}]", v) for i, v in enumerate(value)], share=False)
+            return self.fill(_Tuple(value), [(f"{path}[{i}]", v) for i, v in enumerate(value)], share=False)
         if isinstance(value, list):
-            return self._fill(_List(value), [(f"{path}[{i}]", v) for i, v in enumerate(value)])
-        if isinstance(value, dict):
-            return self._fill(_Dict(value), [(f"{path}[{k!r}]", v) for k, v in value.items()], list(value))
+            return self.fill(_List(value), [(f"{path}[{i}]", v) for i, v in enumerate(value)])
+        if isinstance(value, dict) and (type(value) is dict or foreign_of(value) is None):
+            return self.fill(_Dict(value), [(f"{path}[{k!r}]", v) for k, v in value.items()], list(value))
         if isa(value, np.ndarray):
+            if foreign_of(value) is not None:
+                return node_of(value, path, self)
             if value.dtype != object:
                 _refuse_extension_float(value, path)
                 return _Opaque(value)
             items = [(f"{path}[{', '.join(map(str, i))}]", value[i]) for i in np.ndindex(value.shape)]
-            return self._fill(_ObjectArray(value), items)
+            return self.fill(_ObjectArray(value), items)
         if isinstance(value, types.FunctionType):
             return self._closure(value, path)
         if isinstance(value, types.MethodType):
-            return self._fill(_Method(value), [(path, value.__self__)], share=False)
+            return self.fill(_Method(value), [(path, value.__self__)], share=False)
         if isinstance(value, functools.partial):
             parts = [(f"{path}.func", value.func), (f"{path}.args", value.args), (f"{path}.keywords", value.keywords)]
-            return self._fill(_Partial(value), parts)
-        if is_native(value) or not opens(value):
+            return self.fill(_Partial(value), parts)
+        if is_native(value):
+            return _Opaque(value)
+        if type(value) not in FAMILIAR and (node := node_of(value, path, self)) is not None:
+            return node
+        if not opens(value):
             return _Opaque(value)
         if _is_module(value):
             children = {n: p for n, p in value._parameters.items() if p is not None} | dict(value._modules)
-            return self._fill(_Module(value), [(f"{path}.{n}", v) for n, v in children.items()], list(children))
+            return self.fill(_Module(value), [(f"{path}.{n}", v) for n, v in children.items()], list(children))
         names = field_names(value)
-        return self._fill(_Object(value), [(f"{path}.{n}", getattr(value, n)) for n in names], names)
+        return self.fill(_Object(value), [(f"{path}.{n}", getattr(value, n)) for n in names], names)
 
-    def _fill(self, node: _Container, items: list, keys: list | None = None, share: bool = True) -> _Container:
+    def fill(self, node: Container, items: list, keys: list | None = None, share: bool = True) -> Container:
         before = len(self.leaves)
         if share:
             self.seen[id(node.value)] = node
@@ -556,6 +559,14 @@ class _Flattener:
             node.children.append(self.node(item, path))
         node.numeric = len(self.leaves) > before or any(c.numeric for c in node.children)
         return node
+
+    def opaque(self, value: Any) -> _Node:
+        """The node of a value without leaves."""
+        return _Opaque(value)
+
+    def opens(self, value: Any) -> bool:
+        """Whether the fields of an instance are looked into."""
+        return opens(value)
 
     def _closure(self, f: Any, path: str) -> _Node:
         if not f.__closure__:
@@ -605,7 +616,7 @@ class Skeleton:
             node = pending.pop()
             if isinstance(node, _Opaque):
                 found.append((type(node.value), node.value))
-            elif isinstance(node, _Container) and id(node) not in seen:
+            elif isinstance(node, Container) and id(node) not in seen:
                 seen.add(id(node))
                 found.append((type(node), tuple(node.keys)))
                 pending += [c for c in node.children if c is not None]
@@ -613,13 +624,13 @@ class Skeleton:
 
     def release(self) -> None:
         """Let go of the values the skeleton was made from, for one that lives longer than they should."""
-        pending, seen = [n for n in self.nodes if isinstance(n, _Container)], set()
+        pending, seen = [n for n in self.nodes if isinstance(n, Container)], set()
         while pending:
             node = pending.pop()
             if id(node) not in seen:
                 seen.add(id(node))
                 node.release()
-                pending += [c for c in node.children if isinstance(c, _Container)]
+                pending += [c for c in node.children if isinstance(c, Container)]
 
 
 _SIMPLE_PATHS = [[f"args[{i}]" for i in range(n)] for n in range(8)]

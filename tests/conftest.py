@@ -1,26 +1,30 @@
 """What all tests share: the backends, and skipping or failing where a framework is missing.
 
-``ADSELECT_REQUIRE=jax,torch,autograd,findiff`` names packages whose absence is a failure instead of a skip.
+``ADSELECT_REQUIRE=jax,torch,autograd,findiff,pandas,xarray,scipy`` names packages whose absence is a failure instead of
+a skip.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import sys
 
 import numpy as np
 import pytest
 
+import adselect
 from adselect.backends.registry import available_backends
 
 REQUIRED = {name.strip() for name in os.environ.get("ADSELECT_REQUIRE", "").split(",") if name.strip()}
 BACKENDS = [b for b in available_backends() if type(b.adtype).__module__.startswith("adselect.")]
 collect_ignore = ["rules/two_devices.py"]  # a program that a test runs: importing it sets JAX up for itself
+GUESTS = {"pandas", "xarray", "scipy"}  # packages whose containers f may be given
 EXACT = [b for b in BACKENDS if b.name != "finitedifferences"]
 
 
 def pytest_sessionstart(session):
-    unknown = REQUIRED - {b.adtype.requires for b in BACKENDS if b.adtype.requires}
+    unknown = REQUIRED - {b.adtype.requires for b in BACKENDS if b.adtype.requires} - GUESTS
     if unknown:
         raise pytest.UsageError(f"ADSELECT_REQUIRE names {sorted(unknown)}, which no backend needs")
 
@@ -34,6 +38,13 @@ def present(backend):
             pytest.fail(f"{message} (ADSELECT_REQUIRE={os.environ['ADSELECT_REQUIRE']})")
         pytest.skip(message)
     return backend
+
+
+def guest(package):
+    """A package whose containers f may be given, if it is there."""
+    if package in REQUIRED and importlib.util.find_spec(package) is None:
+        pytest.fail(f"{package} is not installed (ADSELECT_REQUIRE={os.environ['ADSELECT_REQUIRE']})")
+    return pytest.importorskip(package)
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda b: b.name)
@@ -62,6 +73,20 @@ def numeric_jacobian(f, x, step=1e-5):
             slopes.append((high - low) / (2 * h))
         columns.append((4 * slopes[0] - slopes[1]) / 3)
     return np.stack(columns, axis=1)
+
+
+def held_against_plain(f, adtype, make, numbers, flat):
+    """Value and gradient of f at ``make(numbers)`` against f itself called plainly, and its differences.
+
+    make: the argument around a vector of numbers; flat: the vector of numbers in a gradient. The gradient comes back.
+    """
+    value, (grad,) = adselect.withgradient(f, adtype, make(numbers))
+    plain = f(make(numbers))
+    np.testing.assert_allclose(float(value), float(plain), rtol=1e-9)
+    wanted = numeric_jacobian(lambda v: float(f(make(v))), numbers)[0]
+    found = np.zeros_like(wanted) if grad is None else flat(grad)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-7)
+    return grad
 
 
 def pytest_configure(config):

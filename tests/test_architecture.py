@@ -21,10 +21,11 @@ MODULES = {
 # Rooms from the ground floor up; a module may import (while it is being imported) its own floor and those below.
 FLOORS = [
     ["adselect.adtypes", "adselect.errors", "adselect.kinds", "adselect.places"],
-    ["adselect.likeness", "adselect.binder", "adselect.mistakes", "adselect.verdicts", "adselect.refusals"],
+    ["adselect.mistakes", "adselect.foreign"],
+    ["adselect.likeness", "adselect.binder", "adselect.verdicts", "adselect.refusals"],
     ["adselect.tangents", "adselect.array", "adselect.namespace", "adselect.object_arrays"],
     ["adselect.structure", "adselect.rules.registry", "adselect.fixed", "adselect.captured"],
-    ["adselect.rules", "adselect.tape", "adselect.special"],
+    ["adselect.rules", "adselect.tape", "adselect.special", "adselect.guests"],
     ["adselect.backends"],
     ["adselect.operators"],
     ["adselect.toolbox", "adselect.sparse"],
@@ -40,6 +41,8 @@ FRAMEWORKS = {
     "scipy": "",
     "rich": "",
     "matplotlib": "",
+    "pandas": "",
+    "xarray": "",
 }
 
 
@@ -159,6 +162,7 @@ def test_importing_loads_no_framework():
         "sympy",
         "numba",
         "pandas",
+        "xarray",
         "networkx",
         "pytest",
     }

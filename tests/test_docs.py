@@ -25,6 +25,8 @@ PACKAGES = {
     "findiff": "findiff",
     "scipy": "scipy",
     "matplotlib": "matplotlib",
+    "pandas": "pandas",
+    "xarray": "xarray",
 }
 
 

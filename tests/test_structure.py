@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import warnings
-from collections import OrderedDict, defaultdict, deque, namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
 from dataclasses import dataclass
 from fractions import Fraction
 from types import SimpleNamespace
@@ -334,7 +334,6 @@ def test_modules_functions_and_types_have_no_derivative(exact_backend):
         test_objects,
         lambda x: x,
         iter([1.0]),
-        deque([1.0]),
         {1.0},
         range(3),
         ValueError("e"),

@@ -467,6 +467,8 @@ class AutogradArray(FrameworkArray):
         if ENFORCED and (by_rule := stand_in(function)) is not None:
             return by_rule(*args, **kwargs)
         if function in NO_DERIVATIVE:
+            if function is np.result_type or function is np.can_cast:  # of integers too the dtype that they show
+                return function(*[a.dtype if isinstance(a, AutogradArray) else a for a in args], **kwargs)
             result = function(*[_known(a) for a in args], **{k: _known(v) for k, v in kwargs.items()})
             return AutogradArray(result) if function in BLANK else result
         target = self._target(function)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -24,6 +25,7 @@ from ..errors import (
     line_of,
     user_line,
 )
+from ..foreign import FAMILIAR, foreign_of
 from ..kinds import isa
 from ..rules.enforcement import call_enforced
 from ..structure import Skeleton, flatten, is_leaf, is_native, project, to_numpy
@@ -202,7 +204,9 @@ class FlatCall:
 
     def __call__(self, lifted: list) -> tuple[list, list]:
         y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
-        return [absorb(y) if type(y) is np.ndarray else y], []
+        if type(y) is np.ndarray:
+            return [absorb(y)], []
+        return [y if type(y) in FAMILIAR or foreign_of(y) is None else number_of(y)], []
 
     def __reduce__(self) -> tuple:
         return type(self), (self.f, self.skeleton, self.kwargs, None)  # a backend's executor cannot travel
@@ -217,7 +221,10 @@ class LossCall(FlatCall):
         y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
         if isinstance(y, (tuple, dict)) and len(y):
             whole, self.structure = flatten_output(y)
-            return [absorb(next(iter(y.values())) if isinstance(y, dict) else y[0])], whole
+            return [absorb(number_of(next(iter(y.values())) if isinstance(y, dict) else y[0]))], whole
+        if type(y) not in FAMILIAR and foreign_of(y) is not None:
+            whole, self.structure = flatten_output(y)
+            return [number_of(y)], whole
         return [y], []
 
 
@@ -228,6 +235,8 @@ class ArrayCall(FlatCall):
 
     def __call__(self, lifted: list) -> tuple[list, list]:
         y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        if type(y) not in FAMILIAR and foreign_of(y) is not None:
+            y = number_of(y)
         if isa(y, np.ndarray):
             y = absorb(y)
         if not is_leaf(y) and not isinstance(y, Array):
@@ -257,7 +266,17 @@ def flatten_output(y: Any) -> tuple[list, Skeleton]:
     return flatten((_absorb_nested(y),), root="f(…)")
 
 
+def number_of(y: Any) -> Any:
+    """What f returned: the array in a container of one array, anything else as it is."""
+    if type(y) in FAMILIAR or foreign_of(y) is None:
+        return y
+    leaves, structure = flatten_output(y)
+    return leaves[0] if len(leaves) == 1 and len(getattr(structure.nodes[0], "children", ())) == 1 else y
+
+
 def _absorb_nested(y: Any) -> Any:
+    if isa(y, np.ndarray) and type(y) is not np.ndarray and foreign_of(y) is not None:
+        return y
     if isa(y, np.ndarray):
         return absorb(y)
     if type(y) in (list, tuple):
@@ -523,6 +542,8 @@ def _settled(value: Array) -> Any:
 
 def _settle(container: Any, depth: int) -> None:
     kind = type(container)
+    if kind is deque:
+        kind = list
     if kind is dict:
         if len(container) > _LOOKED_THROUGH:
             return

@@ -216,8 +216,7 @@ def split_seed(seed: Any, structure: Any, outputs: list) -> list:
 
 
 def _is_one_leaf(structure: Any) -> bool:
-    marker = object()
-    return structure.rebuild([marker])[0] is marker
+    return structure.simple or hasattr(structure.nodes[0], "index")
 
 
 def leaf_gradients(

@@ -9,6 +9,8 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..array import Array, is_traced
+from ..errors import ADSelectTypeError
+from ..foreign import advice, foreign_of
 from ..kinds import isa
 from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
 from .calling import ArrayCall, check_missing, resolve, settle_captured, write_out
@@ -84,6 +86,12 @@ def _withjacobian(
     fixed = tuple(
         [a if numeric else a if isinstance(a, Const) else Const(a) for a, numeric in zip(args, places, strict=True)]
     )
+    for i, a in enumerate(args):
+        if not places[i] and (found := foreign_of(a)) is not None and flatten((a,))[0]:
+            raise ADSelectTypeError(
+                f"args[{i}] is {found.name}: the matrices of {operator} belong to numbers and arrays. Pass the array, "
+                f"{advice(found, f'args[{i}]')}, or adselect.Const(args[{i}]) where it needs no derivative."
+            )
     leaves, skeleton = flatten(fixed)
     outputs, matrix = backend.linearized_matrix(ArrayCall(f, skeleton, kwargs, backend), leaves)
     settle_captured(f)

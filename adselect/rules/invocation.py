@@ -527,6 +527,11 @@ def _parts(node: Any, bar: Any, where: str) -> list:
     if isinstance(bar, ZeroTangent):
         return [bar] * len(node.children)
     value, names = node.value, node.keys
+    if hasattr(node, "parts"):
+        parts = node.parts(bar)
+        if parts is None:
+            raise RuleError(f"the tangent of {where} is {describe(bar)}; the value is a {type(value).__name__}")
+        return parts
     if isinstance(value, dict):
         if isinstance(bar, dict):
             _refuse_strange_names(bar, names, where, "key")

@@ -198,7 +198,9 @@ def _reached(rule: Any, i: int, alive: Any, y: Any, args: tuple, kwargs: dict) -
 
 
 def _scattered(alive: Any, g: Any, index: Any, shape: tuple) -> Any:
-    mark = np.ones(np.shape(g), bool) if alive is None else np.broadcast_to(alive, np.shape(g))
+    mark = np.ones(np.shape(g), bool)
+    if alive is not None:  # which may have more entries than a cotangent that is the same for all
+        mark = np.broadcast_to(alive, np.broadcast_shapes(np.shape(alive), np.shape(g)))
     return np.not_equal(scatter([np.multiply(mark, 1.0)], [index], shape, float), 0)
 
 

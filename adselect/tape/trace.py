@@ -324,7 +324,7 @@ class EngineArray(Array):
                     is_array = type(stacked) in (list, tuple) and rule.differentiable(len(values))
                     values.append(np.asarray(stacked) if is_array else trace.keep_index(stacked))
                     own.append(None)
-            elif type(a) is np.ndarray and a.dtype == object:
+            elif type(a) is np.ndarray and a.dtype.char == "O":
                 stacked = absorb(a)
                 traced_here = type(stacked) is cls and stacked._trace is trace
                 values.append(stacked.value if traced_here else stacked)
