@@ -68,7 +68,7 @@ _LOADED = sys.modules
 class Array(OfArrays, metaclass=ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
-    __slots__ = ("__weakref__", "_link", "_views", "value")
+    __slots__ = ("__weakref__", "_astray", "_link", "_views", "value")
     __array_priority__ = 1000.0
 
     value: Any
@@ -161,6 +161,8 @@ class Array(OfArrays, metaclass=ArrayType):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function in CREATORS:  # called with like=self
             return created(self, function, args, kwargs)
+        if function is np.shape and args and args[0] is self:  # which rules ask for all the time
+            return self.shape
         return function_call(function, args, kwargs)
 
     def _conversion(self) -> Callable:
@@ -675,7 +677,7 @@ class Array(OfArrays, metaclass=ArrayType):
             result.integer = read(integers)  # type: ignore[attr-defined]
         if self._is_scalar():
             return result
-        before = self._in_memory() if _lies_as_in_numpy(self) else None
+        before = self._in_memory() if not getattr(self, "_astray", False) else None
         real = type(before) is np.ndarray
         if not (real and order == "C" and before.flags.c_contiguous):
             before = before if real else _layout(self)
@@ -854,6 +856,9 @@ def _order_of(value: Array, order: str) -> str:
 def link_view(base: Array, view: Array, *how: Any) -> None:
     """Remember that view shows part of base: how is the index, or a (read, write) pair of functions."""
     view._link = (base, *how)
+    # A rule that copies where NumPy does not leaves other strides behind than NumPy's.
+    if type(how[0]) is functools.partial or getattr(base, "_astray", False):
+        view._astray = True
     views = getattr(base, "_views", None)
     if views is None:
         base._views = [weakref.ref(view)]
@@ -915,6 +920,9 @@ def without_leading_ones(value: Any, ndim: int) -> Any:
     return value.reshape(value.shape[extra:]) if extra > 0 and set(value.shape[:extra]) == {1} else value
 
 
+_INTEGERS = frozenset({int}).issuperset
+
+
 def plain_index(index: Any) -> Any:
     """The index with traced integers and booleans replaced by their values (an index carries no derivative)."""
     kind = type(index)
@@ -927,7 +935,7 @@ def plain_index(index: Any) -> Any:
                 return slice(*[plain_index(s) for s in parts])
         return index
     if kind is tuple:
-        return tuple([plain_index(i) for i in index])
+        return index if _INTEGERS(map(type, index)) else tuple([plain_index(i) for i in index])
     if isinstance(index, Array):
         if index.dtype.kind in "iub":
             return index._as_index()
@@ -1024,14 +1032,21 @@ def _as_objects(x: Array, dtype: np.dtype) -> Any:
 def _top(args: Any, best: Array | None = None) -> Array | None:
     """The Array of the highest level among args, looking into lists and tuples."""
     for a in args:
-        if isinstance(a, Array):
-            if best is None or a.level > best.level:
-                best = a
-        elif type(a) in (list, tuple):
-            best = _top(a, best)
-        elif type(a) is np.ndarray and a.dtype.char == "O":
-            best = _top(list(a.flat), best)
+        kind = type(a)
+        if kind is tuple or kind is list:
+            if not _PLAIN_ONLY(map(type, a)):
+                best = _top(a, best)
+        elif kind is np.ndarray:
+            if a.dtype.char == "O":
+                best = _top(list(a.flat), best)
+        elif kind not in _PLAIN and isinstance(a, Array) and (best is None or a.level > best.level):
+            best = a
     return best
+
+
+# Classes of values in which no traced value is.
+_PLAIN = frozenset({int, float, bool, str, type(None), slice, np.float64, np.int64, np.bool_})
+_PLAIN_ONLY = _PLAIN.issuperset
 
 
 def dispatch(function: Callable, args: tuple, kwargs: dict) -> Any:
@@ -1115,13 +1130,10 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     return result
 
 
-def _are_familiar(values: Any) -> bool:
-    """Whether nothing foreign is among values, by their types alone."""
-    for value in values:
-        kind = type(value)
-        if kind not in FAMILIAR and not ((kind is list or kind is tuple) and _FAMILIAR(map(type, value))):
-            return False
-    return True
+def _is_familiar(value: Any) -> bool:
+    """Whether nothing foreign is in a value, by types alone."""
+    kind = type(value)
+    return kind in FAMILIAR or ((kind is list or kind is tuple) and _FAMILIAR(map(type, value)))
 
 
 _FAMILIAR = FAMILIAR.issuperset
@@ -1148,9 +1160,9 @@ def _met_in_ufunc(inputs: tuple) -> Any:
 
 def _met_in_function(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """Arguments of which some are foreign: as arrays, where that is what NumPy makes of them."""
-    if _are_familiar(args) and _are_familiar(kwargs.values()):
+    values = (*args, *kwargs.values()) if kwargs else args
+    if all(map(_is_familiar, values)):
         return args, kwargs
-    values = (*args, *kwargs.values())
     if first_refused(values, _NEVER_OPERANDS) is None:
         return args, kwargs
     refused = first_refused(values)
@@ -1430,15 +1442,6 @@ def _linked(function: Callable, at: int = 0) -> Callable:
 def _rearranged(plainly: Callable, part: int | None, source: Any) -> Any:
     result = plainly(source)
     return result if part is None else result[part]
-
-
-def _lies_as_in_numpy(array: Array) -> bool:
-    """Whether the strides behind are those of NumPy: not after a rule that copies where NumPy does not."""
-    while (link := getattr(array, "_link", None)) is not None:
-        if type(link[1]) is functools.partial:
-            return False
-        array = link[0]
-    return True
 
 
 def _dispatched(function: Callable, *args: Any, **kwargs: Any) -> Any:

@@ -48,7 +48,7 @@ def _power_exponent(g: Any, y: Any, a: Any, p: Any) -> Any:
 def _chosen(g: Any, mine: Any, other: Any, greater: Any) -> Any:
     """g where mine is chosen, half of it where both are equal; 0 elsewhere, whatever g is."""
     tie = np.equal(mine, other)
-    if type(tie) in _PLAIN_MASKS and not tie.any():
+    if type(tie) in _PLAIN_MASKS and not np.count_nonzero(tie):
         return masked(g, greater(mine, other))
     return choose(tie, g * 0.5, choose(greater(mine, other), g, 0.0))
 

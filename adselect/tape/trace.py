@@ -333,11 +333,14 @@ class EngineArray(Array):
                 values.append(trace.keep(a) if type(a) is np.ndarray else a)
                 own.append(None)
         y = rule.call(*values, **kwargs)
+        traced = False
         for i, a in enumerate(own):
-            if a is not None and not rule.differentiable(i):
-                # A parameter without a derivative (an axis, a number of repeats): its value is all that counts.
-                own[i] = None
-        if not any(a is not None for a in own):
+            if a is not None:
+                if rule.differentiable(i):
+                    traced = True
+                else:  # a parameter without a derivative (an axis, a number of repeats): its value is all that counts
+                    own[i] = None
+        if not traced:
             return y
         return self._record(rule, y, values, own, kwargs)
 
