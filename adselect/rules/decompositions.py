@@ -98,7 +98,7 @@ def _turn(w: np.ndarray, *vectors: np.ndarray) -> list[np.ndarray]:
                 q = np.linalg.qr(x + 1j * rng.standard_normal(x.shape) if np.iscomplexobj(vectors[0]) else x)[0]
                 for v in results:
                     turned = v[place][:, block] @ q
-                    v[(*place, slice(None), block)] = (turned / np.linalg.norm(turned, axis=0)).T
+                    v[place][:, block] = turned / np.linalg.norm(turned, axis=0)
     return results
 
 
