@@ -5,45 +5,49 @@
 (array([2., 4.]),)
 """
 
-from . import tape as _tape  # noqa: F401  (rules and operators of the built-in engine)
-from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
-from .array import Array
-from .backends.registry import available_backends
-from .errors import (
-    ADSelectError,
-    BackendNotInstalledError,
-    InaccurateDerivativeWarning,
-    MissingRuleError,
-    NotReplayedWarning,
-    NotScalarError,
-    PreparationMismatchError,
-    RuleError,
-    TracedValueError,
-    UnsupportedError,
-)
-from .operators.gradient import gradient, pullback, withgradient
-from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
-from .operators.jacobian import jacobian, withjacobian
-from .operators.prepare import prepare, source
-from .operators.pushforward import derivative, pushforward, second_derivative
-from .rules.config import HasForwardMode, HasReverseMode, RuleConfig, SupportsMutation
-from .rules.primitives import (
-    define_frule,
-    define_rrule,
-    frule,
-    non_differentiable,
-    opt_out,
-    primitive,
-    rrule,
-    rules_for,
-    scalar_rule,
-)
-from .rules.thunks import Thunk, unthunk
-from .structure import Const, project_to
-from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
-from .toolbox.buffer import Buffer
-from .toolbox.ignoring import ignore_derivatives
-from .toolbox.tracing import is_traced
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
+    from .array import Array
+    from .backends.registry import available_backends
+    from .errors import (
+        ADSelectError,
+        BackendNotInstalledError,
+        InaccurateDerivativeWarning,
+        MissingRuleError,
+        NotReplayedWarning,
+        NotScalarError,
+        PreparationMismatchError,
+        RuleError,
+        TracedValueError,
+        UnsupportedError,
+    )
+    from .operators.gradient import gradient, pullback, withgradient
+    from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
+    from .operators.jacobian import jacobian, withjacobian
+    from .operators.prepare import prepare, source
+    from .operators.pushforward import derivative, pushforward, second_derivative
+    from .rules.config import HasForwardMode, HasReverseMode, RuleConfig, SupportsMutation
+    from .rules.primitives import (
+        define_frule,
+        define_rrule,
+        frule,
+        non_differentiable,
+        opt_out,
+        primitive,
+        rrule,
+        rules_for,
+        scalar_rule,
+    )
+    from .rules.thunks import Thunk, unthunk
+    from .structure import Const, project_to
+    from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
+    from .toolbox.buffer import Buffer
+    from .toolbox.ignoring import ignore_derivatives
+    from .toolbox.tracing import is_traced
 
 __all__ = [
     "ADSelectError",
@@ -108,10 +112,53 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+# Where each name lives: a module is loaded when one of its names is first asked for, so that importing costs next to
+# nothing for whoever only names a choice (AutoJax()), or imports a library that imports adselect.
+_HOMES = {
+    "adtypes": "ADType AutoAutograd AutoFiniteDifferences AutoForward AutoJax AutoTape AutoTorch",
+    "array": "Array",
+    "backends.registry": "available_backends",
+    "errors": (
+        "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError "
+        "NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "
+        "UnsupportedError"
+    ),
+    "operators.gradient": "gradient pullback withgradient",
+    "operators.hessian": "diaghessian hessian hessian_reverse hvp withhessian",
+    "operators.jacobian": "jacobian withjacobian",
+    "operators.prepare": "prepare source",
+    "operators.pushforward": "derivative pushforward second_derivative",
+    "rules.config": "HasForwardMode HasReverseMode RuleConfig SupportsMutation",
+    "rules.primitives": (
+        "define_frule define_rrule frule non_differentiable opt_out primitive rrule rules_for scalar_rule"
+    ),
+    "rules.thunks": "Thunk unthunk",
+    "structure": "Const project_to",
+    "tangents": "NoTangent Tangent ZeroTangent canonicalize",
+    "toolbox.buffer": "Buffer",
+    "toolbox.ignoring": "ignore_derivatives",
+    "toolbox.tracing": "is_traced",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+_ROOMS = frozenset(
+    {
+        *("adtypes", "array", "backends", "errors", "operators", "rules", "structure", "tangents", "tape"),
+        *("testing", "toolbox"),
+    }
+)
+
 
 def __getattr__(name: str) -> object:
-    if name == "testing":  # loaded on first use
-        import importlib
+    import importlib
 
-        return importlib.import_module(".testing", __name__)
+    home = _HOME_OF.get(name)
+    if home is not None:
+        value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
+        return value
+    if name in _ROOMS:
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_ROOMS})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -186,35 +187,57 @@ def test_importing_loads_nothing_that_is_rarely_needed():
     """What costs milliseconds and serves errors, check=True or a value of its own type is imported by them."""
     added = run(
         "import sys, numpy, numpy.fft, numpy.linalg; before = set(sys.modules)\n"
-        "import adselect; print(*set(sys.modules) - before)"
+        "from adselect import *; print(*set(sys.modules) - before)"
     ).split()
     rare = {"datetime", "hashlib", "ipaddress", "numpy.random", "pathlib", "random", "urllib.parse", "uuid"}
     assert "adselect.array" in added
     assert not rare & set(added)
 
 
+def test_importing_loads_what_is_used():
+    """Also where no bytecode can be cached, importing is a few milliseconds: the rest comes with the first name."""
+    loaded = "print(*[m for m in sys.modules if m.startswith('adselect')])"
+    assert run(f"import sys, adselect; {loaded}").split() == ["adselect"]
+    assert "adselect.array" not in run(f"import sys; from adselect import AutoJax; AutoJax(); {loaded}").split()
+    assert "adselect.tape.trace" in run(f"import sys; from adselect import *; {loaded}").split()
+
+
+def test_names_have_one_home():
+    """What a type checker reads, what is loaded on first use and what ``import *`` gives are the same names."""
+
+    tree = ast.parse(Path(adselect.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    read = {(name.name, imported.module) for imported in block.body for name in imported.names}
+    for name, module in read:
+        assert getattr(adselect, name) is getattr(importlib.import_module(f"adselect.{module}"), name)
+    assert {name for name, _ in read} == set(adselect.__all__)
+    assert set(adselect.__all__) <= set(dir(adselect))
+    with pytest.raises(AttributeError, match="no attribute 'gradeint'"):
+        _ = adselect.gradeint
+
+
 def test_importing_is_cheap(tmp_path):
-    """At most 30 ms of processor time over NumPy, bytecode being cached.
+    """At most 30 ms of processor time over NumPy for every public name, bytecode being cached.
 
     The thread's own time: that of the process counts the threads of NumPy's BLAS, which spin for a while after a start.
     The measure is a machine that imports some of Python's own modules in 45 ms; a slower one is given more.
     """
     code = (
         "import time, numpy, numpy.fft, numpy.linalg\n"
-        "t = time.thread_time(); import adselect; print(time.thread_time() - t)\n"
+        "t = time.thread_time(); from adselect import *; print(time.thread_time() - t)\n"
         "t = time.thread_time(); import asyncio, email.mime.text, http.client, unittest.mock, xml.dom.minidom\n"
         "print(time.thread_time() - t)"
     )
     # The cache of its own is written even where the environment forbids to write bytecode or the package is read-only.
     cache = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
-    run("import adselect", **cache)
+    run("from adselect import *", **cache)
     assert any(tmp_path.rglob("adselect/array.*.pyc")), "no bytecode was cached: this would time the compiler"
     # The least of several: other processes can only add to it.
     runs = [[float(line) for line in run(code, **cache).split()] for _ in range(7)]
     seconds, others = (min(times) for times in zip(*runs, strict=True))
     allowed = 0.030 * max(1.0, others / 0.045)
     assert seconds < allowed, (
-        f"import adselect takes {1e3 * seconds:.0f} ms over NumPy; {1e3 * allowed:.0f} are allowed"
+        f"from adselect import * takes {1e3 * seconds:.0f} ms over NumPy; {1e3 * allowed:.0f} are allowed"
     )
 
 
