@@ -180,8 +180,7 @@ def _pulled(node: Any, slots: dict, nested: bool) -> list:
 
 
 def _moved(node: Any, g: list, marks: list, x_bars: tuple) -> list:
-    if all(mark is None for mark in marks):
-        return [None if x is None else _Bar(x, None) for x in x_bars]
+    # Also where all entries are alive: a node that picks some leaves zeros in the places of the others.
     ones = [torch.ones_like(v.detach()) if m is None else m.to(v.dtype) for v, m in zip(g, marks, strict=True)]
     with torch.no_grad():
         alive = _call(node, *ones)
