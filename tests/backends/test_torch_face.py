@@ -467,7 +467,7 @@ def test_once_differentiable_pushforward_falls_back_to_rows():
         (lambda x: np.sum(np.where(x != 0, 1 / x, 0.0)), [0.0, 2.0], [[0, 0], [0, 0.25]]),
         (lambda x: np.var(np.where(x > 0, np.sqrt(np.abs(x)), x)), [0.0, 1.0], [[0.5, -0.25], [-0.25, 0]]),
     ],
-    ids=["norm", "std", "hypot", "arctan2", "sinc", "prod", "cumprod", "det", "where sqrt", "where 1/x", "var of where"],
+    ids=["norm", "std", "hypot", "arctan2", "sinc", "prod", "cumprod", "det", "where sqrt", "where 1/x", "var where"],
 )
 def test_second_order_at_singular_points(f, x, expected):
     x = np.array(x)
