@@ -87,16 +87,42 @@ def imports_of(module, path, everywhere=False):
                 yield f"{base}.{alias.name}" if f"{base}.{alias.name}" in MODULES else base
 
 
+# Imports inside functions that go upwards all the same. An entry whose import has gone is a failure: this only shrinks.
+UPWARDS = {
+    ("adselect.array", "adselect.guests.pandas_"),
+    ("adselect.array", "adselect.guests.sparse_"),
+    ("adselect.array", "adselect.rules.indexing"),
+    ("adselect.backends.jax_prepared", "adselect.operators.gradient"),
+    ("adselect.backends.torch_prepared", "adselect.operators.calling"),
+    ("adselect.mistakes", "adselect.array"),
+    ("adselect.rules.compositions", "adselect.backends.forward"),
+    ("adselect.rules.compositions", "adselect.backends.tape"),
+    ("adselect.rules.config", "adselect.operators.gradient"),
+    ("adselect.rules.config", "adselect.operators.pushforward"),
+    ("adselect.rules.invocation", "adselect.backends.tape"),
+    ("adselect.rules.primitives", "adselect.backends.registry"),
+    ("adselect.rules.primitives", "adselect.backends.torch_compiled"),
+    ("adselect.structure", "adselect.guests"),
+    ("adselect.tape.prepared", "adselect.backends.tape"),
+}
+
+
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_imports_go_downwards(module):
+    """All imports, those inside functions too."""
     height = floor_of(module)
     if height is None:
         pytest.fail(f"{module} is on no floor: add its room to FLOORS")
-    for imported in imports_of(module, MODULES[module]):
+    upwards = set()
+    for imported in imports_of(module, MODULES[module], everywhere=True):
         if imported.startswith("adselect") and imported != module:
             below = floor_of(imported)
             assert below is not None, imported
-            assert below <= height, f"{module} (floor {height}) imports {imported} (floor {below})"
+            if below > height:
+                upwards.add((module, imported))
+    known = {edge for edge in UPWARDS if edge[0] == module}
+    assert not upwards - known, f"{module} (floor {height}) imports upwards: {sorted(upwards - known)}"
+    assert not known - upwards, f"these imports have gone; take them out of UPWARDS: {sorted(known - upwards)}"
 
 
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("adselect.backends.")))
