@@ -42,7 +42,17 @@ from .foreign import (
     refused_foreign,
 )
 from .kinds import isa
-from .likeness import HOLDING, SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar, held_as
+from .likeness import (
+    HOLDING,
+    OF_MEMORY,
+    OF_NUMBERS,
+    SCALAR_CLASSES,
+    ArrayType,
+    OfArrays,
+    entry_of_scalar,
+    held_as,
+    refused_attribute,
+)
 from .mistakes import assign, numpys_error
 from .object_arrays import carried, is_joining
 from .refusals import refused_array, refused_number, refused_write
@@ -269,6 +279,8 @@ class Array(OfArrays, metaclass=ArrayType):
     def __float__(self) -> float:
         known = self._known()
         if known is NotImplemented:
+            if _is_formatting(sys._getframe(1)):
+                return float(format(self, ".17g"))
             raise refused_number("float", self.shape)
         return float(known)
 
@@ -287,6 +299,8 @@ class Array(OfArrays, metaclass=ArrayType):
         integers = self._integers()
         if integers is not None:
             return int(integers)
+        if _is_formatting(sys._getframe(1)):
+            return int(float(format(self, ".17g")))
         raise refused_number("int", self.shape)
 
     def __index__(self) -> int:
@@ -731,6 +745,8 @@ class Array(OfArrays, metaclass=ArrayType):
         return [row.tolist() for row in self] if self.ndim else self[()]
 
     def fill(self, value: Any) -> None:
+        if np.ndim(value):
+            raise ValueError("setting an array element with a sequence.")
         self[...] = value
 
     def take(self, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise", **options: Any) -> Any:
@@ -756,6 +772,8 @@ class Array(OfArrays, metaclass=ArrayType):
             places = places % self.size
         elif mode == "clip":
             places = np.clip(places, 0, self.size - 1)
+        else:
+            places = np.arange(self.size)[places]
         values = np.ravel(_listed(values))
         if len(values) and len(places):  # too few values are used again and again, as in NumPy
             _put_flat(self, places, values[np.arange(len(places)) % len(values)])
@@ -797,8 +815,9 @@ class Array(OfArrays, metaclass=ArrayType):
     def resize(self, *args: Any, **kwargs: Any) -> Any:
         raise UnsupportedError(f"x.resize() changes the array in place ({user_line()}); use np.resize(x, shape)")
 
-    def tobytes(self, *args: Any, **kwargs: Any) -> bytes:
-        raise TracedValueError(f"x.tobytes() would cut the derivative ({user_line()})")
+
+for _name in (*OF_MEMORY, *OF_NUMBERS):
+    setattr(Array, _name, refused_attribute(_name))
 
 
 def _real_layout(value: Any) -> Any:
@@ -1118,7 +1137,9 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
     elif method == "outer":
         a, b = inputs
         shape = np.shape(a) + (1,) * np.ndim(b)
-        result = dispatch(ufunc, (np.reshape(a, shape), b), kwargs)
+        return ufunc_call(
+            ufunc, "__call__", (np.reshape(a, shape), b), kwargs if out is None else {**kwargs, "out": out}
+        )
     elif method == "at":
         return _ufunc_at(ufunc, inputs)
     elif method == "reduceat":
@@ -1137,6 +1158,8 @@ def _is_familiar(value: Any) -> bool:
 
 
 _FAMILIAR = FAMILIAR.issuperset
+# Without an identity, and still the same in any order.
+_REORDERABLE = frozenset({np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp, np.logaddexp2, np.hypot})
 _NEVER_OPERANDS = (REFUSED, SEQUENCE, LABELLED, HOLDER)
 
 
@@ -1224,8 +1247,12 @@ def _stepwise(
     a = absorb(a) if not isinstance(a, Array) else a
     if dtype is not None:
         a = a.astype(dtype)
-    axes = tuple(range(a.ndim)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
-    axes = sorted([k % a.ndim for k in axes])
+    axes = tuple(range(a.ndim)) if axis is None else normalize_axis_tuple(axis, a.ndim)
+    if len(axes) > 1 and ufunc.identity is None and ufunc not in _REORDERABLE:
+        raise ValueError(
+            f"reduction operation '{ufunc.__name__}' is not reorderable, so at most one axis may be specified"
+        )
+    axes = sorted(axes)
     a_shape = a.shape
     rest = [n for k, n in enumerate(a_shape) if k not in axes]
     a = np.reshape(np.moveaxis(a, axes, list(range(len(axes)))), (-1, *rest))
@@ -1254,7 +1281,7 @@ def _reduction_options(ufunc: Any, kwargs: dict) -> dict:
     options: dict[str, Any] = {"axis": 0}
     for name, value in kwargs.items():
         if (value is not None and value is not np._NoValue) or name == "axis":
-            options[name] = value
+            options[name] = _listed(value) if name == "where" and type(value) is not bool else value
     return options
 
 
@@ -1292,16 +1319,22 @@ def occurrences(positions: np.ndarray) -> np.ndarray:
     return seen
 
 
-def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, **kwargs: Any) -> Any:
-    function = _reduction(REDUCTIONS, ufunc, "reduceat")
+def _reduceat(ufunc: Any, array: Any, indices: Any, axis: int = 0, dtype: Any = None) -> Any:
+    array = absorb(array)
+    axis = normalize_axis_index(axis, array.ndim)
+    if dtype is not None:
+        array = array.astype(dtype)
     n, pieces = array.shape[axis], []
-    indices = [int(i) for i in indices]
-    for i, start in enumerate(indices):
-        stop = indices[i + 1] if i + 1 < len(indices) else n
+    starts = [operator.index(i) for i in np.reshape(plain_index(indices), -1).tolist()]
+    for i, start in enumerate(starts):
+        if not 0 <= start < n:
+            raise IndexError(f"index {start} out-of-bounds in {ufunc.__name__}.reduceat [0, {n})")
+        stop = starts[i + 1] if i + 1 < len(starts) else n
         window = [slice(None)] * array.ndim
         window[axis] = slice(start, stop if stop > start else start + 1)
-        pieces.append(function(array[tuple(window)], axis=axis))
-    return np.stack(pieces, axis=axis)
+        pieces.append(ufunc.reduce(array[tuple(window)], axis=axis))
+    empty = [slice(0) if k == axis else slice(None) for k in range(array.ndim)]
+    return np.stack(pieces, axis=axis) if pieces else array[tuple(empty)]
 
 
 def _write_out(out: Any, result: Any, name: str) -> Any:
@@ -1316,8 +1349,19 @@ def _write_out(out: Any, result: Any, name: str) -> Any:
                 raise refused_write(f"np.{name}(…, out=…)")
             target[...] = known
         else:
+            if getattr(value, "dtype", None) != target.dtype:
+                _check_result(value, target, name)
             target[...] = value
     return targets[0] if len(targets) == 1 else targets
+
+
+def _check_result(value: Any, target: Array, name: str) -> None:
+    """NumPy's error for a complex result that is to go into a real array."""
+    if np.iscomplexobj(value) and target.dtype.kind != "c":
+        raise TypeError(
+            f"Cannot cast {name!r} output from {np.result_type(value)!r} to {target.dtype!r} with casting rule "
+            f"'same_kind' ({user_line()})"
+        )
 
 
 class _Flat:
@@ -1603,6 +1647,8 @@ def _plan(function: Any) -> tuple:
 
 def _checked_options(function: Any, args: tuple, kwargs: dict, out: Any) -> tuple[tuple, dict]:
     """casting= is checked here, and the dtype= of a reduction is that of its operand."""
+    if type(kwargs.get("where")) in (list, tuple):
+        kwargs = {**kwargs, "where": _listed(kwargs["where"])}
     if "casting" in kwargs and function not in _WRITERS:
         operands = args[0] if isinstance(args[0], (list, tuple)) else args
         check_casting(operands, kwargs.get("dtype") or getattr(out, "dtype", None), kwargs.pop("casting"))
@@ -1717,6 +1763,14 @@ def _is_subscript(frame: Any) -> bool:
     return code[place] == opmap["BINARY_OP"] and _nb_ops[code[place + 1]][1] == "[]"  # from Python 3.14 on
 
 
+def _is_formatting(frame: Any) -> bool:
+    """Whether a frame is carrying out ``"%.3f" % x``: no other left operand of ``%`` asks for the number behind x."""
+    while frame.f_code.co_name in ("__int__", "__float__"):  # of an engine
+        frame = frame.f_back
+    code, place = frame.f_code.co_code, frame.f_lasti
+    return code[place] == opmap["BINARY_OP"] and _nb_ops[code[place + 1]][1] in ("%", "%=")
+
+
 _JUST_INT = frozenset({int})
 
 
@@ -1769,7 +1823,8 @@ def _note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> Non
     if any(i is NotImplemented for i in integers):
         return
     if function in _GROWING:
-        sizes = function(*[np.asarray(i, float) for i in integers], **kwargs)
+        n_operands = getattr(function, "nin", 1)  # what follows them is an axis
+        sizes = function(*[np.asarray(i, float) for i in integers[:n_operands]], *integers[n_operands:], **kwargs)
         if np.any(np.abs(sizes) >= 2**53) or np.any(sizes != np.floor(sizes)):
             return
     with np.errstate(all="ignore"):
@@ -1837,6 +1892,10 @@ def _into_plain(function: Any, *args: Any, name: str = "", **kwargs: Any) -> Any
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
     if not isinstance(dst, Array):
         return _into_plain(np.copyto, dst, src, casting=casting, where=plain_index(where))
+    given = getattr(src, "dtype", None)
+    if given != dst.dtype:
+        like = np.empty((), dst.dtype)
+        np.copyto(like, np.zeros((), given) if given is not None else np.ravel(src)[0], casting=casting)  # type: ignore[arg-type]
     dst[...] = src if where is True else np.where(where, src, dst)
 
 
@@ -1849,9 +1908,10 @@ def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
 def _fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
     if not isinstance(a, Array):
         return _into_plain(np.fill_diagonal, a, val, wrap=wrap)
-    n = min(a.shape)
-    index = (np.arange(n),) * a.ndim
-    a[index] = val
+    places = np.zeros(a.shape, bool)
+    np.fill_diagonal(places, True, wrap=wrap)  # or NumPy's error about the shape
+    places = np.flatnonzero(places)
+    _put_flat(a, places, _repeated(val, len(places)))
 
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None:
@@ -1861,11 +1921,19 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None
     _put_flat(arr, positions.ravel(), np.reshape(np.broadcast_to(values, positions.shape), -1))
 
 
+def _repeated(values: Any, n: int) -> Any:
+    """The first n of values, which are used again and again."""
+    values = np.ravel(_listed(values))
+    return values[np.arange(n) % values.size]
+
+
 def _place(arr: Any, mask: Any, vals: Any) -> None:
     if not isinstance(arr, Array):
         return _into_plain(np.place, arr, plain_index(mask), vals)
     mask = np.asarray(plain_index(mask), bool)
     n = int(mask.sum())
+    if n and not np.size(vals):
+        raise ValueError("Cannot insert from an empty array!")
     arr[mask] = np.resize(vals, n)
 
 
@@ -2008,7 +2076,7 @@ def _install() -> None:
 
 def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
     """An operator whose other side is no number and no array: a list, a Fraction, another library's object."""
-    if isinstance(other, (list, tuple)):
+    if isinstance(other, (list, tuple, range)):
         return ufunc_call(function, "__call__", tuple([_listed(o) for o in operands]), {})
     found = foreign_of(other)
     if found is not None:

@@ -113,12 +113,13 @@ _ROWS: dict[tuple[str, str], Foreign] = {
     ("collections", "deque"): Foreign("a deque", SEQUENCE, _BUFFER, "np.stack(list({}))"),
     ("collections", "UserList"): Foreign("a UserList", SEQUENCE, _BUFFER, "np.stack(list({}))"),
     ("array", "array"): Foreign("an array.array", SEQUENCE, _BUFFER, "np.asarray({})"),
+    ("builtins", "range"): Foreign("a range", SEQUENCE, _BUFFER, "np.array({})"),
     ("builtins", "memoryview"): Foreign("a memoryview", SEQUENCE, _BUFFER, "np.asarray({})"),
 }
 
 # Classes of values that need no look: not foreign.
 FAMILIAR: set[type] = {
-    *(float, int, complex, bool, str, bytes, type(None), type, slice, range, Fraction, np.dtype, np.ndarray),
+    *(float, int, complex, bool, str, bytes, type(None), type, slice, Fraction, np.dtype, np.ndarray),
     *(np.float64, np.float32, np.float16, np.complex128, np.complex64, np.longdouble, np.bool_),
     *(np.int64, np.int32, np.int16, np.int8, np.uint64, np.uint32, np.uint16, np.uint8, type(np._NoValue)),  # type: ignore[attr-defined]
 }
@@ -155,7 +156,7 @@ def foreign_class(kind: type) -> Foreign | None:
         row = _ROWS.get((base.__module__.partition(".")[0].lstrip("_"), base.__name__))
         if row is not None:
             return row
-    if kind.__module__.partition(".")[0] in ("adselect", "numpy"):
+    if kind.__module__.partition(".")[0] in ("adselect", "numpy", "autograd"):  # autograd's boxes are a backend's
         return None
     own = issubclass(kind, np.ndarray) and any(
         [getattr(kind, name, None) is not getattr(np.ndarray, name) for name in _ALGEBRA]
@@ -176,6 +177,8 @@ def as_array(value: Any, absorb: Callable) -> Any:
         return value
     if found.way == HOLDER:
         return value.data if is_holding(value) else value.to_numpy()  # also of a traced Series
+    if type(value) is range:
+        return np.arange(value.start, value.stop, value.step)
     if found.way == SEQUENCE and hasattr(value, "__iter__"):
         items = list(value)
         stacked = absorb(items)
@@ -193,6 +196,8 @@ def converted(value: Any, absorb: Callable) -> Any:
     kind = type(value)
     if kind in (list, tuple):
         return kind([converted(v, absorb) for v in value])
+    if kind is range:  # of numbers, or of axes
+        return list(value)
     return value if kind in FAMILIAR else as_array(value, absorb)
 
 

@@ -14,15 +14,19 @@ from typing import Any
 import numpy as np
 
 from .foreign import is_pandas, refused_by_pandas
+from .refusals import refused_memory
 
 __all__ = [
     "HOLDING",
+    "OF_MEMORY",
+    "OF_NUMBERS",
     "SCALAR_CLASSES",
     "AbsentAttributeError",
     "ArrayType",
     "OfArrays",
     "entry_of_scalar",
     "held_as",
+    "refused_attribute",
 ]
 
 SCALAR_CLASSES: dict[str, type] = {np.dtype(t).char: np.dtype(t).type for t in "?bhilqBHILQefdgFDG"}
@@ -98,6 +102,24 @@ def entry_of_scalar(scalar: Any, frame: Any) -> Exception:
     if _instruction(frame) in _SUBSCRIPTS:
         return IndexError("invalid index to scalar variable.")
     return TypeError(f"'numpy.{scalar.__class__.__name__}' object is not iterable")
+
+
+OF_MEMORY = ("tobytes", "tofile", "dump", "dumps", "data", "ctypes", "byteswap", "getfield", "setfield", "setflags")
+OF_NUMBERS = ("as_integer_ratio", "hex")
+
+
+def refused_attribute(name: str) -> Any:
+    """A property for what would hand out the plain numbers behind a traced value."""
+
+    def get(self: Any) -> Any:
+        if name in OF_NUMBERS and not self._is_scalar():
+            raise AttributeError(f"'numpy.ndarray' object has no attribute {name!r}")
+        known = self._known()
+        if known is not NotImplemented:
+            return getattr(known, name)
+        raise refused_memory(name, self.shape)
+
+    return property(get)
 
 
 class OfArrays:

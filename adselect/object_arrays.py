@@ -47,13 +47,23 @@ class _Carrier(np.ndarray):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function is not np.concatenate:
             raise TypeError(f"np.{function.__name__} of a part of np.r_")
-        parts = [a.unpacked() if isinstance(a, _Carrier) else a for a in args[0]]
+        parts = [a.unpacked() if isinstance(a, _Carrier) else _numbers(a) for a in args[0]]
         return np.concatenate(parts, *args[1:], **kwargs)
 
     def unpacked(self) -> Any:
         """The traced array in this one's shape and dtype."""
         value = np.reshape(self.traced, self.shape)
         return value if self.dtype in (object, value.dtype) else value.astype(self.dtype)
+
+
+def _numbers(part: Any) -> Any:
+    """A part of ``np.r_[…]`` that is no array of its own: numbers, of which some may be traced."""
+    from .array import absorb
+
+    if part.dtype != object:
+        return part
+    stacked = absorb(part)
+    return np.array(part.tolist()) if stacked is part else stacked
 
 
 def carried(array: Any, dtype: Any = None) -> np.ndarray:

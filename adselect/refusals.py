@@ -13,7 +13,16 @@ from .errors import REFUSALS, TracedValueError
 from .foreign import refused_class
 from .places import Place, place_of, user_place
 
-__all__ = ["FILL", "LISTS", "refused_array", "refused_by_library", "refused_number", "refused_write"]
+__all__ = [
+    "FILL",
+    "LISTS",
+    "refused_array",
+    "refused_by_library",
+    "refused_by_python",
+    "refused_memory",
+    "refused_number",
+    "refused_write",
+]
 
 # x stands for any value the entries are computed from.
 FILL = (
@@ -97,6 +106,22 @@ def refused_number(kind: str, shape: tuple) -> TracedValueError:
     )
 
 
+class RefusedAttributeError(TracedValueError, AttributeError):
+    """The memory behind a traced value, or the digits of its number: for hasattr absent, else a refusal."""
+
+
+def refused_memory(name: str, shape: tuple) -> RefusedAttributeError:
+    """The error for ``x.tobytes``, ``x.data`` and whatever else is the memory behind a traced value."""
+    place, what = user_place(), f"x.{name} of a traced value of shape {shape}"
+    if place is not None and place.library:
+        return RefusedAttributeError(*_by_library(place, what).args)
+    return RefusedAttributeError(
+        f"{what} was asked for at {place or '<unknown line>'}: it would cut the derivative, or change memory that "
+        "other values are computed from. Compute with the array as it is; where the plain numbers are wanted, "
+        f"adselect.ignore_derivatives(x).{name}."
+    )
+
+
 def refused_array(shape: tuple) -> TracedValueError:
     """The error for ``np.asarray(x)`` and whatever else turns a traced array into a plain one."""
     place = user_place()
@@ -113,7 +138,7 @@ def refused_array(shape: tuple) -> TracedValueError:
     if place.library:
         return TracedValueError(
             f"{_numpy(place)} asked for np.asarray(x) of {what} at {place}{_shown(place)}, which would cut the "
-            f"derivative silently: it does so for lists of traced arrays. {_instead_of_list(place)}"
+            f"derivative silently. {_instead_of_list(place)}"
         )
     return TracedValueError(
         f"np.asarray or np.array was called on {what} at {place}{_shown(place)}; the result would be cut off from the "
@@ -148,6 +173,21 @@ def refused_by_library(error: Exception) -> TracedValueError | None:
     return refusal
 
 
+def refused_by_python(error: Exception) -> TracedValueError | None:
+    """The error to raise instead of one of Python's own about an array without memory or a number without digits."""
+    text = str(error)
+    place = place_of(error) if re.search(_OURS, text) and re.search(_OF_BUILTINS, text) else None
+    if place is None:
+        return None
+    refusal = TracedValueError(
+        f"the plain numbers behind a traced value were asked for at {place}{_shown(place)} ({text}); the result would "
+        "be cut off from the derivative. Compute with the array as it is; where the plain numbers are wanted, write "
+        "adselect.ignore_derivatives(x)."
+    )
+    refusal.__cause__ = error
+    return refusal
+
+
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 _IN_PLACE = "BINARY_OP|INPLACE_"
@@ -158,6 +198,7 @@ _COMPILED = (
     r"must be called with a collection of some kind|a bytes-like object is required|"
     r"does not have the buffer interface|Cannot convert \w+ to numpy"
 )
+_OF_BUILTINS = r"a bytes-like object is required|conversion from \w+ to Decimal|cannot convert '\w+' object to bytes"
 _WRITES = r"\.(fill|put|itemset)\s*\("
 _CALL = r"([A-Za-z_][\w.]*)\s*\("
 
@@ -183,7 +224,12 @@ def _instead_of_list(place: Place) -> str:
         return "Call g on the whole array, or write np.stack([g(v) for v in np.ravel(x)])."
     if "grid[" in place.expression:
         return 'Write np.meshgrid(np.linspace(a, b, n), np.linspace(c, d, m), indexing="ij").'
-    return "Give it an array: np.stack([a, b])."
+    if place.library.startswith("numpy.testing"):
+        return "Where only the numbers are looked at, hand it adselect.ignore_derivatives(x)."
+    return (
+        "For a list of arrays write np.stack([a, b]); a function that makes plain arrays of its arguments cannot be "
+        "followed: write it with NumPy functions that have a rule (np.polyval for Polynomial, np.stack for np.array)."
+    )
 
 
 def _called(place: Place) -> str:

@@ -550,7 +550,8 @@ class AutogradArray(FrameworkArray):
 
     @property
     def dtype(self) -> Any:
-        return np.result_type(getval(self.value))
+        value = getval(self.value)
+        return value.dtype if hasattr(value, "dtype") else np.result_type(value)
 
     def __bool__(self) -> bool:
         return bool(getval(self.value))
@@ -584,7 +585,7 @@ class AutogradArray(FrameworkArray):
                     f"cannot write a complex value into a {self.dtype} array ({user_line()}); make it complex first"
                 )
             result = AutogradArray(new)
-            return result.astype(self.dtype) if result.dtype != self.dtype else result
+            return AutogradArray._face(result.astype(self.dtype)) if result.dtype != self.dtype else result
         return AutogradArray(self._target(set_item)(self.value, new, _kept(index)))
 
 
@@ -599,7 +600,9 @@ def _kept(index: Any) -> Any:
     kind = type(index)
     if kind is np.ndarray:
         return index.copy("K")
-    return kind([_kept(i) for i in index]) if kind is list or kind is tuple else index
+    if kind is tuple:
+        return tuple([_kept(i) for i in index])
+    return np.array(index, None if index else int) if kind is list else index
 
 
 def _wrap(value: Any) -> Any:

@@ -25,7 +25,7 @@ from jax.core import Tracer
 from jax.extend.core import set_current_trace
 
 from ..array import BINARY_OPERATORS, COMPARISONS, Array, covers_all, dispatch, without_leading_ones
-from ..errors import UnsupportedError, user_line
+from ..errors import ADSelectError, UnsupportedError, user_line
 from ..kinds import isa
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE
@@ -204,13 +204,31 @@ class JaxArray(FrameworkArray):
     def _untraced(self, function: Any, args: tuple, kwargs: dict) -> Any:
         return dispatch(function, _settled(args), _settled(kwargs))
 
+    def _carry_out(
+        self, function: Any, target: Callable, values: Any, options: dict, deps: int, given: tuple[tuple, dict]
+    ) -> Any:
+        try:
+            return super()._carry_out(function, target, values, options, deps, given)
+        except (TypeError, ValueError) as error:
+            # JAX takes no lists of numbers for arrays, nor lists for axes and sizes.
+            fixed = "hashable static" in str(error)
+            arrays = tuple([_not_a_list(v, fixed) for v in values])
+            named = {k: _not_a_list(v, fixed) for k, v in options.items()}
+            if isinstance(error, ADSelectError) or not _has_changed(
+                (*values, *options.values()), (*arrays, *named.values())
+            ):
+                raise
+        return super()._carry_out(function, target, arrays, named, deps, given)
+
     _apply = _anywhere(_translated, _untraced)
 
     @classmethod
     def _native(cls, value: Any) -> Any:
         if type(value) is np.ndarray:
+            if value.dtype.char in "gG":  # JAX has no extended precision
+                return value.astype(np.float64 if value.dtype.char == "g" else np.complex128)
             return value.copy("K")  # JAX may read the buffer later, and f may have written into it by then
-        if isa(value, (Fraction, Decimal)):
+        if isa(value, (Fraction, Decimal, np.longdouble)) or (type(value) is int and not -(2**63) <= value < 2**63):
             return float(value)
         if isinstance(value, Array):
             raise UnsupportedError(
@@ -447,6 +465,19 @@ def _array_index(index: Any) -> Any:
     return index
 
 
+def _not_a_list(value: Any, fixed: bool) -> Any:
+    """A list of numbers as an array; with fixed, a list as a tuple."""
+    if type(value) is not list or not value:
+        return value
+    if fixed:
+        return tuple(value)
+    return jnp.asarray(value) if all([np.ndim(v) == 0 or type(v) is list for v in value]) else value
+
+
+def _has_changed(before: tuple, after: tuple) -> bool:
+    return any([a is not b for a, b in zip(before, after, strict=True)])
+
+
 def _holds_native(index: Any) -> bool:
     return any(isinstance(i, jax.Array) for i in index) if type(index) is tuple else isinstance(index, jax.Array)
 
@@ -501,7 +532,7 @@ def _install() -> None:
                 return through_numpy(self, other)
             try:
                 native = operate(right, value) if reflected else operate(value, right)
-            except (jax.errors.UnexpectedTracerError, TypeError, ValueError):
+            except (jax.errors.UnexpectedTracerError, TypeError, ValueError, OverflowError):
                 return through_numpy(self, other)
             result = JaxArray(native, deps if derivative else 0)
             if len(getattr(native, "shape", ())) > 1:  # a Python float has none

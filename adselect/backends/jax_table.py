@@ -192,7 +192,17 @@ def special_function(function: Any) -> Callable | None:
     if name not in SPECIAL.split():
         return None
     REAL_ONLY.add(function)
-    return _promoting(_digamma if name in ("psi", "digamma") else getattr(jax.scipy.special, name))
+    return _of_floats(_digamma if name in ("psi", "digamma") else getattr(jax.scipy.special, name))
+
+
+def _of_floats(function: Callable) -> Callable:
+    """function of floats only: JAX's derivatives of several parameters fail for integers."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args = tuple([jnp.asarray(a, float) if type(a) is int or _is_strong_integer(a) else a for a in args])
+        return function(*args, **kwargs)
+
+    return _promoting(call)
 
 
 def _digamma(x: Any) -> Any:
@@ -659,12 +669,12 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
 
 @translation(np.delete)
 def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
-    return jnp.delete(arr, np.asarray(obj) if type(obj) is list else obj, axis)
+    return jnp.delete(_listed(arr), np.asarray(obj) if type(obj) is list else obj, axis)
 
 
 @translation(np.insert)
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    return jnp.insert(arr, np.asarray(obj) if type(obj) is list else obj, _listed(values), axis)
+    return jnp.insert(_listed(arr), np.asarray(obj) if type(obj) is list else obj, _listed(values), axis)
 
 
 @translation(np.tril)

@@ -721,12 +721,13 @@ def _moments(operate: Callable) -> Callable:
         a = a.to(torch_dtype(dtype)) if _given(dtype) else a if a.dtype in _INEXACT else a.to(torch.float64)
         ddof = ddof if correction is _NOT_GIVEN else correction
         keepdims, axes = _truth(keepdims), _axes(axis, a.ndim)
-        if where is not True or not axes:
+        if where is not True or not axes or _given(mean):
             mask = torch.ones_like(a, dtype=torch.bool)
             if where is not True:
                 mask = _tensor(where, a).to(torch.bool).expand(a.shape)
             count = _sum(mask, axis, keepdims=True)
-            centred = a - _sum(a, axis, keepdims=True, where=mask) / count
+            centre = _tensor(mean, a) if _given(mean) else _sum(a, axis, keepdims=True, where=mask) / count
+            centred = a - centre
             total = _sum(torch.abs(centred) ** 2, axis, keepdims=keepdims, where=mask)
             variance = total / (count.reshape(total.shape) - ddof).clamp(min=0).to(total.dtype)
             return variance if operate is torch.var else _root(variance)

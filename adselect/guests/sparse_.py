@@ -63,7 +63,7 @@ class TracedSparse:
         if name in _PATTERN:
             return getattr(self._template, name)
         if name in _ELEMENTWISE:
-            return lambda: self._with(getattr(np, name)(self.data))
+            return lambda: self._elementwise(getattr(np, name))
         if not hasattr(self._template, name):
             raise AttributeError(f"'{type(self._template).__name__}' object has no attribute {name!r}")
         raise _refused(f".{name}")
@@ -117,6 +117,20 @@ class TracedSparse:
     def _is_matrix(self) -> bool:
         """Whether * is a product of matrices."""
         return not type(self._template).__name__.endswith("_array")
+
+    def _elementwise(self, function: Any) -> TracedSparse:
+        """function of each number; several numbers at one place are added up first, as SciPy does it."""
+        template, (rows, columns) = self._template, self._places()
+        places = rows.astype(np.intp) * template.shape[1] + columns
+        if len(np.unique(places)) == len(places):
+            return self._with(function(self.data))
+        single = _like(template, np.ones(len(places))).copy()
+        single.sum_duplicates()
+        rows, columns = TracedSparse(single, None)._places()
+        kept = rows.astype(np.intp) * template.shape[1] + columns
+        order = np.argsort(kept)
+        added = scatter([self.data], [order[np.searchsorted(kept[order], places)]], (len(kept),), self.dtype)
+        return TracedSparse(single, function(added))
 
     # -- conversions ---------------------------------------------------------------------------------------------
 
@@ -219,11 +233,11 @@ class TracedSparse:
         return self
 
     def __abs__(self) -> TracedSparse:
-        return self._with(abs(self.data))
+        return self._elementwise(np.abs)
 
     def power(self, n: Any) -> TracedSparse:
         """Each number to the power of n."""
-        return self._with(self.data**n)
+        return self._elementwise(lambda data: data**n)
 
     def __pow__(self, n: Any) -> Any:
         if self._is_matrix:

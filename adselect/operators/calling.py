@@ -27,6 +27,7 @@ from ..errors import (
 )
 from ..foreign import FAMILIAR, foreign_of
 from ..kinds import isa
+from ..places import place_of
 from ..rules.enforcement import call_enforced
 from ..structure import Skeleton, flatten, is_leaf, is_native, project, to_numpy
 from ..tangents import Tangent
@@ -172,6 +173,9 @@ def _refused_by_framework(error: Exception, backend: Backend | None) -> TracedVa
         "unsupported operand" in said and any(map(_is_frameworks, said.split("'")[1::2]))
     ):
         return None
+    place = place_of(error)
+    if place is not None and place.library.partition(".")[0] in ("pandas", "xarray"):
+        return None  # whose own refusal says more
     others = " or ".join(f"{cls.__name__}()" for cls in classes() if "face" in getattr(cls, "__dataclass_fields__", ()))
     return TracedValueError(
         f"a function that is not NumPy's was called at {line_of(error)} on a value that {backend.adtype!r} traces "

@@ -12,7 +12,7 @@ from ..backends.base import Backend
 from ..errors import REFUSALS, ADSelectError, TracedValueError
 from ..object_arrays import refused_objects
 from ..places import PACKAGE, is_library, place_of
-from ..refusals import refused_by_library
+from ..refusals import refused_by_library, refused_by_python
 
 __all__ = ["explained"]
 
@@ -34,8 +34,8 @@ def explained(error: Exception, before: int, backend: Backend | None) -> Excepti
         # f may ask whether float(x) works and go on; then an error of its own has nothing to do with the answer.
         _note(error, f"adselect: before this, and possibly its cause: {REFUSALS.last[0]}")
     refusal = refused_objects(error)
-    if refusal is None and by_library and isinstance(error, (TypeError, ValueError)):
-        refusal = refused_by_library(error)
+    if refusal is None and isinstance(error, (TypeError, ValueError)):
+        refusal = refused_by_library(error) if by_library else refused_by_python(error)
     if refusal is not None:
         return refusal.with_traceback(error.__traceback__)
     return _annotated(error, backend)

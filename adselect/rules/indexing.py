@@ -360,5 +360,5 @@ no_derivative(
     *(np.common_type, np.array2string, np.array_repr, np.array_str, np.may_share_memory, np.shares_memory),
     *(np.ravel_multi_index, np.unravel_index, np.packbits, np.unpackbits, np.isnat),
     *(np.save, np.savez, np.savez_compressed, np.savetxt),
-    *(np.histogram_bin_edges, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from),
+    *(np.tril_indices_from, np.triu_indices_from, np.diag_indices_from),
 )

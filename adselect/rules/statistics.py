@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, is_traced, plain_index
+from ..array import Array, dispatch, is_traced, plain_index
 from ..errors import MissingRuleError, user_line
 from ..kinds import isa
 from .indexing import scatter
 from .reductions import root, squared_modulus
-from .registry import composite
+from .registry import composite, no_derivative
 
 _NOT_GIVEN: Any = np._NoValue
 
@@ -143,7 +143,7 @@ def _histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, w
             "adselect.ignore_derivatives(bins) makes them constant"
         )
     edges = _edges(a, bins, range, weights)
-    fixed = np.histogram_bin_edges(a, bins, range)
+    fixed = dispatch(_fixed_edges, (a, bins, range, weights), {})
     places = np.searchsorted(fixed, np.reshape(a, -1), "right") - 1
     places = np.where(np.reshape(np.equal(a, fixed[-1]), -1), len(fixed) - 2, places)
     inside = plain_index(np.flatnonzero((places >= 0) & (places < len(fixed) - 1)))
@@ -166,7 +166,19 @@ def _edges(a: Any, bins: Any, range: Any, weights: Any) -> Any:
         return (
             np.linspace(low, high, int(bins) + 1) if low != high else np.linspace(low - 0.5, high + 0.5, int(bins) + 1)
         )
-    return np.histogram_bin_edges(a, bins, range)
+    return dispatch(_fixed_edges, (a, bins, range, weights), {})
+
+
+def _fixed_edges(a: Any, bins: Any, range: Any, weights: Any) -> Any:
+    return np.histogram_bin_edges(a, bins, range, weights)
+
+
+no_derivative(_fixed_edges)
+
+
+@composite(np.histogram_bin_edges)
+def _histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
+    return _edges(a, bins, range, weights)
 
 
 def _no_histogram(name: str) -> Any:

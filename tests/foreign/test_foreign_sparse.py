@@ -145,3 +145,20 @@ def test_a_prepared_call_keeps_to_its_pattern():
     np.testing.assert_allclose(found.toarray(), wanted.toarray())
     with pytest.raises(ad.ADSelectError, match="prepared for"):
         prepared(sparse.csr_array(np.roll(DENSE, 1, axis=0)))
+
+
+@pytest.mark.parametrize("kind", ["coo", "csr", "csc"])
+def test_several_numbers_at_one_place_are_added_up_first(exact_backend, kind):
+    def make(numbers):
+        if kind == "coo":
+            return sparse.coo_array((numbers.copy(), ([0, 1, 1, 2], [0, 2, 2, 1])), shape=(3, 3))
+        return getattr(sparse, f"{kind}_array")((numbers.copy(), [0, 2, 2, 1], [0, 1, 3, 4]), shape=(3, 3))
+
+    weights = np.cos(np.arange(9.0)).reshape(3, 3)
+    for f in (
+        lambda A: A.power(2).sum(),
+        lambda A: abs(A).sum(),
+        lambda A: (A.sin() @ np.arange(3.0)).sum(),
+        lambda A: np.sum(A.sinh().tocsr().toarray() * weights),
+    ):
+        held_against_plain(f, exact_backend.adtype, make, np.array([1.3, 2.1, -0.7, 3.2]), lambda g: g.data)
