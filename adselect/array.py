@@ -1861,18 +1861,24 @@ def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any = -1) -> None
     _put_flat(arr, positions.ravel(), np.reshape(np.broadcast_to(values, positions.shape), -1))
 
 
+def _truth(mask: Any) -> Any:
+    """The truth values of a mask, which may be of any numbers."""
+    mask = _listed(mask)
+    return plain_index(mask if mask.dtype.kind == "b" else mask != 0) if isinstance(mask, Array) else mask
+
+
 def _place(arr: Any, mask: Any, vals: Any) -> None:
     if not isinstance(arr, Array):
-        return _into_plain(np.place, arr, plain_index(mask), vals)
-    mask = np.asarray(plain_index(mask), bool)
+        return _into_plain(np.place, arr, _truth(mask), vals)
+    mask = np.asarray(_truth(mask), bool)
     n = int(mask.sum())
     arr[mask] = np.resize(vals, n)
 
 
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     if not isinstance(a, Array):
-        return _into_plain(np.putmask, a, plain_index(mask), values)
-    mask = plain_index(mask)
+        return _into_plain(np.putmask, a, _truth(mask), values)
+    mask = _truth(mask)
     if isinstance(mask, Array):  # of a program being written, which computes it anew in every replay
         a[...] = np.where(mask, np.resize(values, a.shape), a)
         return

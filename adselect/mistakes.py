@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ADSelectError, user_line
+from .errors import ADSelectError, TracedValueError, user_line
 from .kinds import isa
 from .places import NUMERIC, PACKAGE
 
@@ -45,7 +45,10 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     to go on with, with a note if a framework raised it.
     """
     foreign = type(error).__module__.partition(".")[0] in NUMERIC
-    if not (foreign or isinstance(error, _MISTAKES)) or isinstance(error, _OTHERS) or not _is_numpys(function):
+    refused = type(error) is TracedValueError  # of what NumPy refuses, too, it may be
+    if not (foreign or isinstance(error, _MISTAKES)) or not _is_numpys(function):
+        return None
+    if isinstance(error, _OTHERS) and not refused:
         return None
     seen = Seen()
     try:
@@ -58,7 +61,10 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     except _MISTAKES as own:
         if seen.made_up and any(text in str(own) for text in _FOUND_BY_VALUES):
             return None
-        return None if isinstance(error, type(own)) and (_worded_here(error) or not seen.framework) else own
+        alike = isinstance(error, type(own)) and (_worded_here(error) or not seen.framework)
+        return None if alike and not refused else own
+    if refused:
+        return None
     if seen.framework and not getattr(error, "__notes__", None):
         name = getattr(function, "__name__", function)
         error.add_note(

@@ -53,14 +53,28 @@ def _weights(
 ) -> None:
     if ddof is None and fweights is None and aweights is None:
         return
-    # Of weights that are traced the shape is judged.
-    weights: list[Any] = [
-        w if w is None or isa(w, (np.ndarray, list, tuple)) else np.ones(np.shape(w)) for w in (fweights, aweights)
-    ]
+    weights: list[Any] = [None if w is None else Seen().plain(w) for w in (fweights, aweights)]
     data: list[Any] = [None if v is None else np.ones(np.shape(v)) for v in (m, y)]
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.cov(*data, rowvar=rowvar, ddof=ddof, fweights=weights[0], aweights=weights[1])
+
+
+def _average(*args: Any, **kwargs: Any) -> None:
+    weights = _argument(2, "weights", args, kwargs)
+    if weights is None:
+        return
+    seen = Seen()
+    data, weights = np.broadcast_to(1.0, _shape(_argument(0, "a", args, kwargs))), seen.plain(weights)
+    if seen.made_up or not np.all(np.asarray(weights) > 0) or np.shape(weights) != data.shape:
+        np.average(data, _argument(1, "axis", args, kwargs), weights)
+
+
+def _diff(a: Any, n: Any = 1, *args: Any, **options: Any) -> None:
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n!r}")
+    if n and not _shape(a):
+        raise ValueError("diff requires input that is at least one dimensional")
 
 
 def _shape(value: Any) -> tuple:
@@ -197,11 +211,13 @@ VERDICTS: dict[Any, Callable] = {
     np.linalg.matrix_power: _square,
     np.cov: _weights,
     np.apply_along_axis: _along_axis,
+    np.average: _average,
     np.choose: _choose,
     np.convolve: _vectors,
     np.correlate: _vectors,
     np.cross: _cross,
     np.diag: _diag,
+    np.diff: _diff,
     np.histogram: _histogram,
     np.insert: _insert,
     np.interp: _interp,

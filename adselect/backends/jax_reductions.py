@@ -13,6 +13,8 @@ from jax import lax
 from ..errors import user_line
 from ..kinds import isa
 from ..rules.decompositions import CHOICE, in_blocks
+from ..rules.quantiles import WHOLE, quantile_dtype
+from .base import UntranslatedError
 from .jax_table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
 
 __all__: list[str] = []
@@ -65,6 +67,7 @@ def _plotting(alpha: float, beta: float) -> Callable:
 
 # method -> (q, n) -> (rank below, weight of the rank above)
 _QUANTILES: dict[str, Callable] = {
+    "median": _midpoint,
     "linear": _plotting(1, 1),
     "lower": _at(jnp.floor),
     "higher": _at(jnp.ceil),
@@ -89,21 +92,32 @@ def _quantile(
     *,
     weights: Any = None,
     ignore_nan: bool = False,
+    function: Any = np.quantile,
 ) -> Any:
     if method not in _QUANTILES or weights is not None:
-        target: Any = jnp.nanquantile if ignore_nan else jnp.quantile
-        return target(a, jnp.asarray(q), axis=axis, method=method, keepdims=keepdims, weights=weights)
+        raise UntranslatedError(f"method={method!r}")
     a, kept = _to_last(a, axis)
-    q = jnp.asarray(q, None if hasattr(q, "dtype") else a.dtype)
+    weak = not hasattr(q, "dtype") or getattr(q, "weak_type", False)
+    dtype = a.dtype
+    if dtype.kind == "f" and method != "median":
+        dtype = quantile_dtype(function, dtype, float if weak else np.dtype(q.dtype), method)
+    q = jnp.asarray(q, a.dtype if weak else None)
+    q = q / 100 if function is np.percentile else q
     # NaN is sorted to the end.
     n = jnp.sum(~jnp.isnan(a), -1, keepdims=True) if ignore_nan else a.shape[-1]
     low, t = _QUANTILES[method](q.reshape(-1), n)
     below, above = _ranked(a, low), _ranked(a, jnp.minimum(low + 1, n - 1))
-    # An infinite neighbour of weight zero must not make a NaN.
-    y = jnp.where(t == 0, below, jnp.where(t == 1, above, below + (above - below) * t))
+    if method in WHOLE:
+        y = below
+    elif method == "median":
+        y = jnp.where(t == 0, below, jnp.where(t == 1, above, (below + above) / 2))
+    else:
+        # An infinite neighbour of weight zero makes a NaN, as it does in NumPy; the highest rank is its own neighbour.
+        step = above - below
+        y = jnp.where(t < 0.5, below + step * t, above - jnp.where(t == 1, above - above, step * (1 - t)))
     undefined = n == 0 if ignore_nan else jnp.any(jnp.isnan(a), -1, keepdims=True)
     y = jnp.moveaxis(jnp.where(undefined, jnp.nan, y), -1, 0)
-    return y.reshape(q.shape + (kept if keepdims else y.shape[1:]))
+    return y.reshape(q.shape + (kept if keepdims else y.shape[1:])).astype(dtype)
 
 
 @translation(np.nanquantile)
@@ -113,8 +127,7 @@ def _nan_quantile(*args: Any, **kwargs: Any) -> Any:
 
 @translation(np.percentile)
 def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
-    q = q / 100 if hasattr(q, "dtype") else np.true_divide(q, 100)
-    return _quantile(a, q if np.ndim(q) or not isa(q, np.generic) else float(q), *args, **kwargs)
+    return _quantile(a, q, *args, **kwargs, function=np.percentile)
 
 
 @translation(np.nanpercentile)
@@ -124,12 +137,12 @@ def _nan_percentile(*args: Any, **kwargs: Any) -> Any:
 
 @translation(np.median)
 def _median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
+    return _quantile(a, 0.5, axis, method="median", keepdims=keepdims)
 
 
 @translation(np.nanmedian)
 def _nan_median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims, ignore_nan=True)
+    return _quantile(a, 0.5, axis, method="median", keepdims=keepdims, ignore_nan=True)
 
 
 # -- norms ------------------------------------------------------------------------------------------------------------

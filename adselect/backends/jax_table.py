@@ -23,7 +23,9 @@ from jax.extend.core import concrete_or_error
 
 from ..errors import user_line
 from ..kinds import isa
-from .jax_zeros import bend
+from ..rules.registry import vanishing
+from .base import UntranslatedError
+from .jax_zeros import bend, hidden
 
 __all__ = [
     "REAL_ONLY",
@@ -306,6 +308,11 @@ def bent(y: Any, at: Any, *of: Any) -> Any:
     if known is not None and not known.any():
         return y
     return y + bend(sum(of[1:], of[0]), at)
+
+
+@translation(vanishing)
+def _vanishing(value: Any, lost: Any, unknown: Any) -> Any:
+    return jnp.where(lost, 0, value) + hidden(value, jnp.broadcast_to(unknown, jnp.shape(value)))
 
 
 @translation(np.power)
@@ -637,6 +644,18 @@ def _eigvalsh(a: Any, UPLO: str = "L") -> Any:
 @translation(np.linalg.eigvals)
 def _eigvals(a: Any) -> Any:
     return _eig(a)[0]  # JAX's own function has a first derivative only
+
+
+_interp_of_finite = TABLE[np.interp]
+
+
+@translation(np.interp)
+def _interp(*args: Any, **kwargs: Any) -> Any:
+    y = _interp_of_finite(*args, **kwargs)
+    known = concrete(y)
+    if known is None or np.isnan(known).any():
+        raise UntranslatedError("values that are not finite")
+    return y
 
 
 @translation(np.cov)

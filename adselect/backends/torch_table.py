@@ -27,7 +27,8 @@ from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from ..refusals import LISTS
 from ..rules.decompositions import in_blocks, noise, refusal
-from ..rules.quantiles import ranked
+from ..rules.quantiles import quantile_dtype, ranked
+from ..rules.registry import vanishing
 from .base import UntranslatedError
 from .torch_careful import Unknown
 
@@ -542,6 +543,12 @@ def implements(*functions: Any) -> Callable:
     return enter
 
 
+@implements(vanishing)
+def _vanishing(value: Tensor, lost: Any, unknown: Any) -> Tensor:
+    lost, unknown = [_tensor(mask, value).expand(value.shape) for mask in (lost, unknown)]
+    return torch.where(lost, torch.zeros_like(value), value) + Unknown.apply(value, unknown)
+
+
 @implements(np.where)
 def _where(condition: Any, x: Any = _NOT_GIVEN, y: Any = _NOT_GIVEN, /) -> Any:
     if x is _NOT_GIVEN:
@@ -930,13 +937,23 @@ def _quantile(
     keepdims: Any = False,
     *,
     weights: Any = None,
+    function: Any = np.quantile,
 ) -> Tensor:
     if weights is not None or method not in _BETWEEN:
         raise UntranslatedError(f"method={method!r}")
-    a, watched = _inexact(a), q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
+    a, dtype = _inexact(a), None
+    if a.dtype in NUMPY_DTYPES and (isinstance(q, Tensor) or type(q) is not float):
+        strong = NUMPY_DTYPES.get(q.dtype) if isinstance(q, Tensor) else np.asarray(q).dtype
+        given = type(q) if type(q) is int else strong
+        dtype = torch_dtype(quantile_dtype(function, NUMPY_DTYPES[a.dtype], given, method))
+    if function is np.percentile:
+        q = q / 100 if isinstance(q, Tensor) and q.dtype in _INEXACT else _places(q) / 100
+    watched = q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
     q = _places(q)
     flat, shape = _last(a, axis)
     steps, ordered = flat.shape[-1] - 1, torch.sort(flat.detach(), dim=-1).values
+    if method in ("linear", "midpoint") and _has_infinities(ordered):
+        raise UntranslatedError("infinities")
     found = []
     for i, place in enumerate(np.ravel(q) * steps):
         low, high = math.floor(place), math.ceil(place)
@@ -948,7 +965,14 @@ def _quantile(
             gap = _order_statistic(flat, ordered, min(low + 1, steps)) - _order_statistic(flat, ordered, low)
             y = y + gap * ((watched[i] - watched[i].detach()) * (steps if method == "linear" else 0))
         found.append(y.reshape(shape) if _truth(keepdims) else y)
-    return torch.stack(found).reshape(q.shape + found[0].shape)
+    y = torch.stack(found).reshape(q.shape + found[0].shape)
+    return y if dtype is None else y.to(dtype)
+
+
+def _has_infinities(ordered: Tensor) -> bool:
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(ordered):
+        return False
+    return bool(torch.isinf(ordered).any())
 
 
 # How far from the lower to the higher neighbour, from the fraction of the way.
@@ -962,7 +986,7 @@ _BETWEEN: dict[str, Callable] = {
 
 @implements(np.percentile)
 def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Tensor:
-    return _quantile(a, q / 100 if isinstance(q, Tensor) and q.dtype in _INEXACT else _places(q) / 100, *args, **kwargs)
+    return _quantile(a, q, *args, **kwargs, function=np.percentile)
 
 
 def _without_nan(reduce: Any, neutral: float) -> Callable:
@@ -1339,7 +1363,10 @@ def _places(indices: Any) -> np.ndarray:
 @implements(np.take_along_axis)
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
     arr = _tensor(arr)
-    indices = _tensor(indices, arr).to(torch.int64)
+    indices = _tensor(indices, arr)
+    if indices.dtype in _INEXACT:
+        raise IndexError("`indices` must be an integer array")
+    indices = indices.to(torch.int64)
     arr, axis = (arr.reshape(-1), 0) if axis is None else (arr, _axis(axis, arr.ndim))
     return torch.take_along_dim(arr, torch.where(indices < 0, indices + arr.shape[axis], indices), axis)
 

@@ -15,6 +15,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..array import Array, absorb, dispatch, is_basic, plain_index
 from ..kinds import isa
+from ..refusals import refused_number
 from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
 
 __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
@@ -166,6 +167,9 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
 def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:
     """``function(x, …)`` for a function that only moves elements: read x at the moved element numbers."""
     shape = np.shape(x)
+    for a in (*args, *kwargs.values()):
+        if isinstance(a, Array) and a.dtype.kind in "fc":
+            raise refused_number("int", a.shape)
     numbers = function(np.arange(int(np.prod(shape))).reshape(shape), *args, **kwargs)
     flat = np.reshape(x, -1)
     if isinstance(numbers, (list, tuple)):
@@ -325,6 +329,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     arr = arr if isa(arr, (Array, np.ndarray)) else np.asarray(arr)
     values = absorb(values)
     values = values if isa(values, (Array, np.ndarray)) else np.asarray(values)
+    if isinstance(obj, Array) and obj.dtype.kind in "fc":
+        raise refused_number("int", obj.shape)
     n, m = int(np.prod(np.shape(arr))), int(np.prod(np.shape(values)))
     # Numbers of the elements of both arrays, moved as the elements are.
     numbers = np.insert(np.arange(n).reshape(np.shape(arr)), obj, n + np.arange(m).reshape(np.shape(values)), axis)
