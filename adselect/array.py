@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import functools
+import inspect
 import itertools
 import operator
 import sys
@@ -45,7 +46,7 @@ from .kinds import isa
 from .likeness import HOLDING, SCALAR_CLASSES, ArrayType, OfArrays, entry_of_scalar, held_as
 from .mistakes import assign, numpys_error
 from .object_arrays import carried, is_joining
-from .refusals import refused_array, refused_number, refused_write
+from .refusals import refused_array, refused_length, refused_number, refused_write
 from .verdicts import VERDICTS
 
 __all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
@@ -63,6 +64,10 @@ ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod
 
 
 _LOADED = sys.modules
+# The windows, which are not told of arrays of other libraries: NumPy joins their arguments in an array.
+_WINDOWS = frozenset(
+    [inspect.unwrap(f).__code__ for f in (np.bartlett, np.blackman, np.hamming, np.hanning, np.kaiser)]
+)
 
 
 class Array(OfArrays, metaclass=ArrayType):
@@ -174,8 +179,21 @@ class Array(OfArrays, metaclass=ArrayType):
         if (integers := self._integers()) is not None and _is_subscript(sys._getframe(1)):
             return lambda dtype=None, copy=None: np.array(plain(integers), dtype=dtype)  # plain[x]
         if self.ndim == 0:
+            if (known := self._in_window(sys._getframe(1))) is not None:
+                return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
             raise AttributeError("__array__")
         return self._refuse_conversion
+
+    def _in_window(self, frame: Any) -> Any:
+        """The plain number that one of NumPy's windows reads in place of this, for its length above all; else None."""
+        if frame.f_code not in _WINDOWS:
+            return None
+        length = frame.f_locals["M"]
+        if length is self and (self._integers() is not None or self.dtype.kind in "iub"):
+            return int(self)
+        if isinstance(length, Array):  # beside a traced parameter, the length would be followed as well
+            raise refused_length(frame.f_code.co_name)
+        return 1.0 if length == 1 else None  # a parameter that a window of one point does not depend on
 
     @property
     def __pandas_priority__(self) -> int:
@@ -268,7 +286,7 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def __float__(self) -> float:
         known = self._known()
-        if known is NotImplemented:
+        if known is NotImplemented and (known := self._in_window(sys._getframe(1))) is None:
             raise refused_number("float", self.shape)
         return float(known)
 

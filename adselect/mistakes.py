@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ADSelectError, TracedValueError, user_line
+from .errors import REFUSALS, ADSelectError, TracedValueError, user_line
 from .kinds import isa
 from .places import NUMERIC, PACKAGE
 
@@ -61,8 +61,10 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     except _MISTAKES as own:
         if seen.made_up and any(text in str(own) for text in _FOUND_BY_VALUES):
             return None
-        alike = isinstance(error, type(own)) and (_worded_here(error) or not seen.framework)
-        return None if alike and not refused else own
+        if refused:
+            REFUSALS.count -= 1  # it is taken back
+            return own
+        return None if isinstance(error, type(own)) and (_worded_here(error) or not seen.framework) else own
     if refused:
         return None
     if seen.framework and not getattr(error, "__notes__", None):
