@@ -176,7 +176,7 @@ class Array(OfArrays, metaclass=ArrayType):
         known = self._known()
         if known is not NotImplemented:
             return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
-        if (integers := self._integers()) is not None and _is_subscript(sys._getframe(1)):
+        if (integers := self._integers()) is not None and _is_index(self, sys._getframe(1)):
             return lambda dtype=None, copy=None: np.array(plain(integers), dtype=dtype)  # plain[x]
         if self.ndim == 0:
             if (known := self._in_window(sys._getframe(1))) is not None:
@@ -219,6 +219,8 @@ class Array(OfArrays, metaclass=ArrayType):
             return carried(self, dtype)
         if is_pandas(sys._getframe(1)):
             raise refused_array(self.shape)
+        if self.dtype.kind in "fc":
+            _check_index(self, sys._getframe(1))
         if dtype is not None and np.dtype(dtype) == object:  # asked for one object per entry, as np.vectorize does
             entries = np.empty(self.shape, object)
             for index in np.ndindex(self.shape):
@@ -1514,6 +1516,28 @@ def _einsum(subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
     return (_EINSUM_OF_ONE if one else _EINSUM_OF_SEVERAL)(subscripts, *operands, **kwargs)
 
 
+def _sorted_partly(a: Any, axis: Any = None, *, overwrite_input: Any = False, **options: Any) -> None:
+    """What np.median(a, overwrite_input=True) leaves behind: the middle of a, or of what a is reshaped to, in place."""
+    if not overwrite_input or not isinstance(a, Array) or not a.size or not a.ndim:
+        return
+    if axis is None:
+        a, axis = a.ravel(), 0
+    elif len(axes := normalize_axis_tuple(axis, a.ndim)) == 1:
+        axis = axes[0]
+    else:
+        kept = [k for k in range(a.ndim) if k not in axes]
+        a = np.moveaxis(a, kept, range(len(kept)))
+        a, axis = a.reshape((*a.shape[: len(kept)], -1)), -1
+    n = a.shape[axis]
+    middle = [n // 2] if n % 2 else [n // 2 - 1, n // 2]
+    a[...] = dispatch(partitioned, (a, [*middle, -1], axis), {})
+
+
+def partitioned(a: Any, kth: list, axis: int) -> Any:
+    """``np.partition(a, kth, axis)`` with every element where NumPy puts it, which np.argpartition does not tell."""
+    return np.partition(a, kth, axis)
+
+
 def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     replaced = dispatch(np.nan_to_num, (x,), {"nan": nan, "posinf": posinf, "neginf": neginf})
     if copy or not isinstance(x, Array) or x._is_scalar():
@@ -1612,7 +1636,7 @@ _PLANS: dict[Any, tuple] = {}
 
 def _plan(function: Any) -> tuple:
     plan = (
-        *(binder_of(function), VERDICTS.get(function), _OWN_WAYS.get(function), function in ARRAYS_ALWAYS),
+        *(binder_of(function), _BEFOREHAND.get(function), _OWN_WAYS.get(function), function in ARRAYS_ALWAYS),
         *(_INDEX_ARGUMENTS.get(function), function in TO_INTEGERS),
     )
     _PLANS[function] = plan
@@ -1735,6 +1759,31 @@ def _is_subscript(frame: Any) -> bool:
     return code[place] == opmap["BINARY_OP"] and _nb_ops[code[place + 1]][1] == "[]"  # from Python 3.14 on
 
 
+def _is_index(value: Array, frame: Any) -> bool:
+    """Whether NumPy converts value for an index, or for a number of repeats, of a plain array."""
+    if not _by_method(frame):
+        return _is_subscript(frame)
+    return frame.f_locals["method"] in ("take", "repeat") and frame.f_locals["args"][0] is value
+
+
+def _check_index(value: Array, frame: Any) -> None:
+    """NumPy's error for an array of floats as the index, or the numbers of repeats, of a plain array."""
+    if _by_method(frame):
+        if _is_index(value, frame):
+            getattr(np.asarray(frame.f_locals["obj"]), frame.f_locals["method"])(np.ones(value.shape, value.dtype))
+    elif _is_subscript(frame) and not _is_written(frame):
+        raise IndexError("arrays used as indices must be of integer (or boolean) type")
+
+
+def _by_method(frame: Any) -> bool:
+    """Whether one of NumPy's functions is calling the method of a plain array."""
+    return frame.f_code.co_name in ("_wrapfunc", "_wrapit") and frame.f_globals.get("__name__", "").startswith("numpy.")
+
+
+def _is_written(frame: Any) -> bool:
+    return frame.f_code.co_code[frame.f_lasti] == opmap["STORE_SUBSCR"]
+
+
 _JUST_INT = frozenset({int})
 
 
@@ -1745,7 +1794,9 @@ def as_integers(value: Any) -> Any:
         return value
     if isinstance(value, Array):
         integers = value._integers()
-        return value if integers is None else plain_index(integers)
+        if integers is None:
+            return plain_index(value) if value.dtype.kind in "iu" else value
+        return plain_index(integers)
     if kind in (list, tuple) and not _JUST_INT.issuperset(map(type, value)):
         items = [as_integers(v) for v in value]
         return value if all(map(operator.is_, items, value)) else kind(items)
@@ -1859,6 +1910,10 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
 
 
 def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+    if isinstance(ind, Array) and ind.dtype.kind in "fc" and ind._integers() is None:
+        if not ind.ndim:
+            raise refused_number("int", ())
+        raise TypeError(f"Cannot cast array data from {ind.dtype!r} to {np.dtype(int)!r} according to the rule 'safe'")
     if not isinstance(a, Array):
         return _into_plain(np.put, a, plain_index(ind), v, mode=mode)
     a.put(ind, v, mode)
@@ -1912,6 +1967,8 @@ _WRITERS: dict[Any, Callable] = {
     np.place: _place,
     np.putmask: _putmask,
 }
+# What is done before a call: it is refused where NumPy refuses it, and its operand is changed where NumPy changes it.
+_BEFOREHAND: dict[Any, Callable] = {**VERDICTS, np.median: _sorted_partly}
 # Functions that do more than compute: their results are views, or they write.
 _OWN_WAYS: dict[Any, Callable] = {**_VIEW_FUNCTIONS, **_WRITERS}
 

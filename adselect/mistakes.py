@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import REFUSALS, ADSelectError, TracedValueError, user_line
+from .errors import ADSelectError, TracedValueError, user_line
 from .kinds import isa
 from .places import NUMERIC, PACKAGE
 
@@ -45,7 +45,7 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     to go on with, with a note if a framework raised it.
     """
     foreign = type(error).__module__.partition(".")[0] in NUMERIC
-    refused = type(error) is TracedValueError  # of what NumPy refuses, too, it may be
+    refused = isinstance(error, TracedValueError)  # perhaps of something that NumPy refuses as well
     if not (foreign or isinstance(error, _MISTAKES)) or not _is_numpys(function):
         return None
     if isinstance(error, _OTHERS) and not refused:
@@ -61,8 +61,8 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     except _MISTAKES as own:
         if seen.made_up and any(text in str(own) for text in _FOUND_BY_VALUES):
             return None
-        if refused:
-            REFUSALS.count -= 1  # it is taken back
+        if isinstance(error, TracedValueError):
+            error.withdraw()
             return own
         return None if isinstance(error, type(own)) and (_worded_here(error) or not seen.framework) else own
     if refused:

@@ -13,6 +13,7 @@ from jax import lax
 from ..errors import user_line
 from ..kinds import isa
 from ..rules.decompositions import CHOICE, in_blocks
+from ..rules.registry import vanishing
 from ..rules.quantiles import WHOLE, quantile_dtype
 from .base import UntranslatedError
 from .jax_table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
@@ -145,6 +146,11 @@ def _nan_median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdim
     return _quantile(a, 0.5, axis, method="median", keepdims=keepdims, ignore_nan=True)
 
 
+def _largest(a: Any, *args: Any, **options: Any) -> Any:
+    """The largest of numbers that are not negative, 0 of none."""
+    return (jnp.max if a.size else jnp.sum)(a, *args, **options)
+
+
 # -- norms ------------------------------------------------------------------------------------------------------------
 
 
@@ -175,7 +181,7 @@ def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
     if ord == 2:
         return root(jnp.sum(_squared(x), **options))
     if ord == np.inf:
-        return jnp.max(absolute(x), **options)
+        return _largest(absolute(x), **options)
     if ord == -np.inf:
         return jnp.min(absolute(x), **options)
     if ord == 0:
@@ -196,11 +202,11 @@ def _matrix_norm(x: Any, ord: Any, axis: tuple, keepdims: bool) -> Any:
         return root(jnp.sum(_squared(x), axis=(rows, columns), keepdims=keepdims))
     if ord in ("nuc", 2, -2):
         values = jnp.linalg.svd(jnp.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
-        y = jnp.sum(values, -1) if ord == "nuc" else jnp.max(values, -1) if ord == 2 else jnp.min(values, -1)
+        y = jnp.sum(values, -1) if ord == "nuc" else _largest(values, -1) if ord == 2 else jnp.min(values, -1)
     elif ord in (1, -1, np.inf, -np.inf):
         inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
         totals = jnp.sum(absolute(x), axis=inner, keepdims=True)
-        y = (jnp.max if ord > 0 else jnp.min)(totals, axis=outer, keepdims=True)
+        y = (_largest if ord > 0 else jnp.min)(totals, axis=outer, keepdims=True)
         y = jnp.squeeze(y, (rows, columns))
     else:
         raise ValueError("Invalid norm order for matrices.")
@@ -225,8 +231,14 @@ def _cond(x: Any, p: Any = None) -> Any:
     x = jnp.asarray(x)
     if p in (None, 2, -2):
         values = jnp.linalg.svd(x, compute_uv=False)
-        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
-    return _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(x), p, (-2, -1), False)
+        r = values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+    else:
+        r = _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(x), p, (-2, -1), False)
+    lost = jnp.isnan(r) & ~jnp.any(jnp.isnan(x), (-2, -1))
+    known = concrete(lost)
+    if known is not None and not known.any():
+        return r
+    return TABLE[vanishing](r, lost, lost) + jnp.where(lost, jnp.inf, 0.0)
 
 
 # -- decompositions ---------------------------------------------------------------------------------------------------
@@ -322,6 +334,22 @@ def _complement(basis: Any, rest: Any) -> Any:
 
 
 # -- linear algebra that NumPy refuses and JAX answers with NaN -------------------------------------------------------
+
+
+_by_svd = TABLE[np.linalg.lstsq]
+
+
+@translation(np.linalg.lstsq)
+def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    dtype = np.result_type(*[v.dtype if jnp.issubdtype(v.dtype, jnp.inexact) else np.float64 for v in (a, b)])
+    a, b = a.astype(dtype), b.astype(dtype)
+    x, residuals, rank, s = _by_svd(a, b, rcond)
+    m, n = a.shape
+    known = concrete(rank)
+    if m <= n or (known is not None and known < n):
+        residuals = jnp.zeros(0, s.dtype)
+    return x, residuals, rank.astype(np.int32), s
 
 
 def _or_error(function: Any, message: str) -> None:

@@ -626,6 +626,15 @@ def _from_triangle(a: Any, upper: bool) -> Any:
     return half + lax.stop_gradient(read - half)
 
 
+_det_of_entries = TABLE[np.linalg.det]
+
+
+@translation(np.linalg.det)
+def _det(a: Any) -> Any:
+    a = jnp.asarray(a)
+    return _det_of_entries(a) if a.ndim < 2 or a.shape[-1] or a.shape[-2] else jnp.ones(a.shape[:-2], a.dtype)
+
+
 @translation(np.linalg.cholesky)
 def _cholesky(a: Any, /, *, upper: bool = False) -> Any:
     return jnp.linalg.cholesky(_from_triangle(a, upper), upper=upper)
@@ -668,6 +677,8 @@ def _cov(
 
 @translation(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
+    if not array.size and mode in ("maximum", "minimum", "mean", "median"):
+        raise UntranslatedError("no entries")
     if isinstance(pad_width, dict):
         widths = [(0, 0)] * array.ndim
         for axis, width in pad_width.items():

@@ -2035,10 +2035,10 @@ def _multi_dot(arrays: Any, *, out: Any = None) -> Tensor:
 
 @_linalg(np.linalg.lstsq)
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
-    a, b = [_inexact(x) for x in _promoted(a, b)]
+    a, b = _promoted(_inexact(a), _inexact(b))
     rtol = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 1) if rcond is None or rcond == -1 else rcond
     s = torch.linalg.svdvals(a)
-    rank = int((s > rtol * s.max()).sum())
+    rank = np.int32((s > rtol * s[:1]).sum().item())  # they are sorted
     x = torch.linalg.pinv(a, rtol=rtol) @ b
     residuals = b - a @ x
     squares = torch.sum(torch.abs(residuals) ** 2, 0, keepdim=b.ndim == 1)
@@ -2055,6 +2055,8 @@ def _flat_norm(x: Tensor, order: Any, axes: Any, keepdims: bool) -> Tensor:
         tame = (scale == 0) | (squares.detach() > 1e-280) & (squares.detach() < 1e280)
         if x.dtype in (torch.float64, torch.complex128) and bool(tame.all()):
             return _root(squares)
+    if order == math.inf and not x.numel():
+        return torch.sum(torch.abs(x), axes, keepdim=keepdims)
     y = torch.linalg.vector_norm(x, order, axes, keepdim=keepdims)
     if order in (0, 1, math.inf, -math.inf):
         return y
@@ -2097,7 +2099,11 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tens
 def _cond(x: Any, p: Any = None) -> Tensor:
     if p not in (None, 2, -2):
         raise UntranslatedError(f"p={p!r}")  # torch overwrites what its own derivative needs
-    return torch.linalg.cond(_inexact(x), p)
+    r = torch.linalg.cond(_inexact(x), p)
+    plain = not (torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(r))
+    if plain and bool(torch.isnan(r.detach()).any()):
+        raise UntranslatedError("a singular matrix")
+    return r
 
 
 # -- Fourier transforms ------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def _behind(error: BaseException) -> ADSelectError | None:
         e = pending.pop()
         if e is None or id(e) in seen:
             continue
-        if isinstance(e, ADSelectError):
+        if isinstance(e, ADSelectError) and not getattr(e, "withdrawn", False):
             return e
         seen.add(id(e))
         pending += [e.__context__, e.__cause__]

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..array import Array, absorb, dispatch, is_basic, plain_index
+from ..array import Array, absorb, dispatch, is_basic, partitioned, plain_index
+from ..errors import UnsupportedError
 from ..kinds import isa
 from ..refusals import refused_number
 from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
@@ -284,6 +285,27 @@ def _partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", orde
     if axis is None:
         a, axis = np.reshape(a, -1), -1
     return np.take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+
+
+@composite(partitioned)
+def _partitioned(a: Any, kth: Any, axis: int) -> Any:
+    try:
+        order = partition_places(a, kth, axis)
+    except UnsupportedError:  # a framework that compiles has no values to look at
+        return np.partition(a, kth, axis)
+    return np.take_along_axis(a, order, axis)
+
+
+@dispatched
+def partition_places(a: Any, kth: Any, axis: int) -> Any:
+    """Where np.partition takes its elements from."""
+    order = np.empty(np.shape(a), np.intp)
+    ends = [np.argsort(x, axis, kind="stable") for x in (np.partition(a, kth, axis), a)]
+    np.put_along_axis(order, ends[0], ends[1], axis)
+    return order
+
+
+no_derivative(partition_places)
 
 
 @composite(np.diag)
