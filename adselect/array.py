@@ -771,7 +771,12 @@ class Array(OfArrays, metaclass=ArrayType):
         self[...] = dispatch(np.sort, (self,), {"axis": axis})
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
-        places = np.ravel(np.asarray(plain_index(indices)))
+        places = np.ravel(np.asarray(_whole(indices)))
+        if mode == "raise" and places.dtype.kind in "iu" and places.size:
+            bad = places[(places < -self.size) | (places >= self.size)]
+            if bad.size:
+                raise IndexError(f"index {bad[0]} is out of bounds for axis 0 with size {self.size}")
+            places = places % self.size
         if mode == "wrap":
             places = places % self.size
         elif mode == "clip":
@@ -782,7 +787,7 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
         """The slices where condition is true; the function of that name takes the condition first."""
-        return self.take(np.flatnonzero(plain_index(condition)), axis=axis, **({} if out is None else {"out": out}))
+        return self.take(np.flatnonzero(_truth(condition)), axis=axis, **({} if out is None else {"out": out}))
 
     def round(self, decimals: int = 0, out: Any = None) -> Any:
         return function_call(np.round, (self, decimals), {} if out is None else {"out": out})
@@ -1118,6 +1123,7 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         if not getattr(result, "_finds_integers", False) and ufunc in TO_INTEGERS:
             _note_integers(result, ufunc, inputs, kwargs)
         if where is not True:
+            _check_where(where)
             if out is None:
                 raise UnsupportedError(
                     f"np.{ufunc.__name__}(…, where=mask) without out= leaves the other elements undefined "
@@ -1605,7 +1611,9 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
                 args, kwargs = _checked_options(function, args, kwargs, out)
         if verdict is not None:
             verdict(*args, **kwargs)
-        if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
+        if own_way is not None and out is None and (
+            any([isinstance(a, Array) for a in args]) or (kwargs and function in _WRITERS)
+        ):
             result = own_way(*args, **kwargs)
             if of_integers and not getattr(result, "_finds_integers", False):
                 _note_integers(result, function, args, kwargs)
@@ -1645,6 +1653,8 @@ def _plan(function: Any) -> tuple:
 
 def _checked_options(function: Any, args: tuple, kwargs: dict, out: Any) -> tuple[tuple, dict]:
     """casting= is checked here, and the dtype= of a reduction is that of its operand."""
+    if kwargs.get("where", True) is not True:
+        _check_where(kwargs["where"])
     if "casting" in kwargs and function not in _WRITERS:
         operands = args[0] if isinstance(args[0], (list, tuple)) else args
         check_casting(operands, kwargs.get("dtype") or getattr(out, "dtype", None), kwargs.pop("casting"))
@@ -1903,19 +1913,33 @@ def _into_plain(function: Any, *args: Any, name: str = "", **kwargs: Any) -> Any
     return function(*known, **kwargs)
 
 
+def _check_where(where: Any) -> None:
+    """NumPy's error for a mask that is not of truth values."""
+    dtype = np.result_type(where) if not isinstance(where, (list, tuple)) else np.asarray(where).dtype
+    if dtype.kind != "b":
+        raise TypeError(f"Cannot cast array data from {dtype!r} to dtype('bool') according to the rule 'safe'")
+
+
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    if where is not True:
+        _check_where(where)
     if not isinstance(dst, Array):
         return _into_plain(np.copyto, dst, src, casting=casting, where=plain_index(where))
     dst[...] = src if where is True else np.where(where, src, dst)
 
 
-def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
+def _whole(ind: Any) -> Any:
+    """The plain places behind ``ind``, with NumPy's error for an array of floats."""
     if isinstance(ind, Array) and ind.dtype.kind in "fc" and ind._integers() is None:
         if not ind.ndim:
             raise refused_number("int", ())
         raise TypeError(f"Cannot cast array data from {ind.dtype!r} to {np.dtype(int)!r} according to the rule 'safe'")
+    return plain_index(ind)
+
+
+def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     if not isinstance(a, Array):
-        return _into_plain(np.put, a, plain_index(ind), v, mode=mode)
+        return _into_plain(np.put, a, _whole(ind), v, mode=mode)
     a.put(ind, v, mode)
 
 
@@ -1945,17 +1969,23 @@ def _place(arr: Any, mask: Any, vals: Any) -> None:
         return _into_plain(np.place, arr, _truth(mask), vals)
     mask = np.asarray(_truth(mask), bool)
     n = int(mask.sum())
-    arr[mask] = np.resize(vals, n)
+    if mask.size != arr.size:
+        raise ValueError("place: mask and data must be the same size")
+    if n and not np.size(vals):
+        raise ValueError("Cannot insert from an empty array!")
+    arr[mask.reshape(arr.shape)] = np.resize(vals, n)
 
 
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     if not isinstance(a, Array):
         return _into_plain(np.putmask, a, _truth(mask), values)
     mask = _truth(mask)
+    if np.size(mask) != a.size:
+        raise ValueError("putmask: mask and data must be the same size")
     if isinstance(mask, Array):  # of a program being written, which computes it anew in every replay
         a[...] = np.where(mask, np.resize(values, a.shape), a)
         return
-    mask = np.asarray(mask, bool)
+    mask = np.asarray(mask, bool).reshape(a.shape)
     a[mask] = np.resize(values, a.shape)[mask]
 
 

@@ -21,7 +21,7 @@ from .places import NUMERIC, PACKAGE
 
 __all__ = ["Seen", "UnknownError", "assign", "numpys_error"]
 
-_MISTAKES = (TypeError, ValueError, IndexError, KeyError, RuntimeError, AttributeError, AssertionError)
+_MISTAKES = (TypeError, ValueError, IndexError, KeyError, RuntimeError, AttributeError, AssertionError, ZeroDivisionError)
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # Not about the arguments: the same again would not help, or must not happen.
 _OTHERS = (ADSelectError, RecursionError)
@@ -59,6 +59,7 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     except UnknownError:
         return None
     except _MISTAKES as own:
+        own.of_plain_values = True  # type: ignore[attr-defined]
         if seen.made_up and any(text in str(own) for text in _FOUND_BY_VALUES):
             return None
         if isinstance(error, TracedValueError):

@@ -97,12 +97,16 @@ def _quantile(
 ) -> Any:
     if method not in _QUANTILES or weights is not None:
         raise UntranslatedError(f"method={method!r}")
+    if not jnp.size(a) or is_complex(a):
+        raise UntranslatedError("no entries, or complex ones")
     a, kept = _to_last(a, axis)
+    q = np.asarray(q) if type(q) in (list, tuple) else q
     weak = not hasattr(q, "dtype") or getattr(q, "weak_type", False)
     dtype = a.dtype
     if dtype.kind == "f" and method != "median":
         dtype = quantile_dtype(function, dtype, float if weak else np.dtype(q.dtype), method)
-    q = jnp.asarray(q, a.dtype if weak else None)
+    a = a.astype(jnp.promote_types(dtype, a.dtype))
+    q = jnp.asarray(q, a.dtype if weak else jnp.promote_types(q.dtype, a.dtype))
     q = q / 100 if function is np.percentile else q
     # NaN is sorted to the end.
     n = jnp.sum(~jnp.isnan(a), -1, keepdims=True) if ignore_nan else a.shape[-1]
@@ -238,7 +242,9 @@ def _cond(x: Any, p: Any = None) -> Any:
     known = concrete(lost)
     if known is not None and not known.any():
         return r
-    return TABLE[vanishing](r, lost, lost) + jnp.where(lost, jnp.inf, 0.0)
+    if known is not None and p == "nuc":
+        raise np.linalg.LinAlgError("SVD did not converge")
+    return TABLE[vanishing](r, lost, lost) + jnp.where(lost, jnp.inf, 0).astype(r.dtype)
 
 
 # -- decompositions ---------------------------------------------------------------------------------------------------
@@ -346,6 +352,9 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     a, b = a.astype(dtype), b.astype(dtype)
     x, residuals, rank, s = _by_svd(a, b, rcond)
     m, n = a.shape
+    known = concrete(s)
+    if known is not None and not np.isfinite(known).all():
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
     known = concrete(rank)
     if m <= n or (known is not None and known < n):
         residuals = jnp.zeros(0, s.dtype)

@@ -57,22 +57,21 @@ PROMOTING = """
     add subtract multiply divide floor_divide remainder fmod divmod maximum minimum logaddexp logaddexp2 copysign
     heaviside logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift equal
     not_equal less less_equal greater greater_equal gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron
-    cross convolve correlate interp isclose allclose array_equal array_equiv append polyval polyadd polysub polymul
-    polyder polyint isin average compress extract
+    cross convolve correlate interp isclose allclose array_equal array_equiv append polyval
+    polyder polyint isin compress extract trapezoid ediff1d
     linalg.solve linalg.outer linalg.cross linalg.matmul linalg.vecdot
 """
 SAME = """
     argmax argmin nanargmax nanargmin nancumsum nancumprod cumsum cumprod cumulative_sum cumulative_prod
     count_nonzero ptp corrcoef round around real imag nan_to_num sinc unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
-    tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff ediff1d
-    trapezoid resize ix_
+    tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff resize ix_
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
     shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf
     linalg.inv linalg.det linalg.slogdet
     linalg.svd linalg.svdvals linalg.qr linalg.pinv linalg.matrix_power linalg.matrix_rank linalg.lstsq
-    linalg.trace linalg.diagonal linalg.matrix_transpose linalg.tensorinv linalg.tensorsolve linalg.multi_dot
+    linalg.trace linalg.diagonal linalg.matrix_transpose linalg.multi_dot
     fft.fft fft.ifft fft.rfft fft.irfft fft.fftn fft.ifftn fft.rfftn
     fft.irfftn fft.hfft fft.ihfft fft.fftshift fft.ifftshift
 """
@@ -606,6 +605,8 @@ _EIGENVECTORS: dict[str, Any] = {
 @translation(np.linalg.eig)
 def _eig(a: Any) -> Any:
     a = jnp.asarray(a)
+    if not a.size:
+        return _EigResult(a[..., 0], a)
     values, vectors = lax.linalg.eig(a if a.dtype.kind in "fc" else a.astype(float), **_EIGENVECTORS)
     known = concrete(values.imag)
     if a.dtype.kind != "c" and known is not None and not known.any():
@@ -626,6 +627,19 @@ def _from_triangle(a: Any, upper: bool) -> Any:
     return half + lax.stop_gradient(read - half)
 
 
+def _of_entries(function: Any) -> None:
+    """JAX stumbles over arrays without entries: the library's rule takes over."""
+    target = TABLE[function]
+
+    def call(a: Any, *args: Any, **kwargs: Any) -> Any:
+        if not jnp.size(a):
+            raise UntranslatedError("no entries")
+        return target(a, *args, **kwargs)
+
+    TABLE[function] = call
+
+
+_of_entries(np.trapezoid)
 _det_of_entries = TABLE[np.linalg.det]
 
 
@@ -659,11 +673,13 @@ _interp_of_finite = TABLE[np.interp]
 
 
 @translation(np.interp)
-def _interp(*args: Any, **kwargs: Any) -> Any:
-    y = _interp_of_finite(*args, **kwargs)
-    known = concrete(y)
-    if known is None or np.isnan(known).any():
+def _interp(x: Any, xp: Any, fp: Any, *args: Any, **kwargs: Any) -> Any:
+    y = _interp_of_finite(x, xp, fp, *args, **kwargs)
+    known = [concrete(v) for v in (y, x, xp)]
+    if y.dtype not in (np.float64, np.complex128) or any(v is None or np.isnan(v).any() for v in known):
         raise UntranslatedError("values that are not finite")
+    if len(known[2]) > 1 and known[2][-1] == known[2][-2]:
+        raise UntranslatedError("a jump at the end")
     return y
 
 
@@ -677,7 +693,7 @@ def _cov(
 
 @translation(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    if not array.size and mode in ("maximum", "minimum", "mean", "median"):
+    if (not array.size and mode not in ("constant", "empty")) or np.min(options.get("stat_length") or 1) == 0:
         raise UntranslatedError("no entries")
     if isinstance(pad_width, dict):
         widths = [(0, 0)] * array.ndim
@@ -695,6 +711,41 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 @translation(np.insert)
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     return jnp.insert(arr, np.asarray(obj) if type(obj) is list else obj, _listed(values), axis)
+
+
+for _function in (np.convolve, np.correlate):
+    TABLE[_function] = lambda a, v, mode=None, _target=TABLE[_function], **options: _target(
+        jnp.atleast_1d(jnp.asarray(a)), jnp.atleast_1d(jnp.asarray(v)), **({} if mode is None else {"mode": mode}), **options
+    )
+
+
+@translation(np.linalg.matrix_power)
+def _matrix_power(a: Any, n: int) -> Any:
+    if n < 0:
+        a, n = TABLE[np.linalg.inv](a), -n  # which knows a singular matrix
+    return jnp.linalg.matrix_power(a, n)
+
+
+@translation(np.linalg.matrix_rank)
+def _matrix_rank(a: Any, *args: Any, **kwargs: Any) -> Any:
+    return jnp.linalg.matrix_rank(a, *args, **kwargs) if jnp.size(a) else jnp.zeros(jnp.shape(a)[:-2], int)
+
+
+def _nan_position(function: Any) -> None:
+    target = TABLE[function]
+
+    def call(a: Any, *args: Any, **kwargs: Any) -> Any:
+        position = target(a, *args, **kwargs)
+        known = concrete(position)
+        if known is not None and (known < 0).any():
+            raise ValueError("All-NaN slice encountered")
+        return position
+
+    TABLE[function] = call
+
+
+_nan_position(np.nanargmax)
+_nan_position(np.nanargmin)
 
 
 @translation(np.tril)

@@ -766,9 +766,10 @@ def _extremes(reduce: Callable, pick: Callable) -> Callable:
             a = _masked(a, where, initial)
         elif where is not True and _given(where):
             raise ValueError("reduction with where= needs initial=")
-        if a.numel() == 0 and not _given(initial):
-            raise ValueError("zero-size array to reduction operation which has no identity")
         if a.numel() == 0:  # torch refuses to reduce an empty axis
+            if not _given(initial) and 0 in [a.shape[k] for k in axes]:
+                raise ValueError("zero-size array to reduction operation which has no identity")
+            initial = initial if _given(initial) else 0
             shape = [1 if k in axes else n for k, n in enumerate(a.shape) if keepdims or k not in axes]
             return _tensor(initial, a).expand(shape).to(a.dtype)
         y = reduce(a, axes, keepdim=keepdims) if axes else a.clone()
@@ -848,8 +849,10 @@ def _arg(operate: Callable) -> Callable:
     def call(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Tensor:
         a = _tensor(a)
         a = a.to(torch.uint8) if a.dtype is torch.bool else a
-        if a.numel() == 0:
+        if a.numel() == 0 and (axis is None or not a.shape[_axis(axis, a.ndim)]):
             raise ValueError("attempt to get the position of an extremum of an empty sequence")
+        if a.numel() == 0:
+            return torch.zeros_like(torch.sum(a, _axis(axis, a.ndim), keepdim=_truth(keepdims)), dtype=torch.int64)
         return operate(a, None if axis is None else _axis(axis, a.ndim), keepdim=_truth(keepdims))
 
     return call
@@ -914,6 +917,8 @@ def _order_statistic(a: Tensor, ordered: Tensor, k: int) -> Tensor:
 @implements(np.median)
 def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Tensor:
     a = _inexact(a)
+    if not a.numel() or a.is_complex():
+        raise UntranslatedError("no entries, or complex ones")
     flat, shape = _last(a, axis)
     n, ordered = flat.shape[-1], torch.sort(flat.detach(), dim=-1).values
     high = _order_statistic(flat, ordered, n // 2)
@@ -923,6 +928,8 @@ def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = F
 
 @implements(ranked)
 def _ranked(a: Tensor, k: int) -> Tensor:
+    if a.is_complex():
+        return _sort(a)[..., k]
     return _order_statistic(a, torch.sort(a.detach(), dim=-1).values, k)
 
 
@@ -941,11 +948,14 @@ def _quantile(
 ) -> Tensor:
     if weights is not None or method not in _BETWEEN:
         raise UntranslatedError(f"method={method!r}")
+    if not _tensor(a).numel():
+        raise UntranslatedError("no entries")
     a, dtype = _inexact(a), None
     if a.dtype in NUMPY_DTYPES and (isinstance(q, Tensor) or type(q) is not float):
         strong = NUMPY_DTYPES.get(q.dtype) if isinstance(q, Tensor) else np.asarray(q).dtype
         given = type(q) if type(q) is int else strong
         dtype = torch_dtype(quantile_dtype(function, NUMPY_DTYPES[a.dtype], given, method))
+        a = a.to(torch.promote_types(a.dtype, dtype))
     if function is np.percentile:
         q = q / 100 if isinstance(q, Tensor) and q.dtype in _INEXACT else _places(q) / 100
     watched = q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
@@ -2038,12 +2048,14 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     a, b = _promoted(_inexact(a), _inexact(b))
     rtol = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 1) if rcond is None or rcond == -1 else rcond
     s = torch.linalg.svdvals(a)
+    if not bool(torch.isfinite(s).all()):
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
     rank = np.int32((s > rtol * s[:1]).sum().item())  # they are sorted
     x = torch.linalg.pinv(a, rtol=rtol) @ b
     residuals = b - a @ x
     squares = torch.sum(torch.abs(residuals) ** 2, 0, keepdim=b.ndim == 1)
     if rank < a.shape[1] or a.shape[0] <= a.shape[1]:
-        squares = a.new_zeros(0)
+        squares = s.new_zeros(0)
     return x, squares, rank, s
 
 
@@ -2055,8 +2067,8 @@ def _flat_norm(x: Tensor, order: Any, axes: Any, keepdims: bool) -> Tensor:
         tame = (scale == 0) | (squares.detach() > 1e-280) & (squares.detach() < 1e280)
         if x.dtype in (torch.float64, torch.complex128) and bool(tame.all()):
             return _root(squares)
-    if order == math.inf and not x.numel():
-        return torch.sum(torch.abs(x), axes, keepdim=keepdims)
+    if not x.numel():
+        raise UntranslatedError("no entries")
     y = torch.linalg.vector_norm(x, order, axes, keepdim=keepdims)
     if order in (0, 1, math.inf, -math.inf):
         return y

@@ -536,13 +536,13 @@ def _cond(x: Any, p: Any = None) -> Any:
             inverse = np.linalg.inv(x)
         except np.linalg.LinAlgError:
             lost = np.expand_dims(without_inverse(x), (-2, -1))
-            inverse = np.where(lost, np.nan, np.linalg.inv(np.where(lost, np.eye(np.shape(x)[-1]), x)))
+            inverse = np.where(lost, np.nan, np.linalg.inv(np.where(lost, np.eye(np.shape(x)[-1], dtype=x.dtype), x)))
         r = np.linalg.norm(x, p, (-2, -1)) * np.linalg.norm(inverse, p, (-2, -1))
     lost = np.isnan(r)
     if not somewhere(lost):
         return r
     lost = lost & ~np.any(np.isnan(x), axis=(-2, -1))
-    return vanishing(r, lost, lost) + np.where(lost, np.inf, 0.0)
+    return vanishing(r, lost, lost) + np.where(lost, r.dtype.type(np.inf), r.dtype.type(0))
 
 
 @dispatched
@@ -755,5 +755,5 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
 @composite(np.linalg.tensorinv)
 def _tensorinv(a: Any, ind: int = 2) -> Any:
     shape = np.shape(a)
-    m, n = int(np.prod(shape[:ind])), int(np.prod(shape[ind:]))
-    return np.reshape(np.linalg.inv(np.reshape(a, (m, n))), shape[ind:] + shape[:ind])
+    n = int(np.prod(shape[ind:]))
+    return np.reshape(np.linalg.inv(np.reshape(a, (n, -1))), shape[ind:] + shape[:ind])

@@ -258,6 +258,8 @@ def _take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
         indices = np.asarray(indices) % n
     elif mode == "clip":
         indices = np.clip(indices, 0, n - 1)
+    if isinstance(indices, Array) and indices.dtype.kind in "fc":
+        raise refused_number("int", indices.shape)
     if axis is None:
         return np.reshape(a, -1)[indices]
     return a[(slice(None),) * (axis % np.ndim(a)) + (indices,)]

@@ -326,13 +326,14 @@ def cofactors(a: Any) -> Any:
                 "to order 12"
             )
         return np.swapaxes(_adjugate(a), -1, -2)
-    u, s, vh = np.linalg.svd(a)
+    known = np.all(np.isfinite(a), axis=(-2, -1))[..., None, None]
+    u, s, vh = np.linalg.svd(np.where(known, a, 0.0))
     phase = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
     others = np.ones_like(s)
     for i in range(n):
         others[..., i] = np.prod(np.delete(s, i, axis=-1), axis=-1)
     # det = det(u) ∏s det(vh); its derivative with respect to conj(a) direction uses conj(u), conj(vh).
-    return phase * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
+    return np.where(known, phase * ((np.conj(u) * others[..., None, :]) @ np.conj(vh)), np.nan)
 
 
 @dispatched
@@ -471,6 +472,8 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 
 @composite(np.linalg.matrix_norm)
 def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    if ord not in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
+        raise ValueError("Invalid norm order for matrices.")
     if ord == "fro":
         result = np.linalg.vector_norm(x, axis=(-2, -1))
     elif ord in (1, -1):

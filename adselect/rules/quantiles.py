@@ -63,18 +63,31 @@ def _rank_slope(g: Any, y: Any, q: Any, n: int, method: str) -> Any:
 elementwise(rank_of, _rank_slope, None, None)
 
 
-def _at_rank(a: Any, rank: Any, method: str) -> Any:
+def _at_rank(a: Any, rank: Any, q: Any, method: str) -> Any:
     """The elements at a rank with a fraction, along the last axis."""
     low = int(np.floor(rank).astype(int))  # traced or not: a position carries no derivative
     below = ranked(a, low)
     part = rank - low if isinstance(rank, Array) else float(rank) - low
     last = np.shape(a)[-1] - 1
-    # An infinite neighbour of weight zero makes a NaN in NumPy.
-    if (low == last or (not isinstance(part, Array) and part == 0)) and (method in WHOLE or not somewhere(np.isinf(a))):
-        return below
-    step = ranked(a, min(low + 1, last)) - below
+    if low == last or (not isinstance(part, Array) and part == 0):
+        if method in WHOLE or not somewhere(np.isinf(a)):
+            return below
+        under, over = (low, low) if low == last else _beside(low, last + 1, q, method)
+        return below + (ranked(a, over) - ranked(a, under)) * 0.0
+    above = ranked(a, low + 1)
+    step = above - below
     # The end nearer to the quantile is the one to start from.
-    return below + step * part if part < 0.5 else (below + step) - step * (1 - part)
+    return below + step * part if part < 0.5 else above - step * (1 - part)
+
+
+def _beside(k: int, n: int, q: Any, method: str) -> tuple[int, int]:
+    """The ranks between which NumPy computes the quantile q, which is the element of rank k exactly.
+
+    An infinite neighbour of weight zero makes a NaN, which tells them.
+    """
+    places = np.arange(n)
+    under, over = np.where(places < k, -np.inf, 0.0), np.where(places > k, np.inf, 0.0)
+    return k - int(np.isnan(np.quantile(under, q, method=method))), k + int(np.isnan(np.quantile(over, q, method=method)))
 
 
 @dispatched
@@ -90,7 +103,7 @@ def _quantile_of_rows(a: Any, q: Any, method: str, weights: Any) -> Any:
     """Quantiles along the last axis, for one number q."""
     n = np.shape(a)[-1]
     if weights is None:
-        result = _at_rank(a, rank_of(q if isinstance(q, Array) else float(q), n, method), method)
+        result = _at_rank(a, rank_of(q if isinstance(q, Array) else float(q), n, method), q, method)
     else:
         rows, rows_of_weights = np.reshape(a, (-1, n)), np.reshape(weights, (-1, n))
         picked = []
@@ -171,6 +184,8 @@ def _register(function: Any, kernel: Any, scale: float) -> None:
             return function(np.empty(a.shape, a.dtype), plain(q), axis, method=method, keepdims=keepdims)
         q = np.asarray(q) if type(q) in (list, tuple) and not is_traced(q) else absorb(q)
         dtype = quantile_dtype(function, a.dtype, getattr(q, "dtype", type(q)), method, weights is not None)
+        if dtype.kind == a.dtype.kind == "f" and dtype != a.dtype:
+            a = a.astype(dtype)
         return _flattened(q, lambda q: _quantiles(kernel, a, q / scale, axis, method, keepdims, weights, dtype))
 
     composite(function)(quantile)

@@ -291,6 +291,8 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
     elif mode == "linear_ramp" or odd:
         for axis, ends in enumerate(_pairs(options.pop("end_values", 0), ndim)):
             array = _affine_pad(array, widths[axis], axis, mode, ends if mode == "linear_ramp" else [0, 0], options)
+    elif isinstance(mode, str):
+        raise ValueError(f"mode '{mode}' is not supported")
     else:
         raise MissingRuleError(
             f"np.pad with mode={mode!r} has no derivative rule ({user_line()}); all modes that are named by a string do"

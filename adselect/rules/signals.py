@@ -18,6 +18,11 @@ def _array(x: Any) -> Any:
     return x if isa(x, (Array, np.ndarray)) else np.asarray(x)
 
 
+def _double(x: Any) -> Any:
+    wide = {np.float16: float, np.float32: float, np.complex64: complex}.get(x.dtype.type)
+    return x if wide is None else x.astype(wide)
+
+
 def _along(axis: int, ndim: int, part: Any) -> tuple:
     """The index that takes part of an axis."""
     return (slice(None),) * (axis % ndim) + (part,)
@@ -28,7 +33,7 @@ def _along(axis: int, ndim: int, part: Any) -> tuple:
 
 @composite(np.interp)
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    x, xp, fp = _array(x), _array(xp), _array(fp)
+    x, xp, fp = [_double(_array(v)) for v in (x, xp, fp)]
     if period is not None:
         period = np.abs(period)
         x, xp = x % period, xp % period
