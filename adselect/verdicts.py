@@ -285,6 +285,17 @@ def _choose(*args: Any, **kwargs: Any) -> None:
             raise ValueError("invalid entry in choice array")
 
 
+def _whole(function: Any, place: int, name: str) -> Callable:
+    """NumPy's word on floats in the place of integers, which a framework may round."""
+
+    def ask(*args: Any, **kwargs: Any) -> None:
+        if getattr(getattr(_argument(place, name, args, kwargs), "dtype", None), "kind", "") == "f":
+            seen = Seen()
+            function(*[seen.plain(a) for a in args], **{k: seen.plain(v) for k, v in kwargs.items()})
+
+    return ask
+
+
 VERDICTS: dict[Any, Callable] = {
     np.quantile: _fractions,
     np.percentile: _percents,
@@ -306,6 +317,10 @@ VERDICTS: dict[Any, Callable] = {
     np.histogram: _histogram,
     np.insert: _insert,
     np.interp: _interp,
+    **{f: _whole(f, 1, "decimals") for f in (np.round, np.around)},
+    **{f: _whole(f, 1, "kth") for f in (np.partition, np.argpartition)},
+    np.repeat: _whole(np.repeat, 1, "repeats"),
+    np.unravel_index: _whole(np.unravel_index, 0, "indices"),
     np.linalg.cond: _cond,
     np.linalg.lstsq: _lstsq,
     **{f: _matrices(f) for f in (np.linalg.matrix_norm, np.linalg.matrix_transpose, np.linalg.trace, np.linalg.diagonal)},

@@ -605,8 +605,8 @@ _EIGENVECTORS: dict[str, Any] = {
 @translation(np.linalg.eig)
 def _eig(a: Any) -> Any:
     a = jnp.asarray(a)
-    if not a.size:
-        return _EigResult(a[..., 0], a)
+    if not a.size and a.shape[-1] == a.shape[-2]:
+        return _EigResult(jnp.zeros(a.shape[:-1], a.dtype), a)
     values, vectors = lax.linalg.eig(a if a.dtype.kind in "fc" else a.astype(float), **_EIGENVECTORS)
     known = concrete(values.imag)
     if a.dtype.kind != "c" and known is not None and not known.any():
@@ -687,13 +687,15 @@ def _interp(x: Any, xp: Any, fp: Any, *args: Any, **kwargs: Any) -> Any:
 def _cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None, **rest: Any
 ) -> Any:
+    if ddof is not None and fweights is None and rest.get("aweights") is None and ddof >= jnp.shape(m)[-1 if rowvar else 0]:
+        raise UntranslatedError("no degrees of freedom")
     rest = {k: _listed(v) for k, v in rest.items()}
     return jnp.cov(m, y, rowvar, bias, ddof, _listed(fweights), **rest)
 
 
 @translation(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
-    if (not array.size and mode not in ("constant", "empty")) or np.min(options.get("stat_length") or 1) == 0:
+    if (not array.size and mode not in ("constant", "empty")) or 0 in np.ravel(options.get("stat_length", 1)):
         raise UntranslatedError("no entries")
     if isinstance(pad_width, dict):
         widths = [(0, 0)] * array.ndim
@@ -710,7 +712,9 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 
 @translation(np.insert)
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    return jnp.insert(arr, np.asarray(obj) if type(obj) is list else obj, _listed(values), axis)
+    obj = np.asarray(obj) if type(obj) is list else obj
+    obj = np.flatnonzero(obj) if getattr(obj, "dtype", None) == bool and np.ndim(obj) else obj
+    return jnp.insert(arr, obj, _listed(values), axis)
 
 
 for _function in (np.convolve, np.correlate):
@@ -780,7 +784,10 @@ def _take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
 
 @translation(np.bincount)
 def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    x = np.asarray(x, np.intp) if type(x) in (list, tuple) else x
     known = concrete(x)
+    if known is not None and not known.size:
+        return jnp.zeros(minlength, int)
     if known is None:
         return jnp.bincount(x, weights, minlength)
     length = max(minlength, int(known.max()) + 1 if known.size else 0)

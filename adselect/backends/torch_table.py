@@ -1361,6 +1361,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
     a = _tensor(a)
     a, axis = (a.reshape(-1), 0) if axis is None else (a, _axis(axis, a.ndim))
     places = _places(indices)
+    places = places if places.size or type(indices) is not list else places.astype(np.intp)
     n = a.shape[axis]
     places = places % n if mode == "wrap" else np.clip(places, 0, n - 1) if mode == "clip" else places
     return get_item(a, (slice(None),) * axis + (places,))
@@ -1384,6 +1385,8 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
 @implements(np.bincount)
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     x = _tensor(x, weights).to(torch.int64)
+    if not x.numel():
+        return torch.zeros(minlength, dtype=torch.int64, device=x.device)
     n = max(int(minlength), int(x.max()) + 1 if x.numel() else 0)
     weights = torch.ones_like(x) if weights is None else _tensor(weights, x).to(torch.float64)
     return torch.zeros(n, dtype=weights.dtype, device=x.device).index_add(0, x, weights)
