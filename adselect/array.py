@@ -1611,8 +1611,10 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
                 args, kwargs = _checked_options(function, args, kwargs, out)
         if verdict is not None:
             verdict(*args, **kwargs)
-        if own_way is not None and out is None and (
-            any([isinstance(a, Array) for a in args]) or (kwargs and function in _WRITERS)
+        if (
+            own_way is not None
+            and out is None
+            and (any([isinstance(a, Array) for a in args]) or (kwargs and function in _WRITERS))
         ):
             result = own_way(*args, **kwargs)
             if of_integers and not getattr(result, "_finds_integers", False):

@@ -21,7 +21,16 @@ from .places import NUMERIC, PACKAGE
 
 __all__ = ["Seen", "UnknownError", "assign", "numpys_error"]
 
-_MISTAKES = (TypeError, ValueError, IndexError, KeyError, RuntimeError, AttributeError, AssertionError, ZeroDivisionError)
+_MISTAKES = (
+    TypeError,
+    ValueError,
+    IndexError,
+    KeyError,
+    RuntimeError,
+    AttributeError,
+    AssertionError,
+    ZeroDivisionError,
+)
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # Not about the arguments: the same again would not help, or must not happen.
 _OTHERS = (ADSelectError, RecursionError)
@@ -65,7 +74,10 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
         if isinstance(error, TracedValueError):
             error.withdraw()
             return own
-        return None if isinstance(error, type(own)) and (_worded_here(error) or not seen.framework) else own
+        if isinstance(error, type(own)) and (_worded_here(error) or not seen.framework):
+            error.of_plain_values = True  # type: ignore[attr-defined]
+            return None
+        return own
     if refused:
         return None
     if seen.framework and not getattr(error, "__notes__", None):

@@ -124,7 +124,9 @@ def _pad(*args: Any, **kwargs: Any) -> None:
         unknown = set(kwargs) - {"array", "pad_width", "mode"} - _PAD_OPTIONS[mode]
         if unknown:
             raise ValueError(f"unsupported keyword arguments for mode '{mode}': {unknown}")
-    if isinstance(widths, dict) or (isa(widths, (float, tuple, list, np.ndarray)) and np.asarray(widths).dtype.kind in "fc"):
+    if isinstance(widths, dict) or (
+        isa(widths, (float, tuple, list, np.ndarray)) and np.asarray(widths).dtype.kind in "fc"
+    ):
         np.pad(np.ones((0,) * len(_shape(_argument(0, "array", args, kwargs)))), widths)
 
 
@@ -291,7 +293,11 @@ def _whole(function: Any, place: int, name: str) -> Callable:
     def ask(*args: Any, **kwargs: Any) -> None:
         if getattr(getattr(_argument(place, name, args, kwargs), "dtype", None), "kind", "") == "f":
             seen = Seen()
-            function(*[seen.plain(a) for a in args], **{k: seen.plain(v) for k, v in kwargs.items()})
+            try:
+                function(*[seen.plain(a) for a in args], **{k: seen.plain(v) for k, v in kwargs.items()})
+            except Exception as own:
+                own.of_plain_values = True  # type: ignore[attr-defined]
+                raise
 
     return ask
 
@@ -323,7 +329,10 @@ VERDICTS: dict[Any, Callable] = {
     np.unravel_index: _whole(np.unravel_index, 0, "indices"),
     np.linalg.cond: _cond,
     np.linalg.lstsq: _lstsq,
-    **{f: _matrices(f) for f in (np.linalg.matrix_norm, np.linalg.matrix_transpose, np.linalg.trace, np.linalg.diagonal)},
+    **{
+        f: _matrices(f)
+        for f in (np.linalg.matrix_norm, np.linalg.matrix_transpose, np.linalg.trace, np.linalg.diagonal)
+    },
     **{f: _matrices(f) for f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft)},
     np.linspace: _linspace,
     np.pad: _pad,

@@ -46,27 +46,31 @@ def _ranked(a: Any, ranks: Any) -> Any:
     return mean.astype(a.dtype)
 
 
-def _between(h: Any, n: Any) -> tuple[Any, Any]:
-    """Rank below the (fractional) rank h of n elements, and the weight of the rank above it."""
-    h = jnp.clip(h, 0, n - 1)
-    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, jnp.maximum(n - 2, 0))
-    return low.astype(int), h - low
+def _between(h: Any, n: Any) -> tuple[Any, Any, Any]:
+    """The ranks below and above the (fractional) rank h of n elements, and the weight of the one above."""
+    outside, h = h < 0, jnp.clip(h, 0, n - 1)
+    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, jnp.maximum(n - 2, 0)).astype(int)
+    return low, jnp.where(outside, low, jnp.minimum(low + 1, n - 1)), h - low
 
 
 def _at(rounding: Callable) -> Callable:
-    return lambda q, n: (rounding(lax.stop_gradient(q * (n - 1))).astype(int), 0 * q)
+    def ranks(q: Any, n: Any) -> tuple[Any, Any, Any]:
+        rank = rounding(lax.stop_gradient(q * (n - 1))).astype(int)
+        return rank, rank, 0 * q
+
+    return ranks
 
 
-def _midpoint(q: Any, n: Any) -> tuple[Any, Any]:
-    low, t = _between(q * (n - 1), n)
-    return low, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)
+def _midpoint(q: Any, n: Any) -> tuple[Any, Any, Any]:
+    low, high, t = _between(q * (n - 1), n)
+    return low, high, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)
 
 
 def _plotting(alpha: float, beta: float) -> Callable:
     return lambda q, n: _between(n * q + alpha + q * (1 - alpha - beta) - 1, n)
 
 
-# method -> (q, n) -> (rank below, weight of the rank above)
+# method -> (q, n) -> (rank below, rank above, weight of the rank above)
 _QUANTILES: dict[str, Callable] = {
     "median": _midpoint,
     "linear": _plotting(1, 1),
@@ -110,8 +114,8 @@ def _quantile(
     q = q / 100 if function is np.percentile else q
     # NaN is sorted to the end.
     n = jnp.sum(~jnp.isnan(a), -1, keepdims=True) if ignore_nan else a.shape[-1]
-    low, t = _QUANTILES[method](q.reshape(-1), n)
-    below, above = _ranked(a, low), _ranked(a, jnp.minimum(low + 1, n - 1))
+    low, high, t = _QUANTILES[method](q.reshape(-1), n)
+    below, above = _ranked(a, low), _ranked(a, high)
     if method in WHOLE:
         y = below
     elif method == "median":

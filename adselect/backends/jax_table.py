@@ -687,7 +687,12 @@ def _interp(x: Any, xp: Any, fp: Any, *args: Any, **kwargs: Any) -> Any:
 def _cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None, **rest: Any
 ) -> Any:
-    if ddof is not None and fweights is None and rest.get("aweights") is None and ddof >= jnp.shape(m)[-1 if rowvar else 0]:
+    if (
+        ddof is not None
+        and fweights is None
+        and rest.get("aweights") is None
+        and ddof >= jnp.shape(m)[-1 if rowvar else 0]
+    ):
         raise UntranslatedError("no degrees of freedom")
     rest = {k: _listed(v) for k, v in rest.items()}
     return jnp.cov(m, y, rowvar, bias, ddof, _listed(fweights), **rest)
@@ -719,7 +724,10 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
 
 for _function in (np.convolve, np.correlate):
     TABLE[_function] = lambda a, v, mode=None, _target=TABLE[_function], **options: _target(
-        jnp.atleast_1d(jnp.asarray(a)), jnp.atleast_1d(jnp.asarray(v)), **({} if mode is None else {"mode": mode}), **options
+        jnp.atleast_1d(jnp.asarray(a)),
+        jnp.atleast_1d(jnp.asarray(v)),
+        **({} if mode is None else {"mode": mode}),
+        **options,
     )
 
 

@@ -74,9 +74,9 @@ def _inside(x: Any, x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
     turned = lost & ~np.isnan(second)
     level = knot | (lost & ~turned & np.equal(y0, y1))
     from_end = even | np.where(knot, at_end, turned)
-    slope = np.where(level, 0.0, rise) / np.where(level, 1.0, step)
+    slope = np.where(level, np.where(knot, 1.0, 0.0), rise) / np.where(level, 1.0, step)
     # At a knot with an infinite slope only the height has a derivative.
-    return vanishing(slope * np.where(from_end, x - x1, x - x0), level, knot) + np.where(from_end, y1, y0)
+    return slope * vanishing(np.where(from_end, x - x1, x - x0), level, knot) + np.where(from_end, y1, y0)
 
 
 @composite(np.trapezoid)

@@ -49,7 +49,15 @@ METHODS = (
     "linear lower higher nearest midpoint inverted_cdf averaged_inverted_cdf closest_observation "
     "interpolated_inverted_cdf hazen weibull median_unbiased normal_unbiased"
 ).split()
-SAMPLES = ([1.0, INF, INF], [INF, INF], [-INF, 0.0, 1.0, INF], [-INF, INF], [NAN, INF, -INF, 2.0], [-INF, 5.0], [NAN] * 2)
+SAMPLES = (
+    [1.0, INF, INF],
+    [INF, INF],
+    [-INF, 0.0, 1.0, INF],
+    [-INF, INF],
+    [NAN, INF, -INF, 2.0],
+    [-INF, 5.0],
+    [NAN] * 2,
+)
 
 
 def quantiles():
@@ -215,7 +223,10 @@ def outcome(call):
 def test_numpy_has_the_last_word(group, exact_backend):
     wrong = []
     for name, f, x in group():
-        wanted, found = outcome(lambda f=f, x=x: f(x)), outcome(lambda f=f, x=x: ad.pullback(f, exact_backend.adtype, x)[0])
+        wanted, found = (
+            outcome(lambda f=f, x=x: f(x)),
+            outcome(lambda f=f, x=x: ad.pullback(f, exact_backend.adtype, x)[0]),
+        )
         if isinstance(wanted, str) or isinstance(found, str) or len(wanted) != len(found):
             same = wanted == found
         else:
