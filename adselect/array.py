@@ -1531,8 +1531,8 @@ def _sorted_partly(a: Any, axis: Any = None, *, overwrite_input: Any = False, **
     elif len(axes := normalize_axis_tuple(axis, a.ndim)) == 1:
         axis = axes[0]
     else:
-        kept = [k for k in range(a.ndim) if k not in axes]
-        a = np.moveaxis(a, kept, list(range(len(kept))))
+        kept = tuple([k for k in range(a.ndim) if k not in axes])
+        a = a.transpose(kept + tuple([k for k in range(a.ndim) if k in axes]))
         a, axis = a.reshape((*a.shape[: len(kept)], -1)), -1
     n = a.shape[axis]
     middle = [n // 2] if n % 2 else [n // 2 - 1, n // 2]

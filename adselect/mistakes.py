@@ -22,14 +22,8 @@ from .places import NUMERIC, PACKAGE
 __all__ = ["Seen", "UnknownError", "assign", "numpys_error"]
 
 _MISTAKES = (
-    TypeError,
-    ValueError,
-    IndexError,
-    KeyError,
-    RuntimeError,
-    AttributeError,
-    AssertionError,
-    ZeroDivisionError,
+    *(TypeError, ValueError, IndexError, KeyError, RuntimeError),
+    *(AttributeError, AssertionError, ZeroDivisionError),
 )
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # Not about the arguments: the same again would not help, or must not happen.

@@ -100,9 +100,10 @@ def refused_number(kind: str, shape: tuple) -> TracedValueError:
 def refused_length(name: str) -> TracedValueError:
     """The error for a window whose number of points is a traced number."""
     place = user_place()
+    where = f" at {place}{_shown(place)}" if place else ""
     return TracedValueError(
-        f"np.{name} at {place}{_shown(place) if place else ''} was given a traced number of points, which has no derivative. Write int(M) of a "
-        "plain number, pass M through adselect.Const, or take adselect.ignore_derivatives(M)."
+        f"np.{name}{where} was given a traced number of points, which has no derivative. Write int(M) of a plain "
+        "number, pass M through adselect.Const, or take adselect.ignore_derivatives(M)."
     )
 
 

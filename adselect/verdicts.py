@@ -96,13 +96,21 @@ def _lstsq(a: Any, *args: Any, **options: Any) -> None:
 
 
 def _matrices(function: Any) -> Callable:
-    """NumPy's word on an array without enough dimensions, or with an axis without entries."""
+    """NumPy's word on an array without enough dimensions."""
 
     def ask(x: Any, *args: Any, **options: Any) -> None:
-        shape = _shape(x)
-        if len(shape) < 2 or 0 in shape:
-            with np.errstate(all="ignore"):
-                function(np.ones(shape), *args, **{k: v for k, v in options.items() if k != "out"})
+        if len(_shape(x)) < 2:
+            function(np.ones(_shape(x)), *args, **options)
+
+    return ask
+
+
+def _transforms(function: Any) -> Callable:
+    """NumPy's word on a transform of no points."""
+
+    def ask(a: Any, *args: Any, **options: Any) -> None:
+        if 0 in _shape(a):
+            function(np.ones(_shape(a)), *args, **options)
 
     return ask
 
@@ -124,10 +132,10 @@ def _pad(*args: Any, **kwargs: Any) -> None:
         unknown = set(kwargs) - {"array", "pad_width", "mode"} - _PAD_OPTIONS[mode]
         if unknown:
             raise ValueError(f"unsupported keyword arguments for mode '{mode}': {unknown}")
-    if isinstance(widths, dict) or (
-        isa(widths, (float, tuple, list, np.ndarray)) and np.asarray(widths).dtype.kind in "fc"
-    ):
-        np.pad(np.ones((0,) * len(_shape(_argument(0, "array", args, kwargs)))), widths)
+    listed = isa(widths, (float, tuple, list, np.ndarray))
+    if isinstance(widths, dict) or (listed and np.asarray(widths).dtype.kind in "fc"):
+        asked: Any = np.pad
+        asked(np.ones((0,) * len(_shape(_argument(0, "array", args, kwargs)))), widths)
 
 
 def _polyder(*args: Any, **kwargs: Any) -> None:
@@ -139,7 +147,7 @@ def _polyfit(*args: Any, **kwargs: Any) -> None:
     degree = _argument(2, "deg", args, kwargs)
     if isa(degree, (int, np.integer)) and degree < 0:
         raise ValueError("expected deg >= 0")
-    if not _shape(_argument(0, "x", args, kwargs))[:1] != (0,):
+    if _shape(_argument(0, "x", args, kwargs)) == (0,):
         raise TypeError("expected non-empty vector for x")
 
 
@@ -329,11 +337,9 @@ VERDICTS: dict[Any, Callable] = {
     np.unravel_index: _whole(np.unravel_index, 0, "indices"),
     np.linalg.cond: _cond,
     np.linalg.lstsq: _lstsq,
-    **{
-        f: _matrices(f)
-        for f in (np.linalg.matrix_norm, np.linalg.matrix_transpose, np.linalg.trace, np.linalg.diagonal)
-    },
-    **{f: _matrices(f) for f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft)},
+    **{f: _matrices(f) for f in (np.linalg.matrix_norm, np.linalg.matrix_transpose)},
+    **{f: _matrices(f) for f in (np.linalg.trace, np.linalg.diagonal)},
+    **{f: _transforms(f) for f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft)},
     np.linspace: _linspace,
     np.pad: _pad,
     np.polyder: _polyder,

@@ -11,10 +11,9 @@ import numpy as np
 from jax import lax
 
 from ..errors import user_line
-from ..kinds import isa
 from ..rules.decompositions import CHOICE, in_blocks
-from ..rules.registry import vanishing
 from ..rules.quantiles import WHOLE, quantile_dtype
+from ..rules.registry import vanishing
 from .base import UntranslatedError
 from .jax_table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
 

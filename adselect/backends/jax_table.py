@@ -675,11 +675,11 @@ _interp_of_finite = TABLE[np.interp]
 @translation(np.interp)
 def _interp(x: Any, xp: Any, fp: Any, *args: Any, **kwargs: Any) -> Any:
     y = _interp_of_finite(x, xp, fp, *args, **kwargs)
-    known = [concrete(v) for v in (y, x, xp)]
-    if y.dtype not in (np.float64, np.complex128) or any(v is None or np.isnan(v).any() for v in known):
+    known, at, knots = concrete(y), concrete(x), concrete(xp)
+    if known is None or at is None or knots is None or np.isnan(known).any() or np.isnan(at).any():
         raise UntranslatedError("values that are not finite")
-    if len(known[2]) > 1 and known[2][-1] == known[2][-2]:
-        raise UntranslatedError("a jump at the end")
+    if y.dtype not in (np.float64, np.complex128) or knots[-1] == knots[-2:][0]:
+        raise UntranslatedError("single precision, or a jump at the end")
     return y
 
 
@@ -718,17 +718,22 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 @translation(np.insert)
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     obj = np.asarray(obj) if type(obj) is list else obj
-    obj = np.flatnonzero(obj) if getattr(obj, "dtype", None) == bool and np.ndim(obj) else obj
+    obj = np.flatnonzero(obj) if isa(obj, np.ndarray) and obj.dtype.kind == "b" and obj.ndim else obj
     return jnp.insert(arr, obj, _listed(values), axis)
 
 
-for _function in (np.convolve, np.correlate):
-    TABLE[_function] = lambda a, v, mode=None, _target=TABLE[_function], **options: _target(
-        jnp.atleast_1d(jnp.asarray(a)),
-        jnp.atleast_1d(jnp.asarray(v)),
-        **({} if mode is None else {"mode": mode}),
-        **options,
-    )
+def _of_vectors(function: Any) -> None:
+    """NumPy takes numbers for vectors of one entry."""
+    target = TABLE[function]
+
+    def call(a: Any, v: Any, *args: Any, **options: Any) -> Any:
+        return target(jnp.atleast_1d(jnp.asarray(a)), jnp.atleast_1d(jnp.asarray(v)), *args, **options)
+
+    TABLE[function] = call
+
+
+_of_vectors(np.convolve)
+_of_vectors(np.correlate)
 
 
 @translation(np.linalg.matrix_power)

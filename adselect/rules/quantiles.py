@@ -86,10 +86,9 @@ def _beside(k: int, n: int, q: Any, method: str) -> tuple[int, int]:
     An infinite neighbour of weight zero makes a NaN, which tells them.
     """
     places = np.arange(n)
-    under, over = np.where(places < k, -np.inf, 0.0), np.where(places > k, np.inf, 0.0)
-    return k - int(np.isnan(np.quantile(under, q, method=method))), k + int(
-        np.isnan(np.quantile(over, q, method=method))
-    )
+    reaching = [np.where(places < k, -np.inf, 0.0), np.where(places > k, np.inf, 0.0)]
+    below, above = [bool(np.isnan(np.quantile(a, q, method=method))) for a in reaching]  # type: ignore[call-overload]
+    return k - below, k + above
 
 
 @dispatched
@@ -140,9 +139,8 @@ def _without_nan(of_rows: Any) -> Any:
 def quantile_dtype(function: Any, a: Any, q: Any, method: str, weighted: bool = False) -> Any:
     """NumPy's dtype of a quantile, of the dtypes of the array and of q, which may be a Python number's class."""
     options = {"weights": np.ones(1)} if weighted else {}
-    return function(
-        np.ones(1, a), np.ones((), q)[()] if isinstance(q, np.dtype) else q(1), method=method, **options
-    ).dtype
+    q = np.ones((), q)[()] if isinstance(q, np.dtype) else q(1)
+    return function(np.ones(1, a), q, method=method, **options).dtype
 
 
 def _quantiles(kernel: Any, a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any, dtype: Any) -> Any:

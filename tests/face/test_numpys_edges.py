@@ -46,9 +46,17 @@ def interpolation():
 
 
 METHODS = (
-    "linear lower higher nearest midpoint inverted_cdf averaged_inverted_cdf closest_observation "
-    "interpolated_inverted_cdf hazen weibull median_unbiased normal_unbiased"
-).split()
+    *("linear", "lower", "higher", "nearest", "midpoint", "inverted_cdf", "averaged_inverted_cdf"),
+    *("closest_observation", "interpolated_inverted_cdf", "hazen", "weibull", "median_unbiased", "normal_unbiased"),
+)
+REDUCTIONS = (
+    *(np.max, np.min, np.ptp, np.argmax, np.argmin, np.nanmax, np.nanmin, np.mean, np.std, np.var, np.sum, np.prod),
+    *(np.trapezoid, np.sort, np.diff, np.nanmean),
+)
+PADS = (
+    *("constant", "edge", "linear_ramp", "maximum", "mean", "median", "minimum"),
+    *("reflect", "symmetric", "wrap", "bad"),
+)
 SAMPLES = (
     [1.0, INF, INF],
     [INF, INF],
@@ -180,9 +188,8 @@ def matrices():
 
 
 def padding():
-    modes = "constant edge linear_ramp maximum mean median minimum reflect symmetric wrap bad".split()
     for k, a in enumerate((np.ones((2, 3)), np.zeros((2, 0)), np.zeros((0, 2)), np.zeros(0))):
-        for mode in modes:
+        for mode in PADS:
             for width in (1, 0, ((1, 1), (0, 0))):
                 yield f"pad {k} {mode} {width}", lambda x, m=mode, w=width: np.pad(x, w, mode=m), a
     for width in ({1: 5}, {-1: (5, 10)}, {0: (1, 2), 1: 3}, {}, {5: 1}, {0: -1}, {0: 1.5}, 1.5, (1, 2, 3), ((1, 2),)):
@@ -191,11 +198,10 @@ def padding():
 
 
 def nothing():
-    for name in "max min ptp argmax argmin nanmax nanmin mean std var sum prod trapezoid sort diff nanmean".split():
-        f = getattr(np, name)
-        yield f"{name} of none", lambda x, f=f: f(x), np.zeros(0)
+    for f in REDUCTIONS:
+        yield f"{f.__name__} of none", lambda x, f=f: f(x), np.zeros(0)
         for axis in (0, 1):
-            yield f"{name} of no rows, {axis}", lambda x, f=f, axis=axis: f(x, axis=axis), np.zeros((0, 3))
+            yield f"{f.__name__} of no rows, {axis}", lambda x, f=f, axis=axis: f(x, axis=axis), np.zeros((0, 3))
     for axis in (0, 1, 2):
         yield f"apply_along_axis {axis}", lambda x, k=axis: np.apply_along_axis(lambda v: 1.0, k, x), np.ones((10, 0))
     yield "convolve", lambda x: np.convolve(x, [1.0]), np.zeros(0)
