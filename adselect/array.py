@@ -11,6 +11,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import functools
+import inspect
 import itertools
 import operator
 import sys
@@ -55,7 +56,7 @@ from .likeness import (
 )
 from .mistakes import assign, numpys_error
 from .object_arrays import carried, is_joining
-from .refusals import refused_array, refused_number, refused_write
+from .refusals import refused_array, refused_length, refused_number, refused_write
 from .verdicts import VERDICTS
 
 __all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
@@ -73,6 +74,10 @@ ACCUMULATIONS: dict[Any, Callable] = {np.add: np.cumsum, np.multiply: np.cumprod
 
 
 _LOADED = sys.modules
+# The windows, which are not told of arrays of other libraries: NumPy joins their arguments in an array.
+_WINDOWS = frozenset(
+    [inspect.unwrap(f).__code__ for f in (np.bartlett, np.blackman, np.hamming, np.hanning, np.kaiser)]
+)
 
 
 class Array(OfArrays, metaclass=ArrayType):
@@ -181,11 +186,24 @@ class Array(OfArrays, metaclass=ArrayType):
         known = self._known()
         if known is not NotImplemented:
             return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
-        if (integers := self._integers()) is not None and _is_subscript(sys._getframe(1)):
+        if (integers := self._integers()) is not None and _is_index(self, sys._getframe(1)):
             return lambda dtype=None, copy=None: np.array(plain(integers), dtype=dtype)  # plain[x]
         if self.ndim == 0:
+            if (known := self._in_window(sys._getframe(1))) is not None:
+                return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
             raise AttributeError("__array__")
         return self._refuse_conversion
+
+    def _in_window(self, frame: Any) -> Any:
+        """The plain number that one of NumPy's windows reads in place of this, for its length above all; else None."""
+        if frame.f_code not in _WINDOWS:
+            return None
+        length = frame.f_locals["M"]
+        if length is self and (self._integers() is not None or self.dtype.kind in "iub"):
+            return int(self)
+        if isinstance(length, Array):  # beside a traced parameter, the length would be followed as well
+            raise refused_length(frame.f_code.co_name)
+        return 1.0 if length == 1 else None  # a parameter that a window of one point does not depend on
 
     @property
     def __pandas_priority__(self) -> int:
@@ -211,6 +229,8 @@ class Array(OfArrays, metaclass=ArrayType):
             return carried(self, dtype)
         if is_pandas(sys._getframe(1)):
             raise refused_array(self.shape)
+        if self.dtype.kind in "fc":
+            _check_index(self, sys._getframe(1))
         if dtype is not None and np.dtype(dtype) == object:  # asked for one object per entry, as np.vectorize does
             entries = np.empty(self.shape, object)
             for index in np.ndindex(self.shape):
@@ -278,7 +298,7 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def __float__(self) -> float:
         known = self._known()
-        if known is NotImplemented:
+        if known is NotImplemented and (known := self._in_window(sys._getframe(1))) is None:
             if _is_formatting(sys._getframe(1)):
                 return float(format(self, ".17g"))
             raise refused_number("float", self.shape)
@@ -767,7 +787,12 @@ class Array(OfArrays, metaclass=ArrayType):
         self[...] = dispatch(np.sort, (self,), {"axis": axis})
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
-        places = np.ravel(np.asarray(plain_index(indices)))
+        places = np.ravel(np.asarray(_whole(indices)))
+        if mode == "raise" and places.dtype.kind in "iu" and places.size:
+            bad = places[(places < -self.size) | (places >= self.size)]
+            if bad.size:
+                raise IndexError(f"index {bad[0]} is out of bounds for axis 0 with size {self.size}")
+            places = places % self.size
         if mode == "wrap":
             places = places % self.size
         elif mode == "clip":
@@ -780,7 +805,7 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def compress(self, condition: Any, axis: int | None = None, out: Any = None) -> Any:
         """The slices where condition is true; the function of that name takes the condition first."""
-        return self.take(np.flatnonzero(plain_index(condition)), axis=axis, **({} if out is None else {"out": out}))
+        return self.take(np.flatnonzero(_truth(condition)), axis=axis, **({} if out is None else {"out": out}))
 
     def round(self, decimals: int = 0, out: Any = None) -> Any:
         return function_call(np.round, (self, decimals), {} if out is None else {"out": out})
@@ -1117,6 +1142,7 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         if not getattr(result, "_finds_integers", False) and ufunc in TO_INTEGERS:
             _note_integers(result, ufunc, inputs, kwargs)
         if where is not True:
+            _check_where(where)
             if out is None:
                 raise UnsupportedError(
                     f"np.{ufunc.__name__}(…, where=mask) without out= leaves the other elements undefined "
@@ -1540,6 +1566,28 @@ def _einsum(subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
     return (_EINSUM_OF_ONE if one else _EINSUM_OF_SEVERAL)(subscripts, *operands, **kwargs)
 
 
+def _sorted_partly(a: Any, axis: Any = None, *, overwrite_input: Any = False, **options: Any) -> None:
+    """What np.median(a, overwrite_input=True) leaves behind: the middle of a, or of what a is reshaped to, in place."""
+    if not overwrite_input or not isinstance(a, Array) or not a.size or not a.ndim:
+        return
+    if axis is None:
+        a, axis = a.ravel(), 0
+    elif len(axes := normalize_axis_tuple(axis, a.ndim)) == 1:
+        axis = axes[0]
+    else:
+        kept = tuple([k for k in range(a.ndim) if k not in axes])
+        a = a.transpose(kept + tuple([k for k in range(a.ndim) if k in axes]))
+        a, axis = a.reshape((*a.shape[: len(kept)], -1)), -1
+    n = a.shape[axis]
+    middle = [n // 2] if n % 2 else [n // 2 - 1, n // 2]
+    a[...] = dispatch(partitioned, (a, [*middle, -1], axis), {})
+
+
+def partitioned(a: Any, kth: list, axis: int) -> Any:
+    """``np.partition(a, kth, axis)`` with every element where NumPy puts it, which np.argpartition does not tell."""
+    return np.partition(a, kth, axis)
+
+
 def _nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     replaced = dispatch(np.nan_to_num, (x,), {"nan": nan, "posinf": posinf, "neginf": neginf})
     if copy or not isinstance(x, Array) or x._is_scalar():
@@ -1607,7 +1655,11 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
                 args, kwargs = _checked_options(function, args, kwargs, out)
         if verdict is not None:
             verdict(*args, **kwargs)
-        if own_way is not None and out is None and any([isinstance(a, Array) for a in args]):
+        if (
+            own_way is not None
+            and out is None
+            and (any([isinstance(a, Array) for a in args]) or (kwargs and function in _WRITERS))
+        ):
             result = own_way(*args, **kwargs)
             if of_integers and not getattr(result, "_finds_integers", False):
                 _note_integers(result, function, args, kwargs)
@@ -1638,7 +1690,7 @@ _PLANS: dict[Any, tuple] = {}
 
 def _plan(function: Any) -> tuple:
     plan = (
-        *(binder_of(function), VERDICTS.get(function), _OWN_WAYS.get(function), function in ARRAYS_ALWAYS),
+        *(binder_of(function), _BEFOREHAND.get(function), _OWN_WAYS.get(function), function in ARRAYS_ALWAYS),
         *(_INDEX_ARGUMENTS.get(function), function in TO_INTEGERS),
     )
     _PLANS[function] = plan
@@ -1649,6 +1701,8 @@ def _checked_options(function: Any, args: tuple, kwargs: dict, out: Any) -> tupl
     """casting= is checked here, and the dtype= of a reduction is that of its operand."""
     if type(kwargs.get("where")) in (list, tuple):
         kwargs = {**kwargs, "where": _listed(kwargs["where"])}
+    if kwargs.get("where", True) is not True:
+        _check_where(kwargs["where"])
     if "casting" in kwargs and function not in _WRITERS:
         operands = args[0] if isinstance(args[0], (list, tuple)) else args
         check_casting(operands, kwargs.get("dtype") or getattr(out, "dtype", None), kwargs.pop("casting"))
@@ -1771,6 +1825,31 @@ def _is_formatting(frame: Any) -> bool:
     return code[place] == opmap["BINARY_OP"] and _nb_ops[code[place + 1]][1] in ("%", "%=")
 
 
+def _is_index(value: Array, frame: Any) -> bool:
+    """Whether NumPy converts value for an index, or for a number of repeats, of a plain array."""
+    if not _by_method(frame):
+        return _is_subscript(frame)
+    return frame.f_locals["method"] in ("take", "repeat") and frame.f_locals["args"][0] is value
+
+
+def _check_index(value: Array, frame: Any) -> None:
+    """NumPy's error for an array of floats as the index, or the numbers of repeats, of a plain array."""
+    if _by_method(frame):
+        if _is_index(value, frame):
+            getattr(np.asarray(frame.f_locals["obj"]), frame.f_locals["method"])(np.ones(value.shape, value.dtype))
+    elif _is_subscript(frame) and not _is_written(frame):
+        raise IndexError("arrays used as indices must be of integer (or boolean) type")
+
+
+def _by_method(frame: Any) -> bool:
+    """Whether one of NumPy's functions is calling the method of a plain array."""
+    return frame.f_code.co_name in ("_wrapfunc", "_wrapit") and frame.f_globals.get("__name__", "").startswith("numpy.")
+
+
+def _is_written(frame: Any) -> bool:
+    return frame.f_code.co_code[frame.f_lasti] == opmap["STORE_SUBSCR"]
+
+
 _JUST_INT = frozenset({int})
 
 
@@ -1781,7 +1860,9 @@ def as_integers(value: Any) -> Any:
         return value
     if isinstance(value, Array):
         integers = value._integers()
-        return value if integers is None else plain_index(integers)
+        if integers is None:
+            return plain_index(value) if value.dtype.kind in "iu" else value
+        return plain_index(integers)
     if kind in (list, tuple) and not _JUST_INT.issuperset(map(type, value)):
         items = [as_integers(v) for v in value]
         return value if all(map(operator.is_, items, value)) else kind(items)
@@ -1889,7 +1970,16 @@ def _into_plain(function: Any, *args: Any, name: str = "", **kwargs: Any) -> Any
     return function(*known, **kwargs)
 
 
+def _check_where(where: Any) -> None:
+    """NumPy's error for a mask that is not of truth values."""
+    dtype = np.result_type(where) if not isinstance(where, (list, tuple)) else np.asarray(where).dtype
+    if dtype.kind != "b":
+        raise TypeError(f"Cannot cast array data from {dtype!r} to dtype('bool') according to the rule 'safe'")
+
+
 def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -> None:
+    if where is not True:
+        _check_where(where)
     if not isinstance(dst, Array):
         return _into_plain(np.copyto, dst, src, casting=casting, where=plain_index(where))
     given = getattr(src, "dtype", None)
@@ -1899,9 +1989,18 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = True) -
     dst[...] = src if where is True else np.where(where, src, dst)
 
 
+def _whole(ind: Any) -> Any:
+    """The plain places behind ``ind``, with NumPy's error for an array of floats."""
+    if isinstance(ind, Array) and ind.dtype.kind in "fc" and ind._integers() is None:
+        if not ind.ndim:
+            raise refused_number("int", ())
+        raise TypeError(f"Cannot cast array data from {ind.dtype!r} to {np.dtype(int)!r} according to the rule 'safe'")
+    return plain_index(ind)
+
+
 def _put(a: Any, ind: Any, v: Any, mode: str = "raise") -> None:
     if not isinstance(a, Array):
-        return _into_plain(np.put, a, plain_index(ind), v, mode=mode)
+        return _into_plain(np.put, a, _whole(ind), v, mode=mode)
     a.put(ind, v, mode)
 
 
@@ -1927,24 +2026,34 @@ def _repeated(values: Any, n: int) -> Any:
     return values[np.arange(n) % values.size]
 
 
+def _truth(mask: Any) -> Any:
+    """The truth values of a mask, which may be of any numbers."""
+    mask = _listed(mask)
+    return plain_index(mask if mask.dtype.kind == "b" else mask != 0) if isinstance(mask, Array) else mask
+
+
 def _place(arr: Any, mask: Any, vals: Any) -> None:
     if not isinstance(arr, Array):
-        return _into_plain(np.place, arr, plain_index(mask), vals)
-    mask = np.asarray(plain_index(mask), bool)
+        return _into_plain(np.place, arr, _truth(mask), vals)
+    mask = np.asarray(_truth(mask), bool)
     n = int(mask.sum())
+    if mask.size != arr.size:
+        raise ValueError("place: mask and data must be the same size")
     if n and not np.size(vals):
         raise ValueError("Cannot insert from an empty array!")
-    arr[mask] = np.resize(vals, n)
+    arr[mask.reshape(arr.shape)] = np.resize(vals, n)
 
 
 def _putmask(a: Any, mask: Any, values: Any) -> None:
     if not isinstance(a, Array):
-        return _into_plain(np.putmask, a, plain_index(mask), values)
-    mask = plain_index(mask)
+        return _into_plain(np.putmask, a, _truth(mask), values)
+    mask = _truth(mask)
+    if np.size(mask) != a.size:
+        raise ValueError("putmask: mask and data must be the same size")
     if isinstance(mask, Array):  # of a program being written, which computes it anew in every replay
         a[...] = np.where(mask, np.resize(values, a.shape), a)
         return
-    mask = np.asarray(mask, bool)
+    mask = np.asarray(mask, bool).reshape(a.shape)
     a[mask] = np.resize(values, a.shape)[mask]
 
 
@@ -1956,6 +2065,8 @@ _WRITERS: dict[Any, Callable] = {
     np.place: _place,
     np.putmask: _putmask,
 }
+# What is done before a call: it is refused where NumPy refuses it, and its operand is changed where NumPy changes it.
+_BEFOREHAND: dict[Any, Callable] = {**VERDICTS, np.median: _sorted_partly}
 # Functions that do more than compute: their results are views, or they write.
 _OWN_WAYS: dict[Any, Callable] = {**_VIEW_FUNCTIONS, **_WRITERS}
 

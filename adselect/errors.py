@@ -63,6 +63,12 @@ class TracedValueError(ADSelectTypeError):
         super().__init__(*args)
         REFUSALS.count += 1
         REFUSALS.last, REFUSALS.library = args, ""
+        self.withdrawn = False
+
+    def withdraw(self) -> None:
+        """NumPy refuses the call as well, and is to have the word."""
+        REFUSALS.count -= 1
+        self.withdrawn = True
 
 
 class Refusals(threading.local):

@@ -15,13 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ADSelectError, user_line
+from .errors import ADSelectError, TracedValueError, user_line
 from .kinds import isa
 from .places import NUMERIC, PACKAGE
 
 __all__ = ["Seen", "UnknownError", "assign", "numpys_error"]
 
-_MISTAKES = (TypeError, ValueError, IndexError, KeyError, RuntimeError, AttributeError, AssertionError)
+_MISTAKES = (
+    *(TypeError, ValueError, IndexError, KeyError, RuntimeError),
+    *(AttributeError, AssertionError, ZeroDivisionError),
+)
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # Not about the arguments: the same again would not help, or must not happen.
 _OTHERS = (ADSelectError, RecursionError)
@@ -45,7 +48,10 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     to go on with, with a note if a framework raised it.
     """
     foreign = type(error).__module__.partition(".")[0] in NUMERIC
-    if not (foreign or isinstance(error, _MISTAKES)) or isinstance(error, _OTHERS) or not _is_numpys(function):
+    refused = isinstance(error, TracedValueError)  # perhaps of something that NumPy refuses as well
+    if not (foreign or isinstance(error, _MISTAKES)) or not _is_numpys(function):
+        return None
+    if isinstance(error, _OTHERS) and not refused:
         return None
     seen = Seen()
     try:
@@ -56,9 +62,18 @@ def numpys_error(error: Exception, function: Any, args: tuple, kwargs: dict) -> 
     except UnknownError:
         return None
     except _MISTAKES as own:
+        own.of_plain_values = True  # type: ignore[attr-defined]
         if seen.made_up and any(text in str(own) for text in _FOUND_BY_VALUES):
             return None
-        return None if isinstance(error, type(own)) and (_worded_here(error) or not seen.framework) else own
+        if isinstance(error, TracedValueError):
+            error.withdraw()
+            return own
+        if isinstance(error, type(own)) and (_worded_here(error) or not seen.framework):
+            error.of_plain_values = True  # type: ignore[attr-defined]
+            return None
+        return own
+    if refused:
+        return None
     if seen.framework and not getattr(error, "__notes__", None):
         name = getattr(function, "__name__", function)
         error.add_note(

@@ -122,6 +122,16 @@ def refused_memory(name: str, shape: tuple) -> RefusedAttributeError:
     )
 
 
+def refused_length(name: str) -> TracedValueError:
+    """The error for a window whose number of points is a traced number."""
+    place = user_place()
+    where = f" at {place}{_shown(place)}" if place else ""
+    return TracedValueError(
+        f"np.{name}{where} was given a traced number of points, which has no derivative. Write int(M) of a plain "
+        "number, pass M through adselect.Const, or take adselect.ignore_derivatives(M)."
+    )
+
+
 def refused_array(shape: tuple) -> TracedValueError:
     """The error for ``np.asarray(x)`` and whatever else turns a traced array into a plain one."""
     place = user_place()

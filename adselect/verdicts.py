@@ -53,14 +53,120 @@ def _weights(
 ) -> None:
     if ddof is None and fweights is None and aweights is None:
         return
-    # Of weights that are traced the shape is judged.
-    weights: list[Any] = [
-        w if w is None or isa(w, (np.ndarray, list, tuple)) else np.ones(np.shape(w)) for w in (fweights, aweights)
-    ]
+    weights: list[Any] = [None if w is None else Seen().plain(w) for w in (fweights, aweights)]
     data: list[Any] = [None if v is None else np.ones(np.shape(v)) for v in (m, y)]
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.cov(*data, rowvar=rowvar, ddof=ddof, fweights=weights[0], aweights=weights[1])
+
+
+def _average(*args: Any, **kwargs: Any) -> None:
+    weights = _argument(2, "weights", args, kwargs)
+    shape = _shape(_argument(0, "a", args, kwargs))
+    if weights is None:
+        if 0 in shape:  # which of NumPy's means of nothing are an error
+            np.average(np.ones(shape), _argument(1, "axis", args, kwargs))
+        return
+    seen = Seen()
+    data, weights = np.broadcast_to(1.0, shape), seen.plain(weights)
+    if seen.made_up or not np.all(np.asarray(weights) > 0) or np.shape(weights) != data.shape:
+        np.average(data, _argument(1, "axis", args, kwargs), weights)
+
+
+def _bincount(*args: Any, **kwargs: Any) -> None:
+    if (length := _argument(2, "minlength", args, kwargs, 0)) < 0:
+        raise ValueError("'minlength' must not be negative")
+    seen = Seen()
+    known = seen.plain(_argument(0, "x", args, kwargs))
+    if not seen.made_up:
+        if np.asarray(known).dtype.kind != "i":
+            np.bincount(known, minlength=length)
+        elif np.min(known, initial=0) < 0:
+            raise ValueError("'list' argument must have no negative elements")
+
+
+def _cond(x: Any, *args: Any, **options: Any) -> None:
+    if 0 in _shape(x)[-2:]:
+        raise np.linalg.LinAlgError("cond is not defined on empty arrays")
+
+
+def _lstsq(a: Any, *args: Any, **options: Any) -> None:
+    if len(_shape(a)) != 2:
+        raise np.linalg.LinAlgError(f"{len(_shape(a))}-dimensional array given. Array must be two-dimensional")
+
+
+def _matrices(function: Any) -> Callable:
+    """NumPy's word on an array without enough dimensions."""
+
+    def ask(x: Any, *args: Any, **options: Any) -> None:
+        if len(_shape(x)) < 2:
+            function(np.ones(_shape(x)), *args, **options)
+
+    return ask
+
+
+def _transforms(function: Any) -> Callable:
+    """NumPy's word on a transform of no points."""
+
+    def ask(a: Any, *args: Any, **options: Any) -> None:
+        if 0 in _shape(a):
+            function(np.ones(_shape(a)), *args, **options)
+
+    return ask
+
+
+_PAD_OPTIONS = {
+    **dict.fromkeys(("empty", "edge", "wrap"), frozenset()),
+    **dict.fromkeys(("maximum", "mean", "median", "minimum"), frozenset({"stat_length"})),
+    **dict.fromkeys(("reflect", "symmetric"), frozenset({"reflect_type"})),
+    "constant": frozenset({"constant_values"}),
+    "linear_ramp": frozenset({"end_values"}),
+}
+
+
+def _pad(*args: Any, **kwargs: Any) -> None:
+    mode, widths = _argument(2, "mode", args, kwargs, "constant"), _argument(1, "pad_width", args, kwargs)
+    if isinstance(mode, str):
+        if mode not in _PAD_OPTIONS:
+            raise ValueError(f"mode '{mode}' is not supported")
+        unknown = set(kwargs) - {"array", "pad_width", "mode"} - _PAD_OPTIONS[mode]
+        if unknown:
+            raise ValueError(f"unsupported keyword arguments for mode '{mode}': {unknown}")
+    listed = isa(widths, (float, tuple, list, np.ndarray))
+    if isinstance(widths, dict) or (listed and np.asarray(widths).dtype.kind in "fc"):
+        asked: Any = np.pad
+        asked(np.ones((0,) * len(_shape(_argument(0, "array", args, kwargs)))), widths)
+
+
+def _polyder(*args: Any, **kwargs: Any) -> None:
+    if _argument(1, "m", args, kwargs, 1) < 0:
+        raise ValueError("Order of derivative must be positive (see polyint)")
+
+
+def _polyfit(*args: Any, **kwargs: Any) -> None:
+    degree = _argument(2, "deg", args, kwargs)
+    if isa(degree, (int, np.integer)) and degree < 0:
+        raise ValueError("expected deg >= 0")
+    if _shape(_argument(0, "x", args, kwargs)) == (0,):
+        raise TypeError("expected non-empty vector for x")
+
+
+def _select(*args: Any, **kwargs: Any) -> None:
+    for i, condition in enumerate(_argument(0, "condlist", args, kwargs)):
+        if getattr(condition, "dtype", np.dtype(bool)).kind != "b":
+            raise TypeError(f"invalid entry {i} in condlist: should be boolean ndarray")
+
+
+def _trapezoid(*args: Any, **kwargs: Any) -> None:
+    if not _shape(_argument(0, "y", args, kwargs)):
+        raise IndexError("list assignment index out of range")
+
+
+def _diff(a: Any, n: Any = 1, *args: Any, **options: Any) -> None:
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n!r}")
+    if n and not _shape(a):
+        raise ValueError("diff requires input that is at least one dimensional")
 
 
 def _shape(value: Any) -> tuple:
@@ -94,6 +200,8 @@ def _cross(*args: Any, **kwargs: Any) -> None:
 def _vectors(*args: Any, **kwargs: Any) -> None:
     if any(len(_shape(a)) > 1 for a in args[:2]):
         raise ValueError("object too deep for desired array")
+    if (mode := _argument(2, "mode", args, kwargs, "full")) not in ("full", "same", "valid"):
+        np.convolve([1.0], [1.0], mode)
 
 
 def _vander(*args: Any, **kwargs: Any) -> None:
@@ -187,6 +295,21 @@ def _choose(*args: Any, **kwargs: Any) -> None:
             raise ValueError("invalid entry in choice array")
 
 
+def _whole(function: Any, place: int, name: str) -> Callable:
+    """NumPy's word on floats in the place of integers, which a framework may round."""
+
+    def ask(*args: Any, **kwargs: Any) -> None:
+        if getattr(getattr(_argument(place, name, args, kwargs), "dtype", None), "kind", "") == "f":
+            seen = Seen()
+            try:
+                function(*[seen.plain(a) for a in args], **{k: seen.plain(v) for k, v in kwargs.items()})
+            except Exception as own:
+                own.of_plain_values = True  # type: ignore[attr-defined]
+                raise
+
+    return ask
+
+
 VERDICTS: dict[Any, Callable] = {
     np.quantile: _fractions,
     np.percentile: _percents,
@@ -197,18 +320,35 @@ VERDICTS: dict[Any, Callable] = {
     np.linalg.matrix_power: _square,
     np.cov: _weights,
     np.apply_along_axis: _along_axis,
+    np.average: _average,
+    np.bincount: _bincount,
     np.choose: _choose,
     np.convolve: _vectors,
     np.correlate: _vectors,
     np.cross: _cross,
     np.diag: _diag,
+    np.diff: _diff,
     np.histogram: _histogram,
     np.insert: _insert,
     np.interp: _interp,
+    **{f: _whole(f, 1, "decimals") for f in (np.round, np.around)},
+    **{f: _whole(f, 1, "kth") for f in (np.partition, np.argpartition)},
+    np.repeat: _whole(np.repeat, 1, "repeats"),
+    np.unravel_index: _whole(np.unravel_index, 0, "indices"),
+    np.linalg.cond: _cond,
+    np.linalg.lstsq: _lstsq,
+    **{f: _matrices(f) for f in (np.linalg.matrix_norm, np.linalg.matrix_transpose)},
+    **{f: _matrices(f) for f in (np.linalg.trace, np.linalg.diagonal)},
+    **{f: _transforms(f) for f in (np.fft.fft, np.fft.ifft, np.fft.rfft, np.fft.irfft, np.fft.hfft, np.fft.ihfft)},
     np.linspace: _linspace,
+    np.pad: _pad,
+    np.polyder: _polyder,
+    np.polyfit: _polyfit,
+    np.select: _select,
     np.meshgrid: _meshgrid,
     np.take_along_axis: _take_along_axis,
     np.tile: _tile,
+    np.trapezoid: _trapezoid,
     np.vander: _vander,
     np.where: _where,
 }

@@ -314,7 +314,7 @@ GROUPS: dict[str, list[Row]] = {
             np.linalg.cond,
             (np.zeros((2, 2)),),
             (np.full((2, 2), NAN),),
-            UNDEFINED,
+            INFINITE,
             NONE,
         ),
         Row(

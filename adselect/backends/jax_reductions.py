@@ -11,8 +11,10 @@ import numpy as np
 from jax import lax
 
 from ..errors import user_line
-from ..kinds import isa
 from ..rules.decompositions import CHOICE, in_blocks
+from ..rules.quantiles import WHOLE, quantile_dtype
+from ..rules.registry import vanishing
+from .base import UntranslatedError
 from .jax_table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
 
 __all__: list[str] = []
@@ -43,28 +45,33 @@ def _ranked(a: Any, ranks: Any) -> Any:
     return mean.astype(a.dtype)
 
 
-def _between(h: Any, n: Any) -> tuple[Any, Any]:
-    """Rank below the (fractional) rank h of n elements, and the weight of the rank above it."""
-    h = jnp.clip(h, 0, n - 1)
-    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, jnp.maximum(n - 2, 0))
-    return low.astype(int), h - low
+def _between(h: Any, n: Any) -> tuple[Any, Any, Any]:
+    """The ranks below and above the (fractional) rank h of n elements, and the weight of the one above."""
+    outside, h = h < 0, jnp.clip(h, 0, n - 1)
+    low = jnp.clip(jnp.floor(lax.stop_gradient(h)), 0, jnp.maximum(n - 2, 0)).astype(int)
+    return low, jnp.where(outside, low, jnp.minimum(low + 1, n - 1)), h - low
 
 
 def _at(rounding: Callable) -> Callable:
-    return lambda q, n: (rounding(lax.stop_gradient(q * (n - 1))).astype(int), 0 * q)
+    def ranks(q: Any, n: Any) -> tuple[Any, Any, Any]:
+        rank = rounding(lax.stop_gradient(q * (n - 1))).astype(int)
+        return rank, rank, 0 * q
+
+    return ranks
 
 
-def _midpoint(q: Any, n: Any) -> tuple[Any, Any]:
-    low, t = _between(q * (n - 1), n)
-    return low, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)
+def _midpoint(q: Any, n: Any) -> tuple[Any, Any, Any]:
+    low, high, t = _between(q * (n - 1), n)
+    return low, high, jnp.where((t == 0) | (t == 1), lax.stop_gradient(t), 0.5)
 
 
 def _plotting(alpha: float, beta: float) -> Callable:
     return lambda q, n: _between(n * q + alpha + q * (1 - alpha - beta) - 1, n)
 
 
-# method -> (q, n) -> (rank below, weight of the rank above)
+# method -> (q, n) -> (rank below, rank above, weight of the rank above)
 _QUANTILES: dict[str, Callable] = {
+    "median": _midpoint,
     "linear": _plotting(1, 1),
     "lower": _at(jnp.floor),
     "higher": _at(jnp.ceil),
@@ -89,21 +96,36 @@ def _quantile(
     *,
     weights: Any = None,
     ignore_nan: bool = False,
+    function: Any = np.quantile,
 ) -> Any:
     if method not in _QUANTILES or weights is not None:
-        target: Any = jnp.nanquantile if ignore_nan else jnp.quantile
-        return target(a, jnp.asarray(q), axis=axis, method=method, keepdims=keepdims, weights=weights)
+        raise UntranslatedError(f"method={method!r}")
+    if not jnp.size(a) or is_complex(a):
+        raise UntranslatedError("no entries, or complex ones")
     a, kept = _to_last(a, axis)
-    q = jnp.asarray(q, None if hasattr(q, "dtype") else a.dtype)
+    q = np.asarray(q) if type(q) in (list, tuple) else q
+    weak = not hasattr(q, "dtype") or getattr(q, "weak_type", False)
+    dtype = a.dtype
+    if dtype.kind == "f" and method != "median":
+        dtype = quantile_dtype(function, dtype, float if weak else np.dtype(q.dtype), method)
+    a = a.astype(jnp.promote_types(dtype, a.dtype))
+    q = jnp.asarray(q, a.dtype if weak else jnp.promote_types(q.dtype, a.dtype))
+    q = q / 100 if function is np.percentile else q
     # NaN is sorted to the end.
     n = jnp.sum(~jnp.isnan(a), -1, keepdims=True) if ignore_nan else a.shape[-1]
-    low, t = _QUANTILES[method](q.reshape(-1), n)
-    below, above = _ranked(a, low), _ranked(a, jnp.minimum(low + 1, n - 1))
-    # An infinite neighbour of weight zero must not make a NaN.
-    y = jnp.where(t == 0, below, jnp.where(t == 1, above, below + (above - below) * t))
+    low, high, t = _QUANTILES[method](q.reshape(-1), n)
+    below, above = _ranked(a, low), _ranked(a, high)
+    if method in WHOLE:
+        y = below
+    elif method == "median":
+        y = jnp.where(t == 0, below, jnp.where(t == 1, above, (below + above) / 2))
+    else:
+        # An infinite neighbour of weight zero makes a NaN, as it does in NumPy; the highest rank is its own neighbour.
+        step = above - below
+        y = jnp.where(t < 0.5, below + step * t, above - jnp.where(t == 1, above - above, step * (1 - t)))
     undefined = n == 0 if ignore_nan else jnp.any(jnp.isnan(a), -1, keepdims=True)
     y = jnp.moveaxis(jnp.where(undefined, jnp.nan, y), -1, 0)
-    return y.reshape(q.shape + (kept if keepdims else y.shape[1:]))
+    return y.reshape(q.shape + (kept if keepdims else y.shape[1:])).astype(dtype)
 
 
 @translation(np.nanquantile)
@@ -113,8 +135,7 @@ def _nan_quantile(*args: Any, **kwargs: Any) -> Any:
 
 @translation(np.percentile)
 def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Any:
-    q = q / 100 if hasattr(q, "dtype") else np.true_divide(q, 100)
-    return _quantile(a, q if np.ndim(q) or not isa(q, np.generic) else float(q), *args, **kwargs)
+    return _quantile(a, q, *args, **kwargs, function=np.percentile)
 
 
 @translation(np.nanpercentile)
@@ -124,12 +145,17 @@ def _nan_percentile(*args: Any, **kwargs: Any) -> Any:
 
 @translation(np.median)
 def _median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims)
+    return _quantile(a, 0.5, axis, method="median", keepdims=keepdims)
 
 
 @translation(np.nanmedian)
 def _nan_median(a: Any, axis: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
-    return _quantile(a, 0.5, axis, method="midpoint", keepdims=keepdims, ignore_nan=True)
+    return _quantile(a, 0.5, axis, method="median", keepdims=keepdims, ignore_nan=True)
+
+
+def _largest(a: Any, *args: Any, **options: Any) -> Any:
+    """The largest of numbers that are not negative, 0 of none."""
+    return (jnp.max if a.size else jnp.sum)(a, *args, **options)
 
 
 # -- norms ------------------------------------------------------------------------------------------------------------
@@ -162,7 +188,7 @@ def _vector_norm(x: Any, ord: Any, axis: Any, keepdims: bool) -> Any:
     if ord == 2:
         return root(jnp.sum(_squared(x), **options))
     if ord == np.inf:
-        return jnp.max(absolute(x), **options)
+        return _largest(absolute(x), **options)
     if ord == -np.inf:
         return jnp.min(absolute(x), **options)
     if ord == 0:
@@ -183,11 +209,11 @@ def _matrix_norm(x: Any, ord: Any, axis: tuple, keepdims: bool) -> Any:
         return root(jnp.sum(_squared(x), axis=(rows, columns), keepdims=keepdims))
     if ord in ("nuc", 2, -2):
         values = jnp.linalg.svd(jnp.moveaxis(x, (rows, columns), (-2, -1)), compute_uv=False)
-        y = jnp.sum(values, -1) if ord == "nuc" else jnp.max(values, -1) if ord == 2 else jnp.min(values, -1)
+        y = jnp.sum(values, -1) if ord == "nuc" else _largest(values, -1) if ord == 2 else jnp.min(values, -1)
     elif ord in (1, -1, np.inf, -np.inf):
         inner, outer = (rows, columns) if ord in (1, -1) else (columns, rows)
         totals = jnp.sum(absolute(x), axis=inner, keepdims=True)
-        y = (jnp.max if ord > 0 else jnp.min)(totals, axis=outer, keepdims=True)
+        y = (_largest if ord > 0 else jnp.min)(totals, axis=outer, keepdims=True)
         y = jnp.squeeze(y, (rows, columns))
     else:
         raise ValueError("Invalid norm order for matrices.")
@@ -212,8 +238,16 @@ def _cond(x: Any, p: Any = None) -> Any:
     x = jnp.asarray(x)
     if p in (None, 2, -2):
         values = jnp.linalg.svd(x, compute_uv=False)
-        return values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
-    return _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(x), p, (-2, -1), False)
+        r = values[..., -1] / values[..., 0] if p == -2 else values[..., 0] / values[..., -1]
+    else:
+        r = _matrix_norm(x, p, (-2, -1), False) * _matrix_norm(jnp.linalg.inv(x), p, (-2, -1), False)
+    lost = jnp.isnan(r) & ~jnp.any(jnp.isnan(x), (-2, -1))
+    known = concrete(lost)
+    if known is not None and not known.any():
+        return r
+    if known is not None and p == "nuc" and bool(jnp.isfinite(x).all()):
+        raise np.linalg.LinAlgError("SVD did not converge")
+    return TABLE[vanishing](r, lost, lost) + jnp.where(lost, jnp.inf, 0).astype(r.dtype)
 
 
 # -- decompositions ---------------------------------------------------------------------------------------------------
@@ -309,6 +343,25 @@ def _complement(basis: Any, rest: Any) -> Any:
 
 
 # -- linear algebra that NumPy refuses and JAX answers with NaN -------------------------------------------------------
+
+
+_by_svd = TABLE[np.linalg.lstsq]
+
+
+@translation(np.linalg.lstsq)
+def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
+    a, b = jnp.asarray(a), jnp.asarray(b)
+    dtype = np.result_type(*[v.dtype if jnp.issubdtype(v.dtype, jnp.inexact) else np.float64 for v in (a, b)])
+    a, b = a.astype(dtype), b.astype(dtype)
+    x, residuals, rank, s = _by_svd(a, b, rcond)
+    m, n = a.shape
+    known = concrete(s)
+    if known is not None and not np.isfinite(known).all():
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
+    known = concrete(rank)
+    if m <= n or (known is not None and known < n):
+        residuals = jnp.zeros(0, s.dtype)
+    return x, residuals, rank.astype(np.int32), s
 
 
 def _or_error(function: Any, message: str) -> None:

@@ -23,7 +23,9 @@ from jax.extend.core import concrete_or_error
 
 from ..errors import user_line
 from ..kinds import isa
-from .jax_zeros import bend
+from ..rules.registry import vanishing
+from .base import UntranslatedError
+from .jax_zeros import bend, hidden
 
 __all__ = [
     "REAL_ONLY",
@@ -55,22 +57,21 @@ PROMOTING = """
     add subtract multiply divide floor_divide remainder fmod divmod maximum minimum logaddexp logaddexp2 copysign
     heaviside logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift equal
     not_equal less less_equal greater greater_equal gcd lcm matmul vecdot matvec vecmat dot inner outer vdot kron
-    cross convolve correlate interp isclose allclose array_equal array_equiv append polyval polyadd polysub polymul
-    polyder polyint isin average compress extract
+    cross convolve correlate interp isclose allclose array_equal array_equiv append polyval
+    polyder polyint isin compress extract trapezoid ediff1d
     linalg.solve linalg.outer linalg.cross linalg.matmul linalg.vecdot
 """
 SAME = """
     argmax argmin nanargmax nanargmin nancumsum nancumprod cumsum cumprod cumulative_sum cumulative_prod
     count_nonzero ptp corrcoef round around real imag nan_to_num sinc unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
-    tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff ediff1d
-    trapezoid resize ix_
+    tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff resize ix_
     split array_split hsplit vsplit dsplit unstack linspace logspace geomspace nonzero argwhere
     flatnonzero take_along_axis unravel_index lexsort
     shape ndim size iscomplexobj isrealobj isreal iscomplex isneginf isposinf
     linalg.inv linalg.det linalg.slogdet
     linalg.svd linalg.svdvals linalg.qr linalg.pinv linalg.matrix_power linalg.matrix_rank linalg.lstsq
-    linalg.trace linalg.diagonal linalg.matrix_transpose linalg.tensorinv linalg.tensorsolve linalg.multi_dot
+    linalg.trace linalg.diagonal linalg.matrix_transpose linalg.multi_dot
     fft.fft fft.ifft fft.rfft fft.irfft fft.fftn fft.ifftn fft.rfftn
     fft.irfftn fft.hfft fft.ihfft fft.fftshift fft.ifftshift
 """
@@ -316,6 +317,11 @@ def bent(y: Any, at: Any, *of: Any) -> Any:
     if known is not None and not known.any():
         return y
     return y + bend(sum(of[1:], of[0]), at)
+
+
+@translation(vanishing)
+def _vanishing(value: Any, lost: Any, unknown: Any) -> Any:
+    return jnp.where(lost, 0, value) + hidden(value, jnp.broadcast_to(unknown, jnp.shape(value)))
 
 
 @translation(np.power)
@@ -609,6 +615,8 @@ _EIGENVECTORS: dict[str, Any] = {
 @translation(np.linalg.eig)
 def _eig(a: Any) -> Any:
     a = jnp.asarray(a)
+    if not a.size and a.shape[-1] == a.shape[-2]:
+        return _EigResult(jnp.zeros(a.shape[:-1], a.dtype), a)
     values, vectors = lax.linalg.eig(a if a.dtype.kind in "fc" else a.astype(float), **_EIGENVECTORS)
     known = concrete(values.imag)
     if a.dtype.kind != "c" and known is not None and not known.any():
@@ -627,6 +635,28 @@ def _from_triangle(a: Any, upper: bool) -> Any:
     if a.dtype.kind == "c":  # the diagonal is real, whatever is stored
         read = read - 1j * jnp.imag(read) * jnp.eye(a.shape[-1], dtype=bool)
     return half + lax.stop_gradient(read - half)
+
+
+def _of_entries(function: Any) -> None:
+    """JAX stumbles over arrays without entries: the library's rule takes over."""
+    target = TABLE[function]
+
+    def call(a: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(a, (list, tuple)) and not jnp.size(a):
+            raise UntranslatedError("no entries")
+        return target(a, *args, **kwargs)
+
+    TABLE[function] = call
+
+
+_of_entries(np.trapezoid)
+_det_of_entries = TABLE[np.linalg.det]
+
+
+@translation(np.linalg.det)
+def _det(a: Any) -> Any:
+    a = jnp.asarray(a)
+    return _det_of_entries(a) if a.ndim < 2 or a.shape[-1] or a.shape[-2] else jnp.ones(a.shape[:-2], a.dtype)
 
 
 @translation(np.linalg.cholesky)
@@ -649,16 +679,39 @@ def _eigvals(a: Any) -> Any:
     return _eig(a)[0]  # JAX's own function has a first derivative only
 
 
+_interp_of_finite = TABLE[np.interp]
+
+
+@translation(np.interp)
+def _interp(x: Any, xp: Any, fp: Any, *args: Any, **kwargs: Any) -> Any:
+    y = _interp_of_finite(x, xp, fp, *args, **kwargs)
+    known, at, knots = concrete(y), concrete(x), concrete(xp)
+    if known is None or at is None or knots is None or np.isnan(known).any() or np.isnan(at).any():
+        raise UntranslatedError("values that are not finite")
+    if y.dtype not in (np.float64, np.complex128) or knots[-1] == knots[-2:][0]:
+        raise UntranslatedError("single precision, or a jump at the end")
+    return y
+
+
 @translation(np.cov)
 def _cov(
     m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None, **rest: Any
 ) -> Any:
+    if (
+        ddof is not None
+        and fweights is None
+        and rest.get("aweights") is None
+        and ddof >= jnp.shape(m)[-1 if rowvar else 0]
+    ):
+        raise UntranslatedError("no degrees of freedom")
     rest = {k: _listed(v) for k, v in rest.items()}
     return jnp.cov(m, y, rowvar, bias, ddof, _listed(fweights), **rest)
 
 
 @translation(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Any:
+    if (not array.size and mode not in ("constant", "empty")) or 0 in np.ravel(options.get("stat_length", 1)):
+        raise UntranslatedError("no entries")
     if isinstance(pad_width, dict):
         widths = [(0, 0)] * array.ndim
         for axis, width in pad_width.items():
@@ -674,7 +727,52 @@ def _delete(arr: Any, obj: Any, axis: Any = None) -> Any:
 
 @translation(np.insert)
 def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
-    return jnp.insert(_listed(arr), np.asarray(obj) if type(obj) is list else obj, _listed(values), axis)
+    obj = np.asarray(obj) if type(obj) is list else obj
+    obj = np.flatnonzero(obj) if isa(obj, np.ndarray) and obj.dtype.kind == "b" and obj.ndim else obj
+    return jnp.insert(_listed(arr), obj, _listed(values), axis)
+
+
+def _of_vectors(function: Any) -> None:
+    """NumPy takes numbers for vectors of one entry."""
+    target = TABLE[function]
+
+    def call(a: Any, v: Any, *args: Any, **options: Any) -> Any:
+        return target(jnp.atleast_1d(jnp.asarray(a)), jnp.atleast_1d(jnp.asarray(v)), *args, **options)
+
+    TABLE[function] = call
+
+
+_of_vectors(np.convolve)
+_of_vectors(np.correlate)
+
+
+@translation(np.linalg.matrix_power)
+def _matrix_power(a: Any, n: int) -> Any:
+    if n < 0:
+        a, n = TABLE[np.linalg.inv](a), -n  # which knows a singular matrix
+    return jnp.linalg.matrix_power(a, n)
+
+
+@translation(np.linalg.matrix_rank)
+def _matrix_rank(a: Any, *args: Any, **kwargs: Any) -> Any:
+    return jnp.linalg.matrix_rank(a, *args, **kwargs) if jnp.size(a) else jnp.zeros(jnp.shape(a)[:-2], int)
+
+
+def _nan_position(function: Any) -> None:
+    target = TABLE[function]
+
+    def call(a: Any, *args: Any, **kwargs: Any) -> Any:
+        position = target(a, *args, **kwargs)
+        known = concrete(position)
+        if known is not None and (known < 0).any():
+            raise ValueError("All-NaN slice encountered")
+        return position
+
+    TABLE[function] = call
+
+
+_nan_position(np.nanargmax)
+_nan_position(np.nanargmin)
 
 
 @translation(np.tril)
@@ -709,7 +807,10 @@ def _take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
 
 @translation(np.bincount)
 def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    x = np.asarray(x, np.intp) if type(x) in (list, tuple) else x
     known = concrete(x)
+    if known is not None and not known.size:
+        return jnp.zeros(minlength, int)
     if known is None:
         return jnp.bincount(x, weights, minlength)
     length = max(minlength, int(known.max()) + 1 if known.size else 0)

@@ -125,20 +125,20 @@ def bend(x: Any, at: Any) -> Any:
 
 
 @jax.custom_jvp
-def _hidden(x: Any, at: Any) -> Any:
+def hidden(x: Any, at: Any) -> Any:
     return jnp.zeros_like(x)
 
 
 @bend.defjvp
 def _bend_jvp(primals: Any, tangents: Any) -> Any:
     x, at = primals
-    return bend(x, at), tangents[0] * _hidden(x, at)
+    return bend(x, at), tangents[0] * hidden(x, at)
 
 
-@_hidden.defjvp
-def _hidden_jvp(primals: Any, tangents: Any) -> Any:
+@hidden.defjvp
+def hidden_jvp(primals: Any, tangents: Any) -> Any:
     x, at = primals
-    return _hidden(x, at), nan_where(at, tangents[0])
+    return hidden(x, at), nan_where(at, tangents[0])
 
 
 # -- running a linear program ------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from ..refusals import LISTS
 from ..rules.decompositions import in_blocks, noise, refusal
-from ..rules.quantiles import ranked
+from ..rules.quantiles import quantile_dtype, ranked
+from ..rules.registry import vanishing
 from .base import UntranslatedError
 from .torch_careful import Unknown
 
@@ -542,6 +543,12 @@ def implements(*functions: Any) -> Callable:
     return enter
 
 
+@implements(vanishing)
+def _vanishing(value: Tensor, lost: Any, unknown: Any) -> Tensor:
+    lost, unknown = [_tensor(mask, value).expand(value.shape) for mask in (lost, unknown)]
+    return torch.where(lost, torch.zeros_like(value), value) + Unknown.apply(value, unknown)
+
+
 @implements(np.where)
 def _where(condition: Any, x: Any = _NOT_GIVEN, y: Any = _NOT_GIVEN, /) -> Any:
     if x is _NOT_GIVEN:
@@ -760,9 +767,10 @@ def _extremes(reduce: Callable, pick: Callable) -> Callable:
             a = _masked(a, where, initial)
         elif where is not True and _given(where):
             raise ValueError("reduction with where= needs initial=")
-        if a.numel() == 0 and not _given(initial):
-            raise ValueError("zero-size array to reduction operation which has no identity")
         if a.numel() == 0:  # torch refuses to reduce an empty axis
+            if not _given(initial) and 0 in [a.shape[k] for k in axes]:
+                raise ValueError("zero-size array to reduction operation which has no identity")
+            initial = initial if _given(initial) else 0
             shape = [1 if k in axes else n for k, n in enumerate(a.shape) if keepdims or k not in axes]
             return _tensor(initial, a).expand(shape).to(a.dtype)
         y = reduce(a, axes, keepdim=keepdims) if axes else a.clone()
@@ -842,8 +850,10 @@ def _arg(operate: Callable) -> Callable:
     def call(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Tensor:
         a = _tensor(a)
         a = a.to(torch.uint8) if a.dtype is torch.bool else a
-        if a.numel() == 0:
+        if a.numel() == 0 and (axis is None or not a.shape[_axis(axis, a.ndim)]):
             raise ValueError("attempt to get the position of an extremum of an empty sequence")
+        if a.numel() == 0:
+            return torch.zeros_like(torch.sum(a, _axis(axis, a.ndim), keepdim=_truth(keepdims)), dtype=torch.int64)
         return operate(a, None if axis is None else _axis(axis, a.ndim), keepdim=_truth(keepdims))
 
     return call
@@ -908,6 +918,8 @@ def _order_statistic(a: Tensor, ordered: Tensor, k: int) -> Tensor:
 @implements(np.median)
 def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Tensor:
     a = _inexact(a)
+    if not a.numel() or a.is_complex():
+        raise UntranslatedError("no entries, or complex ones")
     flat, shape = _last(a, axis)
     n, ordered = flat.shape[-1], torch.sort(flat.detach(), dim=-1).values
     high = _order_statistic(flat, ordered, n // 2)
@@ -917,6 +929,8 @@ def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = F
 
 @implements(ranked)
 def _ranked(a: Tensor, k: int) -> Tensor:
+    if a.is_complex():
+        return _sort(a)[..., k]
     return _order_statistic(a, torch.sort(a.detach(), dim=-1).values, k)
 
 
@@ -931,13 +945,26 @@ def _quantile(
     keepdims: Any = False,
     *,
     weights: Any = None,
+    function: Any = np.quantile,
 ) -> Tensor:
     if weights is not None or method not in _BETWEEN:
         raise UntranslatedError(f"method={method!r}")
-    a, watched = _inexact(a), q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
+    if not _tensor(a).numel():
+        raise UntranslatedError("no entries")
+    a, dtype = _inexact(a), None
+    if a.dtype in NUMPY_DTYPES and (isinstance(q, Tensor) or type(q) is not float):
+        strong = NUMPY_DTYPES.get(q.dtype) if isinstance(q, Tensor) else np.asarray(q).dtype
+        given = type(q) if type(q) is int else strong
+        dtype = torch_dtype(quantile_dtype(function, NUMPY_DTYPES[a.dtype], given, method))
+        a = a.to(torch.promote_types(a.dtype, dtype))
+    if function is np.percentile:
+        q = q / 100 if isinstance(q, Tensor) and q.dtype in _INEXACT else _places(q) / 100
+    watched = q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
     q = _places(q)
     flat, shape = _last(a, axis)
     steps, ordered = flat.shape[-1] - 1, torch.sort(flat.detach(), dim=-1).values
+    if method in ("linear", "midpoint") and _has_infinities(ordered):
+        raise UntranslatedError("infinities")
     found = []
     for i, place in enumerate(np.ravel(q) * steps):
         low, high = math.floor(place), math.ceil(place)
@@ -949,7 +976,14 @@ def _quantile(
             gap = _order_statistic(flat, ordered, min(low + 1, steps)) - _order_statistic(flat, ordered, low)
             y = y + gap * ((watched[i] - watched[i].detach()) * (steps if method == "linear" else 0))
         found.append(y.reshape(shape) if _truth(keepdims) else y)
-    return torch.stack(found).reshape(q.shape + found[0].shape)
+    y = torch.stack(found).reshape(q.shape + found[0].shape)
+    return y if dtype is None else y.to(dtype)
+
+
+def _has_infinities(ordered: Tensor) -> bool:
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(ordered):
+        return False
+    return bool(torch.isinf(ordered).any())
 
 
 # How far from the lower to the higher neighbour, from the fraction of the way.
@@ -963,7 +997,7 @@ _BETWEEN: dict[str, Callable] = {
 
 @implements(np.percentile)
 def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Tensor:
-    return _quantile(a, q / 100 if isinstance(q, Tensor) and q.dtype in _INEXACT else _places(q) / 100, *args, **kwargs)
+    return _quantile(a, q, *args, **kwargs, function=np.percentile)
 
 
 def _without_nan(reduce: Any, neutral: float) -> Callable:
@@ -1328,6 +1362,7 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
     a = _tensor(a)
     a, axis = (a.reshape(-1), 0) if axis is None else (a, _axis(axis, a.ndim))
     places = _places(indices)
+    places = places if places.size or type(indices) is not list else places.astype(np.intp)
     n = a.shape[axis]
     places = places % n if mode == "wrap" else np.clip(places, 0, n - 1) if mode == "clip" else places
     return get_item(a, (slice(None),) * axis + (places,))
@@ -1340,7 +1375,10 @@ def _places(indices: Any) -> np.ndarray:
 @implements(np.take_along_axis)
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
     arr = _tensor(arr)
-    indices = _tensor(indices, arr).to(torch.int64)
+    indices = _tensor(indices, arr)
+    if indices.dtype in _INEXACT:
+        raise IndexError("`indices` must be an integer array")
+    indices = indices.to(torch.int64)
     arr, axis = (arr.reshape(-1), 0) if axis is None else (arr, _axis(axis, arr.ndim))
     return torch.take_along_dim(arr, torch.where(indices < 0, indices + arr.shape[axis], indices), axis)
 
@@ -1348,6 +1386,8 @@ def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
 @implements(np.bincount)
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     x = _tensor(x, weights).to(torch.int64)
+    if not x.numel():
+        return torch.zeros(minlength, dtype=torch.int64, device=x.device)
     n = max(int(minlength), int(x.max()) + 1 if x.numel() else 0)
     weights = torch.ones_like(x) if weights is None else _tensor(weights, x).to(torch.float64)
     return torch.zeros(n, dtype=weights.dtype, device=x.device).index_add(0, x, weights)
@@ -2009,15 +2049,17 @@ def _multi_dot(arrays: Any, *, out: Any = None) -> Tensor:
 
 @_linalg(np.linalg.lstsq)
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
-    a, b = [_inexact(x) for x in _promoted(a, b)]
+    a, b = _promoted(_inexact(a), _inexact(b))
     rtol = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 1) if rcond is None or rcond == -1 else rcond
     s = torch.linalg.svdvals(a)
-    rank = int((s > rtol * s.max()).sum())
+    if not bool(torch.isfinite(s).all()):
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
+    rank = np.int32((s > rtol * s[:1]).sum().item())  # they are sorted
     x = torch.linalg.pinv(a, rtol=rtol) @ b
     residuals = b - a @ x
     squares = torch.sum(torch.abs(residuals) ** 2, 0, keepdim=b.ndim == 1)
     if rank < a.shape[1] or a.shape[0] <= a.shape[1]:
-        squares = a.new_zeros(0)
+        squares = s.new_zeros(0)
     return x, squares, rank, s
 
 
@@ -2029,6 +2071,8 @@ def _flat_norm(x: Tensor, order: Any, axes: Any, keepdims: bool) -> Tensor:
         tame = (scale == 0) | (squares.detach() > 1e-280) & (squares.detach() < 1e280)
         if x.dtype in (torch.float64, torch.complex128) and bool(tame.all()):
             return _root(squares)
+    if not x.numel():
+        raise UntranslatedError("no entries")
     y = torch.linalg.vector_norm(x, order, axes, keepdim=keepdims)
     if order in (0, 1, math.inf, -math.inf):
         return y
@@ -2071,7 +2115,11 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tens
 def _cond(x: Any, p: Any = None) -> Tensor:
     if p not in (None, 2, -2):
         raise UntranslatedError(f"p={p!r}")  # torch overwrites what its own derivative needs
-    return torch.linalg.cond(_inexact(x), p)
+    r = torch.linalg.cond(_inexact(x), p)
+    plain = not (torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(r))
+    if plain and bool(torch.isnan(r.detach()).any()):
+        raise UntranslatedError("a singular matrix")
+    return r
 
 
 # -- Fourier transforms ------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def explained(error: Exception, before: int, backend: Backend | None) -> Excepti
             return TracedValueError(*REFUSALS.last).with_traceback(error.__traceback__)
         # f may ask whether float(x) works and go on; then an error of its own has nothing to do with the answer.
         _note(error, f"adselect: before this, and possibly its cause: {REFUSALS.last[0]}")
-    refusal = refused_objects(error)
+    refusal = None if hasattr(error, "of_plain_values") else refused_objects(error)
     if refusal is None and isinstance(error, (TypeError, ValueError)):
         refusal = refused_by_library(error) if by_library else refused_by_python(error)
     if refusal is not None:
@@ -63,7 +63,7 @@ def _behind(error: BaseException) -> ADSelectError | None:
         e = pending.pop()
         if e is None or id(e) in seen:
             continue
-        if isinstance(e, ADSelectError):
+        if isinstance(e, ADSelectError) and not getattr(e, "withdrawn", False):
             return e
         seen.add(id(e))
         pending += [e.__context__, e.__cause__]

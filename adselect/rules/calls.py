@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def _apply_along_axis(func1d: Any, axis: int, arr: Any, *args: Any, **kwargs: An
     axis = axis % np.ndim(arr)
     moved = np.moveaxis(arr, axis, -1)
     lead = np.shape(moved)[:-1]
-    rows = np.reshape(moved, (-1, np.shape(arr)[axis]))
+    rows = np.reshape(moved, (math.prod(lead), np.shape(arr)[axis]))
     results = [absorb(func1d(row, *args, **kwargs)) for row in rows]
     stacked = np.stack([r if isinstance(r, Array) else np.asarray(r) for r in results])
     inner = np.shape(stacked)[1:]

@@ -21,11 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from ..array import Array
 from ..errors import MissingRuleError, UnsupportedError, user_line
 from ..kinds import isa
 from .linalg import _h, _like
 from .reductions import squared_modulus
-from .registry import RULES, Given, composite, define, dispatched, elementwise, no_derivative
+from .registry import RULES, Given, composite, define, dispatched, elementwise, no_derivative, somewhere, vanishing
 
 __all__ = ["CHOICE", "ChoiceError", "choosing", "in_blocks", "noise", "refusal", "repeated"]
 
@@ -469,7 +470,7 @@ def _singular_vjp(g: Any, y: Any, a: Any, full: bool) -> Any:
         _check_vectors(s, g_s, g_v, what)
         x, z = _h(u) @ g_u, vh @ g_v
         below, beside = g_u - u @ x, _h(g_v - _h(vh) @ z)
-        zero, size = s <= noise(s), np.abs(g_u).max() + np.abs(g_v).max()
+        zero, size = s <= noise(s), np.abs(g_u).max(initial=0.0) + np.abs(g_v).max(initial=0.0)
         if not _negligible(np.where(repeated(s), x + z, 0.0), size):
             _refuse_choice("singular vectors of a repeated singular value")
         x, z = _skew(x), _skew(z)
@@ -528,8 +529,36 @@ composite(np.linalg.svdvals)(lambda x, /: singular(x, False)[1])
 def _cond(x: Any, p: Any = None) -> Any:
     if p is None or p in (2, -2):
         s = np.linalg.svdvals(x)
-        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    return np.linalg.norm(x, p, (-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, (-2, -1))
+        with np.errstate(all="ignore"):
+            r = s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    else:
+        try:
+            inverse = np.linalg.inv(x)
+        except np.linalg.LinAlgError:
+            lost = np.expand_dims(without_inverse(x), (-2, -1))
+            inverse = np.where(lost, np.nan, np.linalg.inv(np.where(lost, np.eye(np.shape(x)[-1], dtype=x.dtype), x)))
+        r = np.linalg.norm(x, p, (-2, -1)) * np.linalg.norm(inverse, p, (-2, -1))
+    lost = np.isnan(r)
+    if not somewhere(lost):
+        return r
+    lost = lost & ~np.any(np.isnan(x), axis=(-2, -1))
+    return vanishing(r, lost, lost) + np.where(lost, r.dtype.type(np.inf), r.dtype.type(0))
+
+
+@dispatched
+def without_inverse(a: Any) -> Any:
+    """Which matrices of a stack np.linalg.inv takes for singular."""
+    a = np.asarray(a)
+    lost = np.zeros(a.shape[:-2], bool)
+    for place in np.ndindex(lost.shape):
+        try:
+            np.linalg.inv(a[place])
+        except np.linalg.LinAlgError:
+            lost[place] = True
+    return lost
+
+
+no_derivative(without_inverse)
 
 
 # -- qr ----------------------------------------------------------------------------------------------------------------
@@ -635,6 +664,9 @@ define(np.linalg.pinv, (_pinv_vjp,), (_pinv_jvp,))
 
 @composite(np.linalg.lstsq)
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    a, b = a if isa(a, (Array, np.ndarray)) else np.asarray(a), b if isa(b, (Array, np.ndarray)) else np.asarray(b)
+    dtype = np.result_type(*[v.dtype if v.dtype.kind in "fc" else np.float64 for v in (a, b)])
+    a, b = [v if v.dtype == dtype else v.astype(dtype) for v in (a, b)]
     m, n = np.shape(a)
     x = least_squares(a, b, rcond)
     s = further_values(a)
@@ -717,7 +749,7 @@ def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
         a = np.transpose(a, order + [k % np.ndim(a) for k in axes])
     shape = np.shape(a)[np.ndim(b) :]
     n = int(np.prod(shape))
-    return np.reshape(np.linalg.solve(np.reshape(a, (-1, n)), np.reshape(b, -1)), shape)
+    return np.reshape(np.linalg.solve(np.reshape(a, (np.size(b), n)), np.reshape(b, -1)), shape)
 
 
 @composite(np.linalg.tensorinv)

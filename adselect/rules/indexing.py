@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..array import Array, absorb, dispatch, is_basic, plain_index
+from ..array import Array, absorb, dispatch, is_basic, partitioned, plain_index
+from ..errors import UnsupportedError
 from ..kinds import isa
+from ..refusals import refused_number
 from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
 
 __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
@@ -166,6 +168,9 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
 def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:
     """``function(x, …)`` for a function that only moves elements: read x at the moved element numbers."""
     shape = np.shape(x)
+    for a in (*args, *kwargs.values()):
+        if isinstance(a, Array) and a.dtype.kind in "fc":
+            raise refused_number("int", a.shape)
     numbers = function(np.arange(int(np.prod(shape))).reshape(shape), *args, **kwargs)
     flat = np.reshape(x, -1)
     if isinstance(numbers, (list, tuple)):
@@ -253,6 +258,8 @@ def _take(a: Any, indices: Any, axis: Any = None, mode: str = "raise") -> Any:
         indices = np.asarray(indices) % n
     elif mode == "clip":
         indices = np.clip(indices, 0, n - 1)
+    if isinstance(indices, Array) and indices.dtype.kind in "fc":
+        raise refused_number("int", indices.shape)
     if axis is None:
         return np.reshape(a, -1)[indices]
     return a[(slice(None),) * (axis % np.ndim(a)) + (indices,)]
@@ -280,6 +287,27 @@ def _partition(a: Any, kth: Any, axis: Any = -1, kind: str = "introselect", orde
     if axis is None:
         a, axis = np.reshape(a, -1), -1
     return np.take_along_axis(a, np.argpartition(a, kth, axis=axis), axis)
+
+
+@composite(partitioned)
+def _partitioned(a: Any, kth: Any, axis: int) -> Any:
+    try:
+        order = partition_places(a, kth, axis)
+    except UnsupportedError:  # a framework that compiles has no values to look at
+        return np.partition(a, kth, axis)
+    return np.take_along_axis(a, order, axis)
+
+
+@dispatched
+def partition_places(a: Any, kth: Any, axis: int) -> Any:
+    """Where np.partition takes its elements from."""
+    order = np.empty(np.shape(a), np.intp)
+    ends = [np.argsort(x, axis, kind="stable") for x in (np.partition(a, kth, axis), a)]
+    np.put_along_axis(order, ends[0], ends[1], axis)
+    return order
+
+
+no_derivative(partition_places)
 
 
 @composite(np.diag)
@@ -325,6 +353,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     arr = arr if isa(arr, (Array, np.ndarray)) else np.asarray(arr)
     values = absorb(values)
     values = values if isa(values, (Array, np.ndarray)) else np.asarray(values)
+    if isinstance(obj, Array) and obj.dtype.kind in "fc":
+        raise refused_number("int", obj.shape)
     n, m = int(np.prod(np.shape(arr))), int(np.prod(np.shape(values)))
     # Numbers of the elements of both arrays, moved as the elements are.
     numbers = np.insert(np.arange(n).reshape(np.shape(arr)), obj, n + np.arange(m).reshape(np.shape(values)), axis)

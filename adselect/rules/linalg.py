@@ -326,13 +326,14 @@ def cofactors(a: Any) -> Any:
                 "to order 12"
             )
         return np.swapaxes(_adjugate(a), -1, -2)
-    u, s, vh = np.linalg.svd(a)
+    known = np.all(np.isfinite(a), axis=(-2, -1))[..., None, None]
+    u, s, vh = np.linalg.svd(np.where(known, a, 0.0))
     phase = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
     others = np.ones_like(s)
     for i in range(n):
         others[..., i] = np.prod(np.delete(s, i, axis=-1), axis=-1)
     # det = det(u) ∏s det(vh); its derivative with respect to conj(a) direction uses conj(u), conj(vh).
-    return phase * ((np.conj(u) * others[..., None, :]) @ np.conj(vh))
+    return np.where(known, phase * ((np.conj(u) * others[..., None, :]) @ np.conj(vh)), np.nan)
 
 
 @dispatched
@@ -447,13 +448,18 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return result
 
 
+def _largest(a: Any, **options: Any) -> Any:
+    """The largest of numbers that are not negative, 0 of none."""
+    return np.max(a, **options) if np.size(a) else np.sum(a, **options)
+
+
 @composite(np.linalg.vector_norm)
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
     if ord == 2:
         return root(np.sum(squared_modulus(x), axis=axis, keepdims=keepdims))
     size = np.abs(x)
     if ord == np.inf:
-        return np.max(size, axis=axis, keepdims=keepdims)
+        return _largest(size, axis=axis, keepdims=keepdims)
     if ord == -np.inf:
         return np.min(size, axis=axis, keepdims=keepdims)
     if ord == 0:
@@ -466,17 +472,19 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
 
 @composite(np.linalg.matrix_norm)
 def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    if ord not in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
+        raise ValueError("Invalid norm order for matrices.")
     if ord == "fro":
         result = np.linalg.vector_norm(x, axis=(-2, -1))
     elif ord in (1, -1):
         sums = np.sum(np.abs(x), axis=-2)
-        result = np.max(sums, axis=-1) if ord == 1 else np.min(sums, axis=-1)
+        result = _largest(sums, axis=-1) if ord == 1 else np.min(sums, axis=-1)
     elif ord in (np.inf, -np.inf):
         sums = np.sum(np.abs(x), axis=-1)
-        result = np.max(sums, axis=-1) if ord == np.inf else np.min(sums, axis=-1)
+        result = _largest(sums, axis=-1) if ord == np.inf else np.min(sums, axis=-1)
     else:
         s = np.linalg.svdvals(x)
-        result = {"nuc": lambda: np.sum(s, axis=-1), 2: lambda: np.max(s, axis=-1), -2: lambda: np.min(s, axis=-1)}[
+        result = {"nuc": lambda: np.sum(s, axis=-1), 2: lambda: _largest(s, axis=-1), -2: lambda: np.min(s, axis=-1)}[
             ord
         ]()
     return np.expand_dims(result, (-2, -1)) if keepdims else result

@@ -6,14 +6,15 @@ NumPy computes as the quantile of 0, 1, …, n - 1. Elements equal to one that i
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from ..array import Array, plain, plain_index
+from ..array import Array, absorb, is_traced, plain, plain_index
 from ..kinds import isa
 from .reductions import _merged
-from .registry import composite, define, dispatched, elementwise, no_derivative
+from .registry import composite, define, dispatched, elementwise, no_derivative, somewhere
 
 # How fast the rank of a quantile moves with q, as (n times, plus); the methods not listed jump.
 _PACE = {
@@ -24,6 +25,8 @@ _PACE = {
     "median_unbiased": (1, 1 / 3),
     "normal_unbiased": (1, 1 / 4),
 }
+# The methods that pick an element and never lie between two.
+WHOLE = frozenset({"lower", "higher", "nearest", "inverted_cdf", "closest_observation"})
 
 
 @dispatched
@@ -60,16 +63,32 @@ def _rank_slope(g: Any, y: Any, q: Any, n: int, method: str) -> Any:
 elementwise(rank_of, _rank_slope, None, None)
 
 
-def _at_rank(a: Any, rank: Any) -> Any:
+def _at_rank(a: Any, rank: Any, q: Any, method: str) -> Any:
     """The elements at a rank with a fraction, along the last axis."""
     low = int(np.floor(rank).astype(int))  # traced or not: a position carries no derivative
     below = ranked(a, low)
     part = rank - low if isinstance(rank, Array) else float(rank) - low
-    if low + 1 == np.shape(a)[-1] or (not isinstance(part, Array) and part == 0):
-        return below
-    step = ranked(a, low + 1) - below
+    last = np.shape(a)[-1] - 1
+    if low == last or (not isinstance(part, Array) and part == 0):
+        if method in WHOLE or not somewhere(np.isinf(a)):
+            return below
+        under, over = (low, low) if low == last else _beside(low, last + 1, q, method)
+        return below + (ranked(a, over) - ranked(a, under)) * 0.0
+    above = ranked(a, low + 1)
+    step = above - below
     # The end nearer to the quantile is the one to start from.
-    return below + step * part if part < 0.5 else (below + step) - step * (1 - part)
+    return below + step * part if part < 0.5 else above - step * (1 - part)
+
+
+def _beside(k: int, n: int, q: Any, method: str) -> tuple[int, int]:
+    """The ranks between which NumPy computes the quantile q, which is the element of rank k exactly.
+
+    An infinite neighbour of weight zero makes a NaN, which tells them.
+    """
+    places = np.arange(n)
+    reaching = [np.where(places < k, -np.inf, 0.0), np.where(places > k, np.inf, 0.0)]
+    below, above = [bool(np.isnan(np.quantile(a, q, method=method))) for a in reaching]  # type: ignore[call-overload]
+    return k - below, k + above
 
 
 @dispatched
@@ -85,7 +104,7 @@ def _quantile_of_rows(a: Any, q: Any, method: str, weights: Any) -> Any:
     """Quantiles along the last axis, for one number q."""
     n = np.shape(a)[-1]
     if weights is None:
-        result = _at_rank(a, rank_of(q if isinstance(q, Array) else float(q), n, method))
+        result = _at_rank(a, rank_of(q if isinstance(q, Array) else float(q), n, method), q, method)
     else:
         rows, rows_of_weights = np.reshape(a, (-1, n)), np.reshape(weights, (-1, n))
         picked = []
@@ -97,25 +116,34 @@ def _quantile_of_rows(a: Any, q: Any, method: str, weights: Any) -> Any:
     return np.where(undefined, np.nan, result) if np.any(undefined) else result
 
 
-def _without_nan(a: Any, q: Any, method: str, weights: Any) -> Any:
+def _without_nan(of_rows: Any) -> Any:
     """The same, ignoring NaN: row by row, as every row has a length of its own."""
-    if not np.any(np.isnan(a)):
-        return _quantile_of_rows(a, q, method, weights)
-    n = np.shape(a)[-1]
-    rows = np.reshape(a, (-1, n))
-    rows_of_weights = [None] * len(rows) if weights is None else np.reshape(weights, (-1, n))
-    results = []
-    for row, w in zip(rows, rows_of_weights, strict=True):
-        there = np.flatnonzero(~np.isnan(row))
-        results.append(
-            _quantile_of_rows(row[there], q, method, None if w is None else w[there])
-            if len(there)
-            else a.dtype.type(np.nan)
-        )
-    return np.reshape(np.stack(results), np.shape(a)[:-1])
+
+    def kernel(a: Any, q: Any, method: str, weights: Any) -> Any:
+        if not np.any(np.isnan(a)):
+            return of_rows(a, q, method, weights)
+        n = np.shape(a)[-1]
+        rows = np.reshape(a, (-1, n))
+        rows_of_weights = [None] * len(rows) if weights is None else np.reshape(weights, (-1, n))
+        results = []
+        for row, w in zip(rows, rows_of_weights, strict=True):
+            there = np.flatnonzero(~np.isnan(row))
+            w = None if w is None else w[there]
+            results.append(of_rows(row[there], q, method, w) if len(there) else a.dtype.type(np.nan))
+        return np.reshape(np.stack(results), np.shape(a)[:-1])
+
+    return kernel
 
 
-def _quantiles(kernel: Any, a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any) -> Any:
+@functools.cache
+def quantile_dtype(function: Any, a: Any, q: Any, method: str, weighted: bool = False) -> Any:
+    """NumPy's dtype of a quantile, of the dtypes of the array and of q, which may be a Python number's class."""
+    options = {"weights": np.ones(1)} if weighted else {}
+    q = np.ones((), q)[()] if isinstance(q, np.dtype) else q(1)
+    return function(np.ones(1, a), q, method=method, **options).dtype
+
+
+def _quantiles(kernel: Any, a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any, dtype: Any) -> Any:
     rows, order, _ = _merged(a, axis)
     if weights is not None:
         if method != "inverted_cdf":
@@ -130,8 +158,7 @@ def _quantiles(kernel: Any, a: Any, q: Any, axis: Any, method: str, keepdims: An
         shape = [1 if i in reduced else n for i, n in enumerate(np.shape(a))]
         results = [np.reshape(r, shape) for r in results]
     result = results[0] if single else np.stack(results)
-    wide = np.result_type(a.dtype, q.dtype) if not single and hasattr(q, "dtype") and hasattr(a, "dtype") else None
-    return result if wide is None or wide.kind not in "fc" or wide == result.dtype else result.astype(wide)
+    return result if dtype is None or dtype.kind != "f" or dtype == result.dtype else result.astype(dtype)
 
 
 def _flattened(q: Any, function: Any) -> Any:
@@ -157,15 +184,19 @@ def _register(function: Any, kernel: Any, scale: float) -> None:
         a = a if isinstance(a, Array) else np.asarray(a)
         if not np.size(a):
             return function(np.empty(a.shape, a.dtype), plain(q), axis, method=method, keepdims=keepdims)
-        return _flattened(q, lambda q: _quantiles(kernel, a, q / scale, axis, method, keepdims, weights))
+        q = np.asarray(q) if type(q) in (list, tuple) and not is_traced(q) else absorb(q)
+        dtype = quantile_dtype(function, a.dtype, getattr(q, "dtype", type(q)), method, weights is not None)
+        if dtype.kind == a.dtype.kind == "f" and dtype != a.dtype:
+            a = a.astype(dtype)
+        return _flattened(q, lambda q: _quantiles(kernel, a, q / scale, axis, method, keepdims, weights, dtype))
 
     composite(function)(quantile)
 
 
 _register(np.quantile, _quantile_of_rows, 1)
 _register(np.percentile, _quantile_of_rows, 100)
-_register(np.nanquantile, _without_nan, 1)
-_register(np.nanpercentile, _without_nan, 100)
+_register(np.nanquantile, _without_nan(_quantile_of_rows), 1)
+_register(np.nanpercentile, _without_nan(_quantile_of_rows), 100)
 
 
 def _middle(rows: Any) -> Any:
@@ -179,13 +210,18 @@ def _median_of_rows(rows: Any, q: Any, method: str, weights: Any) -> Any:
     return np.where(undefined, np.nan, _middle(rows)) if np.any(undefined) else _middle(rows)
 
 
+_median_without_nan = _without_nan(_median_of_rows)
+
+
 @composite(np.median)
 def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
     if not np.size(a):
         return np.median(np.empty(np.shape(a), np.result_type(a)), axis, keepdims=keepdims)
-    return _quantiles(_median_of_rows, a, 0.5, axis, "", keepdims, None)
+    return _quantiles(_median_of_rows, a, 0.5, axis, "", keepdims, None, None)
 
 
 @composite(np.nanmedian)
 def _nanmedian(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Any:
-    return np.nanquantile(a, 0.5, axis=axis, keepdims=keepdims is True)
+    if not np.size(a):
+        return np.nanmedian(np.empty(np.shape(a), np.result_type(a)), axis, keepdims=keepdims)
+    return _quantiles(_median_without_nan, a, 0.5, axis, "", keepdims, None, None)

@@ -268,7 +268,9 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
         return rearranged(np.pad, array, pad_width, mode, **options)
     ndim = np.ndim(array)
     if isinstance(pad_width, dict):
-        pad_width = [pad_width.get(i, pad_width.get(i - ndim, (0, 0))) for i in range(ndim)]
+        given, pad_width = pad_width, [(0, 0)] * ndim
+        for k, width in given.items():
+            pad_width[k] = width if np.ndim(width) else (width, width)
     widths = [(int(before), int(after)) for before, after in _pairs(pad_width, ndim)]
     if mode in ("constant", "empty"):
         for axis, ends in enumerate(_pairs(options.get("constant_values", 0), ndim)):
@@ -282,11 +284,15 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
                 raise ValueError(f"can't extend empty axis {axis} using modes other than 'constant' or 'empty'")
             first = array if before is None else array[(*lead, slice(None, int(before)))]
             last = array if after is None else array[(*lead, slice(max(n - int(after), 0), None))]
-            ends = [_STATISTICS[mode](part, axis=axis, keepdims=True) for part in (first, last)]
+            # Of an array without entries, but for what is padded, there is nothing to take a statistic of.
+            statistic = _STATISTICS[mode] if np.size(array) else np.sum
+            ends = [statistic(part, axis=axis, keepdims=True) for part in (first, last)]
             array = _between(array, ends, widths[axis], axis)
     elif mode == "linear_ramp" or odd:
         for axis, ends in enumerate(_pairs(options.pop("end_values", 0), ndim)):
             array = _affine_pad(array, widths[axis], axis, mode, ends if mode == "linear_ramp" else [0, 0], options)
+    elif isinstance(mode, str):
+        raise ValueError(f"mode '{mode}' is not supported")
     else:
         raise MissingRuleError(
             f"np.pad with mode={mode!r} has no derivative rule ({user_line()}); all modes that are named by a string do"

@@ -9,13 +9,18 @@ import numpy as np
 from ..array import Array
 from ..kinds import isa
 from .linalg import _like
-from .registry import composite, define, dispatched, elementwise
+from .registry import composite, define, dispatched, elementwise, somewhere, vanishing
 
 _NOT_GIVEN: Any = np._NoValue
 
 
 def _array(x: Any) -> Any:
     return x if isa(x, (Array, np.ndarray)) else np.asarray(x)
+
+
+def _double(x: Any) -> Any:
+    wide = {np.float16: float, np.float32: float, np.complex64: complex}.get(x.dtype.type)
+    return x if wide is None else x.astype(wide)
 
 
 def _along(axis: int, ndim: int, part: Any) -> tuple:
@@ -28,7 +33,7 @@ def _along(axis: int, ndim: int, part: Any) -> tuple:
 
 @composite(np.interp)
 def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
-    x, xp, fp = _array(x), _array(xp), _array(fp)
+    x, xp, fp = [_double(_array(v)) for v in (x, xp, fp)]
     if period is not None:
         period = np.abs(period)
         x, xp = x % period, xp % period
@@ -39,7 +44,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
         left = right = None
     n = np.shape(xp)[0]
     if n == 1:
-        inside = fp[0] + 0.0 * x
+        inside = fp[0] + np.zeros(np.shape(x))
     else:
         # At a knot the piece on its right counts, at the last knot the last piece.
         k = np.clip(np.searchsorted(xp, x, "right") - 1, 0, n - 2)
@@ -48,9 +53,30 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
         even = np.equal(step, 0)
         slope = (fp[k + 1] - y0) / np.where(even, 1.0, step)
         inside = np.where(even, fp[k + 1], slope * (x - x0) + y0)
+        if somewhere(np.isnan(inside) | np.isnan(x)):
+            inside = _inside(x, x0, xp[k + 1], y0, fp[k + 1])
     inside = np.where(np.less(x, xp[0]), fp[0] if left is None else left, inside)
-    inside = np.where(np.greater(x, xp[n - 1]), fp[n - 1] if right is None else right, inside)
-    return np.where(np.isnan(x), np.nan, inside) if np.any(np.isnan(x)) else inside
+    return np.where(np.greater(x, xp[n - 1]), fp[n - 1] if right is None else right, inside)
+
+
+def _inside(x: Any, x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
+    """Between two knots where not all is finite, as NumPy has it: the height of a knot, from the other end, of both."""
+    if np.iscomplexobj(y0):
+        real = _inside(x, x0, x1, np.real(y0), np.real(y1))
+        return real + 1j * _inside(x, x0, x1, np.imag(y0), np.imag(y1))
+    step, rise = x1 - x0, y1 - y0
+    even = np.equal(step, 0)
+    step = np.where(even, 1.0, step)
+    first, second = rise / step * (x - x0) + y0, rise / step * (x - x1) + y1
+    at_end = np.equal(x, x1)
+    lost = np.isnan(first) & ~np.isnan(x)
+    knot = lost & (np.equal(x, x0) | at_end)
+    turned = lost & ~np.isnan(second)
+    level = knot | (lost & ~turned & np.equal(y0, y1))
+    from_end = even | np.where(knot, at_end, turned)
+    slope = np.where(level, np.where(knot, 1.0, 0.0), rise) / np.where(level, 1.0, step)
+    # At a knot with an infinite slope only the height has a derivative.
+    return slope * vanishing(np.where(from_end, x - x1, x - x0), level, knot) + np.where(from_end, y1, y0)
 
 
 @composite(np.trapezoid)

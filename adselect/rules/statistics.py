@@ -109,6 +109,8 @@ def _cov(
         else:
             freedom = total - ddof * np.sum(weights * aweights) / total
         weighted = centred * weights
+    if freedom <= 0:  # NumPy warns, and divides by 0
+        freedom = np.abs(0.0 * freedom)
     result = weighted @ (np.conj(centred.T) if np.iscomplexobj(centred) else centred.T) / freedom
     return np.squeeze(result)[()]
 
@@ -130,7 +132,9 @@ def _corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) 
 
 @composite(np.bincount)
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    x = x if isinstance(x, Array) else np.asarray(x)
+    x = x if isinstance(x, Array) else np.asarray(x, np.intp if type(x) in (list, tuple) else None)
+    if not x.size:
+        return np.bincount(x, None, minlength)
     n = max(int(minlength), int(x.max()) + 1 if x.size else 0)
     return scatter([weights], [x], (n,), np.result_type(weights, float))
 

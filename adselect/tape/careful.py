@@ -127,7 +127,7 @@ def _product(rule: Any, i: int, bar: _Bar, y: Any, args: tuple, kwargs: dict, ne
     elif (fixed or not nested) and not isinstance(slope, Array):
         through = np.not_equal(slope, 0)
         alive = through if alive is None else alive & through
-    known, f, s = plain(product), plain(g), plain(slope)
+    known, f, s = plain(product), plain(product if rule.function is np.sum else g), plain(slope)
     lost = ((np.equal(f, 0) | (np.equal(s, 0) & ~np.isnan(f))) & ~np.isfinite(known)) & _numeric(known)
     if np.any(lost):
         dead = False if alive is None else ~alive
