@@ -78,6 +78,9 @@ class TorchArray(FrameworkArray):
     framework = "torch"
     real_only = REAL_ONLY
 
+    def _enclose(self) -> None:
+        _enclose()
+
     def _is_scalar(self) -> bool:  # as its base says; a call less, in every index
         return not self.value.ndim and not getattr(self, "_array", False)
 
@@ -491,6 +494,12 @@ def _notice_captured() -> None:
 def calls_in_progress(create: bool = False) -> list:
     """The calls of f under way on this thread, the innermost last."""
     return _LOCAL.__dict__.setdefault("calls", []) if create else getattr(_LOCAL, "calls", [])
+
+
+def _enclose() -> None:
+    """Note, for the calls under way, that f has taken a derivative itself."""
+    for call in calls_in_progress():
+        call.record.enclosing = True
 
 
 class _Guard(TorchFunctionMode):
@@ -949,8 +958,7 @@ class _Call:
             or (beginning_elsewhere and _belongs_outside(self.record.outputs, self.record.inputs))
         )
         if self.keep:
-            for call in calls_in_progress():
-                call.record.enclosing = True
+            _enclose()
 
     # -- in ------------------------------------------------------------------------------------------------------
 

@@ -144,8 +144,14 @@ def _name(node: Any) -> str:
 
 def _call(node: Any, *g: Tensor) -> tuple:
     """What a node makes of cotangents; nodes of Python's have another name for it."""
-    x_bars = node(*g) if callable(node) else node.apply(*g)
-    return x_bars if isinstance(x_bars, tuple) else (x_bars,)
+    if callable(node):
+        x_bars = node(*g)
+        return x_bars if isinstance(x_bars, tuple) else (x_bars,)
+    x_bars = node.apply(*g)
+    x_bars = x_bars if isinstance(x_bars, tuple) else (x_bars,)
+    # One for each argument of forward, whereas the nodes below are those of its tensors.
+    wanted = iter([x for x, needed in zip(x_bars, node.needs_input_grad, strict=True) if needed])
+    return tuple([None if below is None else next(wanted) for below, _ in node.next_functions])
 
 
 def _pulled(node: Any, slots: dict, nested: bool) -> list:
