@@ -57,6 +57,24 @@ class Unknown(torch.autograd.Function):
         return torch.where(marked, bars[0], nothing) * torch.where(marked, nothing + torch.nan, nothing), None
 
 
+class _Repaired(torch.autograd.Function):
+    """A result of a linear map, with other numbers where marked; the map, and with it the derivative, is the same."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_bar: Tensor, strong: Tensor, marked: Tensor) -> Tensor:
+        return torch.where(marked, strong, x_bar)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Any) -> Any:
+        return bars[0], None, None
+
+
 class _Bar:
     """A cotangent, and which of its entries are alive (None: all)."""
 
@@ -279,7 +297,7 @@ def _linear(node: Any, name: str, k: int, g: Tensor, x_bar: Tensor) -> Tensor:
         if strong is None:
             return x_bar
         repaired = bad & ~torch.isnan(strong)
-    kept = torch.where(repaired, strong, x_bar)
+    kept: Tensor = _Repaired.apply(x_bar, strong, repaired)  # type: ignore[assignment]
     witness = _varying(node)
     if torch.is_grad_enabled() and witness is not None and bool(repaired.any()):
         # Every entry of what the map was made from may be one whose derivative is not known.
