@@ -61,7 +61,7 @@ PROMOTING = """
 """
 SAME = """
     argmax argmin nanargmax nanargmin nancumsum nancumprod cumsum cumprod cumulative_sum cumulative_prod
-    count_nonzero ptp corrcoef round around real imag nan_to_num sinc unwrap
+    count_nonzero ptp corrcoef round around real imag nan_to_num unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
     tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff ediff1d
     trapezoid resize ix_
@@ -265,9 +265,13 @@ def _between_infinities(function: Callable) -> Callable:
 
     def call(a: Any, b: Any) -> Any:
         a, b = jnp.broadcast_arrays(a, b)
-        stuck = jnp.isinf(a) & (a == b)
+        if a.dtype.kind != "f" or b.dtype.kind != "f":
+            return function(a, b)
+        stuck = (jnp.isinf(a) | jnp.isinf(b)) & ((a <= b) | (a > b))
         y = function(jnp.where(stuck, 0.0, a), jnp.where(stuck, 0.0, b))
-        return jnp.where(stuck, (jnp.where(stuck, a, 0.0) + jnp.where(stuck, b, 0.0)) / 2, y)
+        half = (jnp.where(stuck, a, 0.0) + jnp.where(stuck, b, 0.0)) / 2
+        # Where only one is, or they are opposite, the larger counts: JAX's slopes are both 1 there.
+        return jnp.where(stuck, jnp.where(a == b, half, jnp.where(a > b, a, b)), y)
 
     return _promoting(call)
 
@@ -323,7 +327,11 @@ def _power(x: Any, y: Any) -> Any:
     if y.dtype.kind not in "fc":
         return jnp.power(x, y)
     # 0**0 is 1 with slope 0 in both arguments.
-    return jnp.power(jnp.where((x == 0) & (y == 0), 1, x), y)  # a bare 1: a number does not widen the other
+    z = jnp.power(jnp.where((x == 0) & (y == 0), 1, x), y)  # a bare 1: a number does not widen the other
+    if constant or z.dtype.kind != "f":
+        return z
+    bottom = (x == 0) & (y <= 1)
+    return bent(z, bottom, x.astype(z.dtype), y.astype(z.dtype))
 
 
 def power_of_number(x: Any, y: Any) -> Any:
@@ -339,7 +347,21 @@ def power_of_number(x: Any, y: Any) -> Any:
 @translation(np.float_power)
 def _float_power(x: Any, y: Any) -> Any:
     wide = np.result_type(np.float64, *[a.dtype for a in (x, y) if hasattr(a, "dtype")])
+    if isa(y, (int, float, np.ndarray, np.generic)):
+        return _power(jnp.asarray(x).astype(wide), np.asarray(y, np.result_type(wide, np.asarray(y))))
     return _power(jnp.asarray(x).astype(wide), jnp.asarray(y).astype(wide))
+
+
+@translation(np.sinc)
+def _sinc(x: Any) -> Any:
+    # Close to 0 the quotient of JAX's derivatives cancels: a series there, good to all digits.
+    u = np.pi * jnp.asarray(x)
+    near = jnp.abs(u) < 0.5
+    s, far = jnp.where(near, u, 0) ** 2, jnp.where(near, 1, u)
+    series: Any = 1
+    for k in range(9, 0, -1):
+        series = 1 - s / ((2 * k) * (2 * k + 1)) * series
+    return jnp.where(near, series, jnp.sin(far) / far)
 
 
 def _inverse(function: Callable, slope: Callable) -> Callable:

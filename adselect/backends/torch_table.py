@@ -26,9 +26,10 @@ from ..array import fingerprint, overwritten
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from ..refusals import LISTS
-from ..rules.decompositions import in_blocks, noise, refusal
+from ..rules.decompositions import SINGULAR, in_blocks, noise, refusal
+from ..rules.enforcement import within_a_rule
 from ..rules.quantiles import ranked
-from .base import UntranslatedError
+from .base import OwnRuleError, UntranslatedError
 from .torch_careful import Unknown
 
 __all__ = [
@@ -267,7 +268,11 @@ def _power(a: Any, b: Any) -> Tensor:
         return torch.pow(a, b)
     if isinstance(b, Tensor) and b.dtype in _INEXACT and type(a) in (float, int):
         return torch.pow(float(a), b)
-    return torch.pow(*_promoted(a, b))
+    a, b = _promoted(a, b)
+    y = torch.pow(a, b)
+    if not (a.requires_grad and b.requires_grad) or y.is_complex():
+        return y
+    return bent(y, (a == 0) & (b <= 1), a, b)  # its slopes grow beyond all bounds beside it
 
 
 class _CubeRoot(torch.autograd.Function):
@@ -360,9 +365,11 @@ def _between_infinities(function: Callable) -> Callable:
     """logaddexp, whose arguments have equal weights also where both are the same infinity."""
 
     def call(a: Tensor, b: Tensor) -> Tensor:
-        stuck = torch.isinf(a) & (a == b)
+        stuck = (torch.isinf(a) | torch.isinf(b)) & ((a <= b) | (a > b))
         y = function(torch.where(stuck, 0.0, a), torch.where(stuck, 0.0, b))
-        return torch.where(stuck, (torch.where(stuck, a, 0.0) + torch.where(stuck, b, 0.0)) / 2, y)
+        half = (torch.where(stuck, a, 0.0) + torch.where(stuck, b, 0.0)) / 2
+        # Where only one is, or they are opposite, torch's second derivative is NaN.
+        return torch.where(stuck, torch.where(a == b, half, torch.where(a > b, a, b)), y)
 
     return call
 
@@ -1886,7 +1893,7 @@ class _Undetermined(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         if bool(((g != 0) & ctx.columns[..., None, :]).any()):
-            raise refusal("vectors of a repeated value, or a decomposition without full rank,", ctx.line)
+            raise refusal(SINGULAR, ctx.line)
         return g, None
 
 
@@ -1900,6 +1907,8 @@ def _determined(values: Tensor, *vectors: Tensor) -> list:
         return list(vectors)
     if not blocks.any():
         return list(vectors)
+    if not (blocks.all() or within_a_rule()):  # of those whose values stand alone, torch's derivative is NaN as well
+        raise OwnRuleError
     return [_undetermined(v, torch.from_numpy(blocks).to(v.device)) for v in vectors]
 
 
