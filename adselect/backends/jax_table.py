@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.extend.core import concrete_or_error
 
 from ..errors import user_line
@@ -192,7 +193,7 @@ def special_function(function: Any) -> Callable | None:
     if name not in SPECIAL.split():
         return None
     REAL_ONLY.add(function)
-    return _promoting(_digamma if name in ("psi", "digamma") else getattr(jax.scipy.special, name))
+    return _promoting(_SPECIAL.get(name) or getattr(jax.scipy.special, name))
 
 
 def _digamma(x: Any) -> Any:
@@ -200,7 +201,39 @@ def _digamma(x: Any) -> Any:
     low = x < 0.5
     mirrored = jnp.where(low, 1 - x, x)
     angle = jnp.pi * jnp.where(low, x, 0.25)
-    return jax.scipy.special.digamma(mirrored) - jnp.where(low, jnp.pi / jnp.tan(angle), 0.0)
+    # Not by the tangent: it has a pole where its reciprocal is 0.
+    return jax.scipy.special.digamma(mirrored) - jnp.where(low, jnp.pi * jnp.cos(angle) / jnp.sin(angle), 0.0)
+
+
+def _times_log(function: Callable, bottom: float) -> Callable:
+    """xlogy or xlog1py with slope 0 where 0 meets the logarithm of 0."""
+
+    def call(x: Any, y: Any) -> Any:
+        none, both = (x == 0) & (jnp.real(y) <= bottom), isinstance(x, Tracer) and isinstance(y, Tracer)
+        x, y = jnp.broadcast_arrays(x, y)
+        z = jnp.where(none, 0, function(jnp.where(none, 1, x), jnp.where(none, 1, y)))
+        return bent(z, none, x.astype(z.dtype), y.astype(z.dtype)) if both else z
+
+    return call
+
+
+def _relative_entropy(x: Any, y: Any) -> Any:
+    # At 0 JAX's own has slope 0, where that of x log(x) is infinite.
+    start = (x == 0) & (y > 0)
+    x, y = jnp.broadcast_arrays(x, y)
+    edge, inside = jnp.where(start, x, 1), jnp.where(start, y, 1)
+    at_start = -jax.scipy.special.entr(edge) - edge * jnp.log(inside)
+    return jnp.where(start, at_start, jax.scipy.special.rel_entr(jnp.where(start, 1, x), y))
+
+
+_SPECIAL: dict[str, Callable] = {
+    "psi": _digamma,
+    "digamma": _digamma,
+    "xlogy": _times_log(jax.scipy.special.xlogy, 0),
+    "xlog1py": _times_log(jax.scipy.special.xlog1py, -1),
+    "rel_entr": _relative_entropy,
+    "kl_div": lambda x, y: _relative_entropy(x, y) - x + y,
+}
 
 
 def concrete(value: Any) -> np.ndarray | None:

@@ -612,6 +612,8 @@ def _imag(val: Any) -> Tensor:
 def _angle(z: Any, deg: bool = False) -> Tensor:
     z = _inexact(z)
     angle = torch.angle(z)
+    if z.is_complex() and z.requires_grad:
+        angle = bent(angle, z == 0, z.real, z.imag)
     return _degrees(angle) if deg else angle
 
 
@@ -2127,7 +2129,9 @@ def _relative_entropy(x: Tensor, y: Tensor) -> Tensor:
     one = torch.ones_like(x * y)
     inside = torch.where(safe, x, one) * torch.log(torch.where(safe, x, one) / torch.where(safe, y, one))
     edge = torch.where((x == 0) & (y >= 0), torch.zeros_like(one), torch.full_like(one, math.inf))
-    return torch.where(safe, inside, edge)
+    start = (x == 0) & (y > 0)  # with the infinite slope of x log(x)
+    at_start = -torch.special.entr(torch.where(start, x, one)) - x * torch.log(torch.where(start, y, one))
+    return torch.where(safe, inside, torch.where(start, at_start, edge))
 
 
 def _exprel(x: Tensor) -> Tensor:
@@ -2141,12 +2145,18 @@ def _exprel(x: Tensor) -> Tensor:
     return torch.where(near, series, torch.expm1(far) / far)
 
 
-def _xlogy(x: Tensor, y: Tensor) -> Tensor:
-    return torch.special.xlogy(*torch.broadcast_tensors(x, y))
+def _times_log(function: Callable, bottom: float) -> Callable:
+    """xlogy or xlog1py with slope 0 where 0 meets the logarithm of 0."""
 
+    def call(x: Tensor, y: Tensor) -> Tensor:
+        x, y = torch.broadcast_tensors(x, y)
+        none = (x == 0) & (y <= bottom)
+        one = torch.ones_like(x)
+        z = function(torch.where(none, one, x), torch.where(none, one, y))
+        z = torch.where(none, torch.zeros_like(z), z)
+        return bent(z, none, x, y) if x.requires_grad and y.requires_grad else z
 
-def _xlog1py(x: Tensor, y: Tensor) -> Tensor:
-    return torch.special.xlog1py(*torch.broadcast_tensors(x, y))
+    return call
 
 
 _SAME_NAME = "erf erfc erfinv erfcx expit logit entr ndtr ndtri log_ndtr i0 i0e i1 i1e gammaln digamma"
@@ -2163,8 +2173,8 @@ _SPECIAL: dict[str, Callable] = {
     "cbrt": TABLE[np.cbrt],
     "exprel": _float_unary(_exprel),
     "erfcinv": _float_unary(lambda x: torch.special.erfinv(1 - x)),
-    "xlogy": _binary(_xlogy, floating=True),
-    "xlog1py": _binary(_xlog1py, floating=True),
+    "xlogy": _binary(_times_log(torch.special.xlogy, 0), floating=True),
+    "xlog1py": _binary(_times_log(torch.special.xlog1py, -1), floating=True),
     "betaln": _binary(_betaln, floating=True),
     "beta": _binary(lambda a, b: _gamma(a) * _gamma(b) / _gamma(a + b), floating=True),
     "rel_entr": _binary(_relative_entropy, floating=True),

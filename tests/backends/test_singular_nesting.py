@@ -112,3 +112,17 @@ def test_a_power_at_zero_has_no_second_derivative_by_both(exact_backend):
 def test_float_power_of_a_small_integer_at_zero(exact_backend):
     second = ad.hessian(lambda x: np.sum(np.float_power(x, 1)), exact_backend.adtype, np.array([0.0, 2.0]))
     np.testing.assert_array_equal(second, np.zeros((2, 2)))
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_angle_of_zero_has_no_second_derivative(exact_backend):
+    second = ad.hessian(
+        lambda x: np.sum(np.angle(np.fft.rfft(x))), exact_backend.adtype, np.array([1.0, 2.0, 1.0, 0.0])
+    )
+    assert np.isnan(second).any()
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:var:UserWarning")
+def test_the_variance_of_one_number_without_freedom(exact_backend):
+    (g,) = ad.gradient(lambda x: np.var(x, ddof=1), exact_backend.adtype, np.ones(1))
+    assert exact_backend.name == "forward" or np.isnan(g).all()
