@@ -130,6 +130,9 @@ class Array(OfArrays, metaclass=ArrayType):
         """value as an Array of this engine that depends on nothing yet: what ``np.zeros_like(x)``, ``like=x`` give."""
         raise NotImplementedError
 
+    def _enclose(self) -> None:
+        """Note, for the derivatives that this value belongs to, that an inner one is taken at it."""
+
     @property
     def _closed(self) -> bool:
         """Whether the derivative this value belonged to is over: from then on it behaves as its plain value."""

@@ -448,6 +448,9 @@ class AutogradArray(FrameworkArray):
 
     framework = "autograd"
 
+    def _enclose(self) -> None:
+        MODE.encloses = True
+
     # -- translation ---------------------------------------------------------------------------------------------
 
     @classmethod

@@ -76,6 +76,7 @@ def _push_behind_faces(
             where, CHOICE.met = CHOICE.met, ""
             raise refusal("vectors of a repeated value", where)
         outputs = [_own_memory(_leave(r, one_pass)) for r in results]
+        enclose(outputs)  # f may have captured values of an outer derivative
         aux = [_own_memory(_leave(a, one_pass)) for a in extras]
     return outputs, dots, aux
 

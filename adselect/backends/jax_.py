@@ -23,27 +23,15 @@ from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..kinds import isa
-from ..rules.decompositions import CHOICE, refusal
+from ..rules.decompositions import CHOICE, SINGULAR, refusal
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call, memory_of
 from .faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
-from .jax_array import COVERING, NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
+from .jax_array import COVERING, NESTING, NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
 from .jax_callbacks import original_errors
 from .jax_zeros import dependencies, evaluate_strongly
 
 __all__ = ["FlatCall", "JaxArray", "JaxBackend", "precise"]
-
-
-class _Nesting(threading.local):
-    """Bits of a dependency mask taken by the calls under way on this thread: an inner call must not reuse them."""
-
-    bits = 0
-
-    def __init__(self) -> None:
-        self.calls: list[FlatCall] = []  # those of f under way
-
-
-_nesting = _Nesting()
 
 
 class _Zeros(threading.local):
@@ -120,7 +108,7 @@ class FlatCall:
         return jax.enable_x64(True) if self.wide else nullcontext()
 
     def __call__(self, *values: Any) -> tuple[list, list]:
-        self.offset = offset = _nesting.bits
+        self.offset = offset = NESTING.bits
         lifted = []
         for i, (v, k, memory) in enumerate(zip(values, self.kinds, self.memory, strict=True)):
             if self.face != "native" and (k != "native" or self.covers):
@@ -128,19 +116,18 @@ class FlatCall:
                 v = v if memory is None else v._laid_out(memory)
             lifted.append(v)
         self.traces = opened(values, offset)
-        _nesting.bits = offset + len(values)
+        NESTING.bits = offset + len(values)
         before, covering, met = SELECTIONS.enter(offset), COVERING.on, CHOICE.met
         COVERING.on, CHOICE.met = self.covers, ""
         if self.nested:
-            for outer in _nesting.calls:
-                outer.enclosing = True
-        _nesting.calls.append(self)
+            NESTING.enclose()
+        NESTING.calls.append(self)
         try:
             outputs, aux = self.call(lifted)
         finally:
-            _nesting.calls.pop()
+            NESTING.calls.pop()
             COVERING.on = covering
-            _nesting.bits = offset
+            NESTING.bits = offset
             self.selecting = SELECTIONS.leave(before)
             self.met, CHOICE.met = CHOICE.met, met
         self.outputs, outputs = _described(outputs)
@@ -228,7 +215,7 @@ class FlatCall:
     def check_choice(self, derivatives: list) -> None:
         """Raise where derivatives are NaN because f's result depends on vectors that are not determined."""
         if self.met and any(not isinstance(d, Tracer) and np.isnan(d).any() for d in derivatives):
-            raise refusal("vectors of a repeated value, or a decomposition without full rank,", self.met)
+            raise refusal(SINGULAR, self.met)
 
     # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
     # came out non-finite, or when nobody can look because an outer transformation is still tracing it.

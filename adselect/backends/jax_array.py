@@ -35,6 +35,7 @@ from .jax_table import REAL_ONLY, TABLE, concrete, special_function
 
 __all__ = [
     "COVERING",
+    "NESTING",
     "NO_VALUE",
     "SELECTIONS",
     "JaxArray",
@@ -56,6 +57,23 @@ class Covering(threading.local):
 
 
 COVERING = Covering()
+
+
+class Nesting(threading.local):
+    """Bits of a dependency mask taken by the calls under way on this thread: an inner call must not reuse them."""
+
+    bits = 0
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []  # those of f under way
+
+    def enclose(self) -> None:
+        """Note that f has taken a derivative itself."""
+        for call in self.calls:
+            call.enclosing = True
+
+
+NESTING = Nesting()
 
 # What JAX raises when it is asked for a value that is not there yet.
 NO_VALUE = (
@@ -172,6 +190,9 @@ class JaxArray(FrameworkArray):
 
     framework = "JAX"
     real_only = REAL_ONLY
+
+    def _enclose(self) -> None:
+        NESTING.enclose()
 
     # -- translation ---------------------------------------------------------------------------------------------
 

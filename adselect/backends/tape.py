@@ -126,6 +126,8 @@ class TapeBackend(Backend):
         finally:
             trace.open = False
         n = trace.next_place()
+        if not covered:  # f may have captured values of an outer derivative
+            enclose(plain_outputs)
         for value in aux:
             extras.append(_handed_out(value, trace))
         if native:

@@ -57,6 +57,24 @@ class Unknown(torch.autograd.Function):
         return torch.where(marked, bars[0], nothing) * torch.where(marked, nothing + torch.nan, nothing), None
 
 
+class _Repaired(torch.autograd.Function):
+    """A result of a linear map, with other numbers where marked; the map, and with it the derivative, is the same."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x_bar: Tensor, strong: Tensor, marked: Tensor) -> Tensor:
+        return torch.where(marked, strong, x_bar)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *bars: Any) -> Any:
+        return bars[0], None, None
+
+
 class _Bar:
     """A cotangent, and which of its entries are alive (None: all)."""
 
@@ -144,8 +162,14 @@ def _name(node: Any) -> str:
 
 def _call(node: Any, *g: Tensor) -> tuple:
     """What a node makes of cotangents; nodes of Python's have another name for it."""
-    x_bars = node(*g) if callable(node) else node.apply(*g)
-    return x_bars if isinstance(x_bars, tuple) else (x_bars,)
+    if callable(node):
+        x_bars = node(*g)
+        return x_bars if isinstance(x_bars, tuple) else (x_bars,)
+    x_bars = node.apply(*g)
+    x_bars = x_bars if isinstance(x_bars, tuple) else (x_bars,)
+    # One for each argument of forward, whereas the nodes below are those of its tensors.
+    wanted = iter([x for x, needed in zip(x_bars, node.needs_input_grad, strict=True) if needed])
+    return tuple([None if below is None else next(wanted) for below, _ in node.next_functions])
 
 
 def _pulled(node: Any, slots: dict, nested: bool) -> list:
@@ -272,7 +296,7 @@ def _linear(node: Any, name: str, k: int, g: Tensor, x_bar: Tensor) -> Tensor:
         if strong is None:
             return x_bar
         repaired = bad & ~torch.isnan(strong)
-    kept = torch.where(repaired, strong, x_bar)
+    kept: Tensor = _Repaired.apply(x_bar, strong, repaired)  # type: ignore[assignment]
     witness = _varying(node)
     if torch.is_grad_enabled() and witness is not None and bool(repaired.any()):
         # Every entry of what the map was made from may be one whose derivative is not known.

@@ -17,7 +17,7 @@ from ..array import Array
 from ..kinds import isa
 from ..tangents import NoTangent, ZeroTangent
 from .primitives import Primitive, define_frule, define_rrule
-from .registry import RULES
+from .registry import RULES, Stubborn
 from .thunks import unthunk
 
 __all__ = ["hosted"]
@@ -47,7 +47,7 @@ def _primitive(function: Any, live: tuple) -> Primitive:
     """The host primitive for calls whose arguments at the ``live`` places carry a derivative."""
     rule = RULES[function]
     p = Primitive(function, host=True, result=functools.partial(_result, function), batched=True)
-    p.pointwise = True
+    p.pointwise, p.stubborn = True, type(rule) is Stubborn
 
     def hosted_rrule(*args: Any, **kwargs: Any) -> tuple:
         y = rule.call(*args, **kwargs)

@@ -95,6 +95,7 @@ class Primitive:
         self.no_derivative = False
         self.opted_out: list[tuple] = []
         self.pointwise = False  # its rules only multiply tangents by functions of the arguments
+        self.stubborn = False  # a NaN of its rules is meant, also for a cotangent of 0
         self.known_shapes: dict = {}  # what JAX asks for: shapes of results, by those of arguments
         self.number = str(next(_numbers))
         NUMBERED[self.number] = self

@@ -33,6 +33,7 @@ __all__ = [
     "Elementwise",
     "Multilinear",
     "Rule",
+    "Stubborn",
     "Uniform",
     "by_entries",
     "choose",
@@ -277,7 +278,7 @@ def vanishing(value: Any, lost: Any, unknown: Any) -> Any:
     return choose(lost, 0.0, value)
 
 
-class _Stubborn(Elementwise):
+class Stubborn(Elementwise):
     """Stands to its NaN: neither a cotangent nor a tangent of 0 makes a number of it."""
 
     __slots__ = ()
@@ -455,10 +456,10 @@ def elementwise(function: Any, *forms: Callable | None, call: Any = None, singul
     _add(function, Elementwise(function, forms, call, singular))
 
 
-_add(vanishing, _Stubborn(vanishing, (_vanishing_form, None, None)))
+_add(vanishing, Stubborn(vanishing, (_vanishing_form, None, None)))
 _add(
     kink,
-    _Stubborn(
+    Stubborn(
         kink,
         (
             lambda g, y, slope, at, x: choose(at, 0.0, g),

@@ -27,11 +27,13 @@ _nonzero = np._core.multiarray.count_nonzero  # NumPy's own function, without it
 
 
 def enclose(values: list) -> None:
-    """Tell the forward passes that values belong to that an inner derivative runs on them."""
+    """Tell the derivatives that values belong to that an inner one runs on them."""
     for value in values:
         while isinstance(value, EngineArray):
             value._trace.nested = True
             value = value.value
+        if isinstance(value, Array):
+            value._enclose()
 
 
 class Pass:
