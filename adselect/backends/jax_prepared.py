@@ -22,7 +22,7 @@ from jax.core import Tracer
 
 from ..adtypes import AutoJax
 from ..array import Array
-from ..captured import Watch
+from ..captured import Watch, classes_of
 from ..errors import ADSelectError, TracedValueError, UnsupportedError
 from ..fixed import UnknownError, class_settings, frozen, picture
 from ..kinds import isa
@@ -89,7 +89,7 @@ class CompiledOperator:
             # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
             self.reference = flatten((operator(f, adtype, *args, **options),))[0]
         self.gradients = self._gradients(leaves, skeleton)
-        self.watch = Watch({"f": f, **options})
+        self.watch = Watch({"f": f, **options}, classes_of(args))
         self.traced = False  # whether f has been called since it was last looked at
         self.renewed = 0  # times that something f captures was found changed
         self(leaves, args)
@@ -100,7 +100,7 @@ class CompiledOperator:
         if changes:
             self.renewed += 1
             self.programs.clear()
-            self.only, self.watch = None, Watch(self.watch.roots)
+            self.only, self.watch = None, self.watch.renewed()
         return self.renewed > RENEWALS
 
     def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
@@ -139,7 +139,7 @@ class CompiledOperator:
             raise original from None
         if self.traced:
             self.traced = False
-            self.watch.forget_names()
+            self.watch = self.watch.settled(lambda: self.operator(self.f, self.adtype, *args, **self.options))
         return result
 
     only: _Program | None = None

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..array import absorb
-from ..captured import Watch
+from ..captured import Watch, classes_of
 from ..errors import ADSelectError, UnsupportedError, user_line
 from ..fixed import parts
 from ..kinds import isa
@@ -183,7 +183,7 @@ class CompiledGradient:
                 f"AutoTorch(compile=True) would freeze a part of an argument that is no real array ({user_line()}): a "
                 "Const, a mask, a function. Give it as a keyword argument where it may be frozen, or use AutoTorch()"
             )
-        self.fixed, self.watch = parts(self.skeleton)[1], Watch({"f": f, **self.kwargs})
+        self.fixed, self.watch = parts(self.skeleton)[1], Watch({"f": f, **self.kwargs}, classes_of(args))
         self.converters = [_converter(leaf) for leaf in leaves]
         self.python = all(type(leaf) is float for leaf in leaves)
         eager = operator(f, backend.adtype, *args, **options)
@@ -203,7 +203,7 @@ class CompiledGradient:
                 f"torch.compile failed on {getattr(f, '__qualname__', f)} ({_first_line(error)}). It needs a "
                 "C++ compiler; AutoTorch() does without"
             ) from error
-        self.watch.forget_names()
+        self.watch = self.watch.settled(lambda: operator(f, backend.adtype, *args, **options))
 
     def _compiled(self, variables: list) -> Callable:
         from torch.fx.experimental.proxy_tensor import make_fx

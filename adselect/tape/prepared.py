@@ -14,7 +14,7 @@ import numpy as np
 
 from ..adtypes import AutoTape
 from ..array import is_traced, plain
-from ..captured import FAILURES, Watch
+from ..captured import FAILURES, Watch, classes_of
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
 from ..fixed import Unknown, parts
 from ..places import place_text
@@ -54,6 +54,7 @@ class ReplayedOperator:
         self.given: tuple | None = None  # the watch, its version, and the function that quick() gave away then
         self.changed = 0  # times that something captured was found changed
         reference = self.eager(args)  # what f sets up when it is first called is there from now on
+        self.classes = classes_of(args)  # of objects among the arguments: what their methods do is watched
         self.watch, self.began = self._watched(), _copied(args)
         skeleton = flatten(_bare(args))[1]
         self._trace(args, reference, () if skeleton.simple else parts(skeleton)[1])
@@ -61,7 +62,8 @@ class ReplayedOperator:
 
     def _watched(self) -> Watch:
         named = type(self.f).__name__ if not hasattr(self.f, "__name__") else self.f.__name__
-        return Watch({named: self.f, **{k: v for k, v in self.options.items() if k not in ("out", "missing")}})
+        kept = {k: v for k, v in self.options.items() if k not in ("out", "missing")}
+        return Watch({named: self.f, **kept}, self.classes)
 
     def _tell(self) -> None:
         """Warn, once, that calls are not what was asked for."""
@@ -150,7 +152,7 @@ class ReplayedOperator:
                 return variant, variant(leaves)
             except (_NotFinite, ArithmeticError):
                 missing = _BEYOND
-            except (GuardFailed, ValueError, IndexError):
+            except Exception:  # another branch, or a call that cannot be made with these numbers: f is asked
                 continue
         return None, missing
 
@@ -234,6 +236,9 @@ class ReplayedOperator:
     def _trace(self, args: tuple, reference: Any, fixed: tuple) -> None:
         leaves, skeleton = flatten(_bare(args))
         program = Program(LIMIT)
+        if fixed and not classes_of(args) <= self.classes:
+            self.classes |= classes_of(args)
+            self.watch = self._watched()
         try:
             for part in fixed:
                 if isinstance(part, Unknown):
@@ -388,7 +393,7 @@ def _write_quick(run: ReplayedOperator) -> Callable[[tuple], Any] | None:
         "    try: buffers = pool.pop()",
         "    except IndexError: return NotImplemented",
         f"    try: {returned}, = function(args, buffers)",
-        "    except (GuardFailed, ArithmeticError, ValueError): return NotImplemented",
+        "    except Exception: return NotImplemented",
         "    finally: pool.append(buffers)",
         *(["    run.calls += 1"] if run.check != "never" else []),
         f"    if not ({' and '.join(finite)}): return NotImplemented",
