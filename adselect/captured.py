@@ -57,9 +57,13 @@ class _Slot:
     def change(self, whole: bool) -> Change | None:
         raise NotImplementedError
 
-    def without_own(self) -> list[_Slot]:
-        """What to watch when f itself changes this."""
-        return []
+    def changed(self) -> set[str]:
+        """The names of what is not as it was."""
+        return set() if self.change(True) is None else {self.name}
+
+    def without(self, names: set[str]) -> list[_Slot]:
+        """What to watch when f itself changes what has these names."""
+        return [] if self.name in names else [self]
 
     def is_filled(self) -> bool:
         """Whether something is here now where nothing was, as in a cache."""
@@ -95,7 +99,6 @@ class _Entry(_Slot):
         shown = f" (from {self.value!r} to {now!r})" if is_setting(now) and is_setting(self.value) else ""
         return Change(self.name, "rebound", f"{self.name} was rebound{shown}")
 
-
     def is_filled(self) -> bool:
         return self.value is None and self.change(True) is not None
 
@@ -110,7 +113,9 @@ def _of_mapping(name: str, mapping: Any, key: Any) -> _Entry:
 
 
 def _of_slot(name: str, value: Any, field: str) -> _Entry:
-    return _Entry(name, lambda: getattr(value, field), lambda names: f"{_named(names, value)}.{field}", (id(value), field))
+    return _Entry(
+        name, lambda: getattr(value, field), lambda names: f"{_named(names, value)}.{field}", (id(value), field)
+    )
 
 
 class _Entries(_Slot):
@@ -155,19 +160,26 @@ class _Entries(_Slot):
         found = self._changed()
         if not found:
             return None
-        names = ", ".join(self.pattern.format(self.name, key) for key in found[:3])
+        names = ", ".join(map(self._of, found[:3]))
         return Change(names, "rebound", f"{names} was rebound")
 
-    def without_own(self) -> list[_Slot]:
+    def changed(self) -> set[str]:
+        found = self._changed()
+        if not isinstance(self.container, dict):
+            return {self.name} if found else set()
+        # Keys that are new may be others after each call.
+        return {self._of(k) if k in self.keys else self.name for k in found}
+
+    def _of(self, key: Any) -> str:
+        return self.pattern.format(self.name, key)
+
+    def without(self, names: set[str]) -> list[_Slot]:
+        if self.name not in names and names.isdisjoint(map(self._of, self.keys)):
+            return [self]
         if not isinstance(self.container, dict):
             return []  # a list that f appends to
-        changed = self._changed()
-        return [
-            _of_mapping(self.pattern.format(self.name, k), self.container, k)
-            for k in self.keys
-            if k not in changed and k in self.container
-        ]
-
+        kept = [k for k in self.keys if k in self.container and self._of(k) not in names]
+        return [_of_mapping(self._of(k), self.container, k) for k in kept]
 
     def is_filled(self) -> bool:
         return isinstance(self.container, dict) and any(key not in self.keys for key in self.container)
@@ -243,15 +255,15 @@ class Watch:
 
     def changed(self) -> set[str]:
         """The names of the places that are not as they were."""
-        return {slot.name for slot in self.slots if slot.change(True) is not None}
+        return {name for slot in self.slots for name in slot.changed()}
 
     def forget(self, names: set[str]) -> None:
         """f itself writes to these: watch them no longer, but of a dict or an object only what has not changed."""
         kept: list[_Slot] = []
         for slot in self.slots:
-            if slot.name in names and isinstance(slot, _Contents) and slot.large:
+            if slot.name in names and isinstance(slot, _Contents) and slot.array.nbytes > _COPIED:
                 self.scratch = slot.name
-            kept.extend(slot.without_own() if slot.name in names else [slot])
+            kept.extend(slot.without(names))
         if names or not self.holds():
             self.slots = kept
             self._compile()
@@ -266,7 +278,7 @@ class Watch:
         What f set up then (a cache) is watched from now on, what it changes each time (a counter, a history) is not.
         """
         if not any(slot.is_filled() for slot in self.slots):
-            self.forget({slot.name for slot in self.slots if not isinstance(slot, _Contents)} & self.changed())
+            self.forget(self.changed() - {slot.name for slot in self.slots if isinstance(slot, _Contents)})
             return self
         watch = self.renewed()
         try:

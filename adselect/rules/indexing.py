@@ -331,7 +331,9 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     values = values if isa(values, (Array, np.ndarray)) else np.asarray(values)
     n, m = int(np.prod(np.shape(arr))), int(np.prod(np.shape(values)))
     # Numbers of the elements of both arrays, moved as the elements are.
-    numbers = np.insert(np.arange(n).reshape(np.shape(arr)), looked_at(obj), n + np.arange(m).reshape(np.shape(values)), axis)
+    numbers = np.insert(
+        np.arange(n).reshape(np.shape(arr)), looked_at(obj), n + np.arange(m).reshape(np.shape(values)), axis
+    )
     both = np.concatenate([np.reshape(arr, -1), np.reshape(values, -1).astype(arr.dtype)])
     return both[numbers]
 

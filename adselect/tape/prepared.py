@@ -8,6 +8,7 @@ import math
 import re
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..array import is_traced, plain
 from ..captured import FAILURES, Watch, classes_of
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
 from ..fixed import Unknown, parts
+from ..kinds import isa
 from ..places import place_text
 from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, is_leaf, is_native
@@ -150,10 +152,11 @@ class ReplayedOperator:
                 continue
             try:
                 return variant, variant(leaves)
-            except (_NotFinite, ArithmeticError):
-                missing = _BEYOND
-            except Exception:  # another branch, or a call that cannot be made with these numbers: f is asked
+            except GuardFailed:
                 continue
+            except Exception as error:  # these numbers are beyond this program: f is asked, which may branch there
+                if variant.is_beyond(error):
+                    missing = _BEYOND
         return None, missing
 
     def _elsewhere(self, leaves: list, args: tuple, fixed: tuple) -> Any:
@@ -243,6 +246,9 @@ class ReplayedOperator:
             for part in fixed:
                 if isinstance(part, Unknown):
                     raise NotReplayable(f"an argument holds a {part.name}, and nobody can tell whether it has changed")
+            for leaf in leaves:
+                if isa(leaf, Fraction):
+                    raise NotReplayable("an argument holds a Fraction, and NumPy computes with floats")
             if any(is_native(leaf) for leaf in leaves):
                 raise NotReplayable("an argument is another framework's array, which may be traced there")
             from ..backends.tape import enter
@@ -517,11 +523,19 @@ class _Variant:
         results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
         return self.build(results)
 
+    def is_beyond(self, error: Exception) -> bool:
+        """Whether an error of the replay says that the result is not finite, as math's functions do by theirs."""
+        return isinstance(error, (_NotFinite, ArithmeticError)) or (
+            type(error) is ValueError and "math_" in self.replay.source
+        )
+
     def confirm(self, leaves: list, reference: Any, eager: Callable) -> None:
         try:
             difference = self.difference(self(leaves), reference, leaves)
-        except (_NotFinite, ArithmeticError):
-            return  # a point where the eager way decides; the first call that can be replayed is compared
+        except (ArithmeticError, ValueError) as error:
+            if self.is_beyond(error):
+                return  # a point where the eager way decides; the first call that can be replayed is compared
+            raise
         if difference:
             if _difference(eager(), reference):
                 raise ADSelectValueError(
@@ -567,6 +581,8 @@ def _finisher(expected: Any) -> Callable:
             return value
 
         return finish_array
+    if isa(expected, np.ndarray):
+        raise NotReplayable(f"the result is a {kind.__name__}, a class of its own")
     if kind is float:
         isfinite_ = math.isfinite
 

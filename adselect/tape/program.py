@@ -27,7 +27,18 @@ from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
 
-__all__ = ["CONSTANT", "Contents", "Instruction", "NotReplayable", "Program", "ProgramArray", "Ref", "key_of", "refs_of", "uses_of"]
+__all__ = [
+    "CONSTANT",
+    "Contents",
+    "Instruction",
+    "NotReplayable",
+    "Program",
+    "ProgramArray",
+    "Ref",
+    "key_of",
+    "refs_of",
+    "uses_of",
+]
 
 
 class NotReplayable(ADSelectError):  # noqa: N818 - a verdict on the traced code, not a mistake in it

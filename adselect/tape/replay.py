@@ -572,7 +572,9 @@ class _Writer:
                 continue
             if type(value) is Contents:
                 other = f"{expression}.tobytes() != {self._named(value.bytes)}"
-                self.lines.append(f"if {expression}.shape != {self.constant(value.shape)} or {other}: raise GuardFailed")
+                self.lines.append(
+                    f"if {expression}.shape != {self.constant(value.shape)} or {other}: raise GuardFailed"
+                )
                 continue
             if type(value) is Strides:
                 wrong = f".strides != {value.strides}" if value.strides else ".flags.c_contiguous is False"
