@@ -81,6 +81,7 @@ class CompiledOperator:
         self.args = args
         self.has_fixed = _key_of(skeleton) != ((), [])
         self.integers = [i for i in self.converters if _is_integer(leaves[i])]
+        self.arrays = [i for i, leaf in enumerate(leaves) if isa(leaf, np.ndarray) and leaf.ndim > 1]
         self.by_integer = False  # whether a program is compiled for each set of integers
         self.programs: dict[tuple, _Program] = {}
         self.python = all([type(leaf) in (float, int, complex) for leaf in leaves])
@@ -112,6 +113,10 @@ class CompiledOperator:
         else:
             key, program, arrays = (), self.only, None
         given = leaves
+        ordered = [leaves[i].strides for i in self.arrays if not leaves[i].flags.c_contiguous]
+        if ordered:  # f may ask for the order in memory
+            key = (key, tuple([leaves[i].strides for i in self.arrays]))
+            program = self.programs.get(key)
         if self.by_integer:
             key = (key, tuple([_contents(leaves[i]) for i in self.integers]))
             program = self.programs.get(key)
@@ -123,6 +128,8 @@ class CompiledOperator:
             leaves = [*leaves, *arrays]
         if program is None:
             program = self._program(key, args, {i: given[i] for i in self.integers} if self.by_integer else {})
+            if not (self.has_fixed or self.by_integer or ordered):
+                self.only = program
         try:
             if self.wide and not _CONFIG.jax_enable_x64:
                 with jax.enable_x64(True):
@@ -191,8 +198,6 @@ class CompiledOperator:
         if len(self.programs) >= PROGRAMS:
             self.programs.clear()
         self.programs[key] = program
-        if not (self.has_fixed or self.by_integer):
-            self.only = program
         return program
 
     def _keyed(self, args: tuple) -> tuple[tuple, list, list]:
@@ -282,6 +287,7 @@ class _Program:
         leaves, skeleton = flatten(self.args)
         count = len(leaves)
         lifted: list = [v if n else JaxArray(v, 0) for v, n in zip(values[:count], self.owner.native, strict=True)]
+        lifted = [x if type(x) is not JaxArray else x._given_as(leaf) for x, leaf in zip(lifted, leaves, strict=False)]
         for i, integer in self.integers.items():
             lifted[i].integer = integer
         lifted = [_floating(x) for x in lifted]

@@ -52,6 +52,7 @@ def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple,
         or not leaves
         or options.get("missing", "none") != "none"
         or not all(_is_real(leaf) for leaf in leaves)
+        or any(isa(leaf, np.ndarray) and not leaf.ndim for leaf in leaves)  # whose results are 0-d arrays, too
     )
     if backend.adtype.compile:
         if plain:
@@ -95,6 +96,7 @@ class LeanGradient:
         leaves, self.skeleton = flatten(args)
         self.floats = [i for i, leaf in enumerate(leaves) if type(leaf) is float]
         self.python = len(self.floats) == len(leaves)
+        self.arrays = [i for i, leaf in enumerate(leaves) if isa(leaf, np.ndarray) and leaf.ndim > 1]
         self.result = type(operator(f, backend.adtype, *args, **options))
 
     def plainly(self, args: tuple) -> Any:
@@ -116,7 +118,11 @@ class LeanGradient:
         before, shared = SELECTIONS.enter(start), SHARED.enter(True)
         try:
             lifted: list = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
-            y = absorb(self.call(self.f, skeleton.rebuild(lifted), self.kwargs, self.backend))
+            for i in self.arrays:
+                if not leaves[i].flags.c_contiguous:
+                    lifted[i] = lifted[i]._given_as(leaves[i])
+            y = self.call(self.f, skeleton.rebuild(lifted), self.kwargs, self.backend)
+            y = y if type(y) in (tuple, list) else absorb(y)  # a result with auxiliary output is the plain way's
         finally:
             stack.pop()
             _close_block(block)
