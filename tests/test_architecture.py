@@ -21,7 +21,7 @@ MODULES = {
 
 # Rooms from the ground floor up; a module may import (while it is being imported) its own floor and those below.
 FLOORS = [
-    ["adselect.adtypes", "adselect.errors", "adselect.kinds", "adselect.places"],
+    ["adselect.adtypes", "adselect.errors", "adselect.kinds", "adselect.natives", "adselect.places"],
     ["adselect.mistakes", "adselect.foreign"],
     ["adselect.likeness", "adselect.binder", "adselect.verdicts", "adselect.refusals"],
     ["adselect.tangents", "adselect.array", "adselect.namespace", "adselect.object_arrays"],

@@ -18,12 +18,12 @@ from ..adtypes import ADType
 from ..array import ARRAYS_ALWAYS, Array, is_traced, occurrences, plain_index
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..kinds import isa
+from ..natives import to_numpy
 from ..rules import load_for
 from ..rules.enforcement import check_own_rules
 from ..rules.hosted import hosted
 from ..rules.indexing import scatter_parts, set_item
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
-from ..structure import to_numpy
 
 __all__ = ["Backend", "FrameworkArray", "Selections", "backend_of", "installed", "register_backend"]
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..array import is_traced, plain
 from ..errors import ADSelectError, ADSelectValueError, UnsupportedError
-from ..structure import is_native
+from ..natives import is_native
 from .base import Call, FrameworkArray
 from .finite_differences_evaluation import SILENCE
 from .finite_differences_points import numbers

@@ -10,9 +10,10 @@ import numpy as np
 from ..adtypes import ADType
 from ..array import Array, absorb, plain
 from ..kinds import isa
+from ..natives import is_native
 from ..rules.decompositions import CHOICE, refusal
 from ..rules.registry import choose, without_zero_times_infinity
-from ..structure import is_native, leaf_dtype
+from ..structure import leaf_dtype
 from ..tape.forward import DualArray, Pass, chunks, enclose
 from .base import Backend, Call, FrameworkArray
 

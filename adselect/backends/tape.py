@@ -10,7 +10,7 @@ import numpy as np
 
 from ..array import Array, absorb
 from ..kinds import isa
-from ..structure import framework_of, is_native, to_numpy
+from ..natives import is_native, natives_of
 from ..tape.forward import enclose
 from ..tape.reverse import pull_back
 from ..tape.trace import TapeArray, Trace
@@ -36,9 +36,8 @@ def enter(leaf: Any) -> Any:
         return leaf if kind is not np.ndarray or leaf.dtype.isnative else leaf.astype(leaf.dtype.newbyteorder("="))
     if kind is complex:
         return np.complex128(leaf)
-    if is_native(leaf):
-        return _face_of(leaf)
-    return leaf
+    natives = natives_of(leaf)
+    return leaf if natives is None else natives.face(leaf)
 
 
 def as_floats(leaf: Any) -> tuple[Any, Any]:
@@ -53,32 +52,6 @@ def as_floats(leaf: Any) -> tuple[Any, Any]:
     if isa(leaf, (np.ndarray, np.integer)) and leaf.dtype.kind in "iu":
         return leaf.astype(np.float64), leaf.astype(np.int64)
     return leaf, None
-
-
-def _face_of(leaf: Any) -> Any:
-    """A native array as NumPy where it is concrete, behind the framework's face where it is traced."""
-    framework = framework_of(leaf)
-    if framework == "jax":
-        import jax
-
-        if isinstance(leaf, jax.core.Tracer):
-            from .jax_ import JaxArray
-
-            return JaxArray(leaf)
-        return np.asarray(leaf)
-    if framework == "torch":
-        import torch
-
-        if (leaf.requires_grad and torch.is_grad_enabled()) or torch._C._functorch.is_functorch_wrapped_tensor(leaf):
-            from .torch_ import TorchArray
-
-            return TorchArray(leaf)
-        return to_numpy(leaf)
-    if framework == "autograd":
-        from .autograd_ import AutogradArray
-
-        return AutogradArray(leaf)
-    return leaf
 
 
 class TapeBackend(Backend):
@@ -143,7 +116,7 @@ class TapeBackend(Backend):
                         y_bar = constant_of(values, y_bar)
                     seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
             if native:
-                seeds = {k: _face_of(s) if is_native(s) else s for k, s in seeds.items()}
+                seeds = {k: enter(s) if is_native(s) else s for k, s in seeds.items()}
             grads = pull_back(
                 trace.records, n, len(values), seeds, values, by_place, trace.nested, consume=last and large
             )

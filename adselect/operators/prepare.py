@@ -15,8 +15,9 @@ from ..backends.base import backend_of
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
 from ..fixed import parts
 from ..kinds import isa
+from ..natives import framework_of, is_native
 from ..rules.primitives import REGISTRATIONS
-from ..structure import Const, Skeleton, flatten, framework_of, is_leaf, is_native, is_tracer, settings_of
+from ..structure import Const, Skeleton, flatten, is_leaf, is_tracer, settings_of
 from .calling import take_adtype, write_out
 from .travelling import lossless, require_picklable
 

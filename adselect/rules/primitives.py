@@ -22,7 +22,8 @@ from ..adtypes import ADType, AutoTape
 from ..array import Array, dispatch, plain
 from ..errors import RuleError
 from ..kinds import isa
-from ..structure import flatten, framework_of, is_value
+from ..natives import framework_of
+from ..structure import flatten, is_value
 from ..tangents import NoTangent, ZeroTangent
 from . import load_for
 from .compositions import composed_frule, composed_rrule, is_composed

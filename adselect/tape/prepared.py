@@ -17,9 +17,10 @@ from ..array import is_traced, plain
 from ..captured import FAILURES, Watch
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
 from ..fixed import Unknown, parts
+from ..natives import is_native
 from ..places import place_text
 from ..rules.primitives import REGISTRATIONS
-from ..structure import Const, flatten, is_leaf, is_native
+from ..structure import Const, flatten, is_leaf
 from .native import compile_natively
 from .program import NotReplayable, Program, ProgramArray, Ref
 from .replay import GuardFailed, Replay, compile_program, readable
