@@ -95,15 +95,11 @@ UPWARDS = {
     ("adselect.backends.jax_prepared", "adselect.operators.gradient"),
     ("adselect.backends.torch_prepared", "adselect.operators.calling"),
     ("adselect.mistakes", "adselect.array"),
-    ("adselect.rules.compositions", "adselect.backends.forward"),
-    ("adselect.rules.compositions", "adselect.backends.tape"),
     ("adselect.rules.config", "adselect.operators.gradient"),
     ("adselect.rules.config", "adselect.operators.pushforward"),
-    ("adselect.rules.invocation", "adselect.backends.tape"),
     ("adselect.rules.primitives", "adselect.backends.registry"),
     ("adselect.rules.primitives", "adselect.backends.torch_compiled"),
     ("adselect.structure", "adselect.guests"),
-    ("adselect.tape.prepared", "adselect.backends.tape"),
 }
 
 

@@ -163,7 +163,7 @@ def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) ->
 def _refused_by_framework(error: Exception, backend: Backend | None) -> TracedValueError | None:
     """The error for a framework's own function that was called on a value which the built-in engine traces."""
     said = str(error)
-    if not isinstance(error, (TypeError, ValueError)) or backend is None or hasattr(backend, "explain"):
+    if not isinstance(error, (TypeError, ValueError)) or backend is None or backend.adtype.requires:
         return None
     if isinstance(error, ADSelectError):  # our own words, which may name the engine's array
         return None

@@ -21,6 +21,7 @@ from ..natives import is_native
 from ..places import place_text
 from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, is_leaf
+from .entering import enter
 from .native import compile_natively
 from .program import NotReplayable, Program, ProgramArray, Ref
 from .replay import GuardFailed, Replay, compile_program, readable
@@ -241,8 +242,6 @@ class ReplayedOperator:
                     raise NotReplayable(f"an argument holds a {part.name}, and nobody can tell whether it has changed")
             if any(is_native(leaf) for leaf in leaves):
                 raise NotReplayable("an argument is another framework's array, which may be traced there")
-            from ..backends.tape import enter
-
             inputs = [program.input(enter(leaf)) for leaf in leaves]
             traced_args = _with_constants(args, skeleton.rebuild(inputs))
             options = {k: v for k, v in self.options.items() if k != "out"}
@@ -535,8 +534,6 @@ class _Variant:
 
 
 def _entry(leaf: Any) -> Callable | None:
-    from ..backends.tape import enter
-
     kind = type(leaf)
     if kind is np.ndarray:
         return None if leaf.dtype.isnative else enter
