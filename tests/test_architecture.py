@@ -97,7 +97,6 @@ UPWARDS = {
     ("adselect.mistakes", "adselect.array"),
     ("adselect.rules.config", "adselect.operators.gradient"),
     ("adselect.rules.config", "adselect.operators.pushforward"),
-    ("adselect.rules.primitives", "adselect.backends.registry"),
     ("adselect.rules.primitives", "adselect.backends.torch_compiled"),
     ("adselect.structure", "adselect.guests"),
 }

@@ -23,6 +23,7 @@ from ..rules import load_for
 from ..rules.enforcement import check_own_rules
 from ..rules.hosted import hosted
 from ..rules.indexing import scatter_parts, set_item
+from ..rules.primitives import rule_in_words
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional, without_zero_times_infinity
 from ..structure import leaf_dtype
 
@@ -95,6 +96,13 @@ class Backend:
     def why_plain(self, operator: Callable) -> str:
         """Why a prepared operator is the plain call here, "" where there is nothing to say."""
         return ""
+
+    def rule_for(self, f: Any) -> str:
+        """Which rule the backend uses for f, in words. The default is that of a framework that translates rules."""
+        words = rule_in_words(f, self.adtype, forward_first=False)
+        if words.startswith(("rule of", "constant", "composition")):
+            return f"its translation of {getattr(f, '__name__', f)}, adselect's conventions at kinks"
+        return words
 
     def explain(self, error: Exception) -> str | None:
         """What the backend knows about an error that came out of f, as a note for it; None for nothing."""

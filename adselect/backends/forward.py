@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from ..adtypes import ADType
+from ..rules.primitives import rule_in_words
 from ..tape.entering import enter, is_uncovered, uncover
 from ..tape.recording import behind_faces, push_behind_faces, push_forward
 from .base import Backend, Call, pullback_by_directions
@@ -40,3 +42,8 @@ class ForwardBackend(Backend):
 
     def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
         return behind_faces(super().linearized_matrix, call, leaves)
+
+    def rule_for(self, f: Any) -> str:
+        """Which rule the backend uses for f, in words."""
+        words = rule_in_words(f, self.adtype, forward_first=True)
+        return f"adselect's {words}" if words.startswith(("rule of", "constant", "composition")) else words

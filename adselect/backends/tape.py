@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+from ..rules.primitives import rule_in_words
 from ..tape.recording import Recorded, behind_faces, push_forward, record
 from .base import Backend, Call
 
@@ -45,3 +47,8 @@ class TapeBackend(Backend):
 
     def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
         return behind_faces(super().linearized_matrix, call, leaves)
+
+    def rule_for(self, f: Any) -> str:
+        """Which rule the backend uses for f, in words."""
+        words = rule_in_words(f, self.adtype, forward_first=False)
+        return f"adselect's {words}" if words.startswith(("rule of", "constant", "composition")) else words
