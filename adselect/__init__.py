@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
     from .array import Array
-    from .backends.registry import available_backends
+    from .backends.registry import available_backends, rules_for
     from .errors import (
         ADSelectError,
         BackendNotInstalledError,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         opt_out,
         primitive,
         rrule,
-        rules_for,
         scalar_rule,
     )
     from .rules.thunks import Thunk, unthunk
@@ -117,7 +116,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "adtypes": "ADType AutoAutograd AutoFiniteDifferences AutoForward AutoJax AutoTape AutoTorch",
     "array": "Array",
-    "backends.registry": "available_backends",
+    "backends.registry": "available_backends rules_for",
     "errors": (
         "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError "
         "NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "
@@ -129,9 +128,7 @@ _HOMES = {
     "operators.prepare": "prepare source",
     "operators.pushforward": "derivative pushforward second_derivative",
     "rules.config": "HasForwardMode HasReverseMode RuleConfig SupportsMutation",
-    "rules.primitives": (
-        "define_frule define_rrule frule non_differentiable opt_out primitive rrule rules_for scalar_rule"
-    ),
+    "rules.primitives": ("define_frule define_rrule frule non_differentiable opt_out primitive rrule scalar_rule"),
     "rules.thunks": "Thunk unthunk",
     "structure": "Const project_to",
     "tangents": "NoTangent Tangent ZeroTangent canonicalize",

@@ -84,6 +84,7 @@ class Array(OfArrays, metaclass=ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
     __slots__ = ("__weakref__", "_astray", "_link", "_views", "value")
+    framework = ""  # whose array is behind the face
     __array_priority__ = 1000.0
 
     value: Any

@@ -24,7 +24,8 @@ import numpy as np
 from .array import fingerprint
 from .fixed import code_names, frozen, global_names, imported_names, is_setting
 from .kinds import isa
-from .structure import CLOSED_PACKAGES, Const, is_native, opens
+from .natives import is_native
+from .structure import CLOSED_PACKAGES, Const, opens
 from .tangents import field_names
 
 __all__ = ["FAILURES", "Change", "Watch", "classes_of"]

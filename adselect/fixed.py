@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 
 from .kinds import isa
-from .structure import CLOSED_PACKAGES, Skeleton, is_enum, is_native, opens
+from .natives import is_native
+from .structure import CLOSED_PACKAGES, Skeleton, is_enum, opens
 from .tangents import field_names
 
 __all__ = [

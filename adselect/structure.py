@@ -21,6 +21,7 @@ from .array import Array
 from .errors import ADSelectTypeError
 from .foreign import FAMILIAR, foreign_of
 from .kinds import isa
+from .natives import is_native, natives_of, to_numpy
 from .tangents import NoTangent, Tangent, ZeroTangent, field_names, tangent_of
 
 __all__ = [
@@ -33,13 +34,11 @@ __all__ = [
     "is_extension_float",
     "is_leaf",
     "is_mask",
-    "is_native",
     "is_value",
     "opens",
     "project",
     "project_to",
     "settings_of",
-    "to_numpy",
 ]
 
 
@@ -84,7 +83,8 @@ def is_leaf(value: Any) -> bool:
         return value.dtype.kind in "fiuc"
     if isinstance(value, Array):
         return value.dtype.kind in "fiuc"
-    return is_native(value) and _native_numeric(value)
+    natives = natives_of(value)
+    return natives is not None and natives.is_numeric(value)
 
 
 def is_value(value: Any) -> bool:
@@ -108,40 +108,6 @@ def is_enum(value: Any) -> bool:
     """Whether value is a member of an enumeration."""
     enum = sys.modules.get("enum")
     return enum is not None and isinstance(value, enum.Enum)
-
-
-def framework_of(value: Any) -> str:
-    """``"jax"``, ``"torch"`` or ``"autograd"`` for their arrays and tracers, else ``""``; imports nothing."""
-    jax = sys.modules.get("jax")
-    if jax is not None and hasattr(jax, "Array") and isinstance(value, jax.Array):
-        return "jax"
-    torch = sys.modules.get("torch")
-    if torch is not None and hasattr(torch, "Tensor") and isinstance(value, torch.Tensor):
-        return "torch"
-    tracer = sys.modules.get("autograd.tracer")
-    if tracer is not None and isinstance(value, tracer.Box) and hasattr(value, "dtype"):
-        return "autograd"
-    return ""
-
-
-def is_native(value: Any) -> bool:
-    """Whether value is a framework's own array."""
-    return framework_of(value) != ""
-
-
-def _native_numeric(value: Any) -> bool:
-    name = str(value.dtype)
-    return "float" in name or "int" in name or "complex" in name
-
-
-def to_numpy(value: Any) -> Any:
-    """A concrete native array as a NumPy array; anything else as it is."""
-    framework = framework_of(value)
-    if framework == "torch":
-        return value.detach().cpu().resolve_conj().numpy()
-    if framework == "jax":
-        return np.asarray(value)
-    return value
 
 
 # -- skeleton nodes ----------------------------------------------------------------------------------------------------
@@ -689,7 +655,7 @@ def project(grad: Any, leaf: Any) -> Any:
     kind = type(leaf)
     if isinstance(grad, Array):
         return _project_traced(grad, leaf)
-    if type(grad) is not np.ndarray and _is_jax_tracer(grad) and not is_native(leaf):
+    if type(grad) is not np.ndarray and not is_native(leaf) and is_tracer(grad):
         return grad  # inside the user's own jax.grad or jax.jit: a NumPy argument's gradient is still being traced
     if kind is np.ndarray:
         dtype = leaf.dtype
@@ -723,12 +689,8 @@ def project(grad: Any, leaf: Any) -> Any:
         return project(grad, np.zeros(leaf.shape, leaf.dtype)) if leaf.ndim else grad
     if isa(leaf, (int, float)):
         return float(np.real(to_numpy(grad)))
-    return _project_native(grad, leaf)
-
-
-def _is_jax_tracer(value: Any) -> bool:
-    jax = sys.modules.get("jax")
-    return jax is not None and hasattr(jax, "core") and isinstance(value, jax.core.Tracer)
+    natives = natives_of(leaf)
+    return grad if natives is None else natives.project(grad, leaf)
 
 
 def is_tracer(value: Any) -> bool:
@@ -737,7 +699,8 @@ def is_tracer(value: Any) -> bool:
     >>> is_tracer(1.0)
     False
     """
-    return framework_of(value) == "autograd" or _is_jax_tracer(value)
+    natives = natives_of(value)
+    return natives is not None and natives.is_tracer(value)
 
 
 def _project_traced(grad: Any, leaf: Any) -> Any:
@@ -757,35 +720,8 @@ def leaf_dtype(leaf: Any) -> Any:
         return None
     if isa(leaf, (np.ndarray, np.generic, Array)):
         return leaf.dtype
-    if is_native(leaf):
-        return np.dtype(str(leaf.dtype).replace("torch.", "")) if "bfloat16" not in str(leaf.dtype) else None
-    return np.result_type(type(leaf))
-
-
-def _project_native(grad: Any, leaf: Any) -> Any:
-    framework = framework_of(leaf)
-    if framework == "jax":
-        import jax
-        import jax.numpy as jnp
-
-        dtype = leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.result_type(float)
-        if isinstance(grad, jax.Array):
-            grad = grad.real if jnp.iscomplexobj(grad) and not jnp.iscomplexobj(leaf) else grad
-            return jnp.broadcast_to(grad, leaf.shape).astype(dtype)
-        with jax.enable_x64(True):  # a float64 array keeps its precision when it is put back
-            return jnp.broadcast_to(jnp.asarray(np.asarray(to_numpy(grad))), leaf.shape).astype(dtype)
-    if framework == "torch":
-        import torch
-
-        dtype = leaf.dtype if leaf.is_floating_point() or leaf.is_complex() else torch.float64
-        if not isinstance(grad, torch.Tensor):
-            grad = torch.from_numpy(np.array(grad))
-        if grad.is_complex() and not leaf.is_complex():
-            grad = grad.real
-        if grad.dtype is dtype and grad.shape == leaf.shape and grad.device == leaf.device:
-            return grad
-        return grad.to(device=leaf.device, dtype=dtype).expand(leaf.shape)
-    return grad
+    natives = natives_of(leaf)
+    return np.result_type(type(leaf)) if natives is None else natives.dtype(leaf)
 
 
 class project_to:  # noqa: N801 - reads as a function, as in ChainRules' ProjectTo

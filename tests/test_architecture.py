@@ -21,7 +21,7 @@ MODULES = {
 
 # Rooms from the ground floor up; a module may import (while it is being imported) its own floor and those below.
 FLOORS = [
-    ["adselect.adtypes", "adselect.errors", "adselect.kinds", "adselect.places"],
+    ["adselect.adtypes", "adselect.errors", "adselect.kinds", "adselect.natives", "adselect.places"],
     ["adselect.mistakes", "adselect.foreign"],
     ["adselect.likeness", "adselect.binder", "adselect.verdicts", "adselect.refusals"],
     ["adselect.tangents", "adselect.array", "adselect.namespace", "adselect.object_arrays"],
@@ -95,15 +95,10 @@ UPWARDS = {
     ("adselect.backends.jax_prepared", "adselect.operators.gradient"),
     ("adselect.backends.torch_prepared", "adselect.operators.calling"),
     ("adselect.mistakes", "adselect.array"),
-    ("adselect.rules.compositions", "adselect.backends.forward"),
-    ("adselect.rules.compositions", "adselect.backends.tape"),
     ("adselect.rules.config", "adselect.operators.gradient"),
     ("adselect.rules.config", "adselect.operators.pushforward"),
-    ("adselect.rules.invocation", "adselect.backends.tape"),
-    ("adselect.rules.primitives", "adselect.backends.registry"),
     ("adselect.rules.primitives", "adselect.backends.torch_compiled"),
     ("adselect.structure", "adselect.guests"),
-    ("adselect.tape.prepared", "adselect.backends.tape"),
 }
 
 

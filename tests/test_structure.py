@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 import adselect as ad
 from adselect import Const, Tangent, gradient, project_to
-from adselect.structure import flatten, is_leaf, is_native, map_leaves, to_numpy
+from adselect.natives import is_native, to_numpy
+from adselect.structure import flatten, is_leaf, map_leaves
 
 Pair = namedtuple("Pair", "a b")
 

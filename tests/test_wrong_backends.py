@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing
 from dataclasses import dataclass
 
@@ -167,7 +168,8 @@ def register():
 
     yield make
     for cls in made:
-        base._CLASSES.pop(cls, None)
+        with contextlib.suppress(KeyError):
+            base.unregister_backend(cls)
 
 
 EXTRA = [
@@ -244,20 +246,15 @@ def test_a_class_instead_of_an_object_is_refused():
 
 
 class ByHand(base.Backend):
-    """Forward mode by dual numbers of the built-in engine, as somebody else might write it: pushforwards only."""
+    """Forward mode by dual numbers of the built-in engine, as somebody else might write it: pushforwards, no more."""
 
     reverse = False
     forward = True
 
     def pushforwards(self, call, leaves, directions):
-        from adselect.backends.forward import push_forward
+        from adselect.tape.recording import push_forward
 
         return push_forward(call, leaves, directions, None)
-
-    def pullback(self, call, leaves):
-        from adselect.backends.forward import pullback_by_directions
-
-        return pullback_by_directions(self.pushforwards, call, leaves)
 
 
 class OnlyPullback(base.Backend):
@@ -275,6 +272,20 @@ def test_strangers_backends_pass(register, backend_class):
     assert compare(loss, *POINT, adtypes=[ad.AutoTape(), adtype]).agree
 
 
+def test_a_backend_with_neither_is_refused(register):
+    with pytest.raises(TypeError, match="neither pullback nor pushforwards"):
+        register(type("Nothing", (base.Backend,), {}))
+
+
+def test_a_pullback_with_options_of_its_own(register):
+    class Scaled(TapeBackend):
+        def pullback(self, call, leaves):
+            outputs, aux, back = super().pullback(call, leaves)
+            return outputs, aux, lambda y_bars, *, scale=1.0: [None if g is None else scale * g for g in back(y_bars)]
+
+    np.testing.assert_allclose(ad.gradient(lambda x: np.sum(x**2), register(Scaled), np.ones(2))[0], [2.0, 2.0])
+
+
 def test_a_registered_backend_is_available(register):
     register(TapeBackend)
     assert "stranger" in [b.name for b in available_backends()]
@@ -283,7 +294,7 @@ def test_a_registered_backend_is_available(register):
 
 def test_a_backend_named_by_its_adtype(register):
     adtype = register(TapeBackend)
-    base._CLASSES.pop(type(adtype))
+    base.unregister_backend(type(adtype))
     type(adtype).backend = "adselect.backends.tape:TapeBackend"
     assert ad.gradient(lambda x: x**2, adtype, 3.0) == (6.0,)
     type(adtype).backend = ""
@@ -294,7 +305,7 @@ def test_a_backend_named_by_its_adtype(register):
 
 def test_missing_packages_are_skipped_rows(register):
     adtype = register(TapeBackend, requires="a_package_nobody_has", extra="nobody")
-    base._CLASSES.pop(type(adtype))
+    base.unregister_backend(type(adtype))
     type(adtype).backend = "a_package_nobody_has:Backend"
     report = compare(loss, *POINT, adtypes=[ad.AutoTape(), ad.AutoForward(), adtype])
     assert report.agree

@@ -1,7 +1,7 @@
 """What a backend is, how an adtype finds its backend, and the NumPy face that the framework backends share.
 
 A backend sees only flat functions from arrays to arrays. It implements :meth:`Backend.pullback` or
-:meth:`Backend.pushforward`; everything else has a default built on those two.
+:meth:`Backend.pushforwards`; everything else has a default built on either.
 """
 
 from __future__ import annotations
@@ -18,14 +18,25 @@ from ..adtypes import ADType
 from ..array import ARRAYS_ALWAYS, Array, is_traced, occurrences, plain_index
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..kinds import isa
+from ..natives import to_numpy
 from ..rules import load_for
 from ..rules.enforcement import by_own_rule, check_own_rules
 from ..rules.hosted import hosted
 from ..rules.indexing import scatter_parts, set_item
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
-from ..structure import to_numpy
+from ..rules.primitives import rule_in_words
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional, without_zero_times_infinity
+from ..structure import leaf_dtype
 
-__all__ = ["Backend", "FrameworkArray", "Selections", "backend_of", "installed", "register_backend"]
+__all__ = [
+    "Backend",
+    "FrameworkArray",
+    "Selections",
+    "backend_of",
+    "installed",
+    "pullback_by_directions",
+    "register_backend",
+    "unregister_backend",
+]
 
 # A flat function: lifted leaves -> (outputs to differentiate, auxiliary outputs), both lists of leaves.
 Call = Callable[[list], tuple[list, list]]
@@ -41,7 +52,7 @@ class Backend:
     """
 
     reverse: bool = True  # implements pullback natively
-    forward: bool = False  # implements pushforward natively
+    forward: bool = False  # implements pushforwards natively
     detects_independence: bool = True  # can tell "does not depend on" (None) from "zero slope" (0)
     # What finds second derivatives otherwise than by differentiating a gradient (SecondDifferences shows the methods).
     second_order: Any = None
@@ -53,17 +64,13 @@ class Backend:
         """``(outputs, aux, back)``; ``back(y_bars)`` gives one cotangent per leaf, None where independent.
 
         A seed may be None (zero). Outputs and aux come back as plain values (NumPy for NumPy, native for native).
+        The default works for any backend with pushforwards: one along every coordinate of the leaves.
         """
-        raise NotImplementedError
+        return pullback_by_directions(self.pushforwards, call, leaves)
 
     def pull_once(self, back: Callable[[list], list], y_bars: list) -> list:
         """``back(y_bars)`` where back will not be called again: what it holds may be freed on the way."""
         return back(y_bars)
-
-    def pushforward(self, call: Call, leaves: list, tangents: list) -> tuple[list, list, list]:
-        """``(outputs, output_tangents, aux)``; a tangent may be None (zero), also in the result (independent)."""
-        outputs, dots, aux = self.pushforwards(call, leaves, [tangents])
-        return outputs, dots[0], aux
 
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         """Several tangents at one point: ``(outputs, [output_tangents per direction], aux)``, f evaluated once.
@@ -77,6 +84,29 @@ class Backend:
             for d, tangents in enumerate(directions):
                 dots[d].append(_contract(rows, tangents, output))
         return outputs, dots, aux
+
+    def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
+        """The operator made ready for many calls: a callable ``(leaves, args, fixed) -> result``, None for none.
+
+        leaves are those of all arguments, also of Const; fixed is what stands at the other places. Its attributes
+        ``quick`` (a shorter way, made once) and ``reason`` (why it is the plain call after all) are optional.
+        """
+        return None
+
+    def why_plain(self, operator: Callable) -> str:
+        """Why a prepared operator is the plain call here, "" where there is nothing to say."""
+        return ""
+
+    def rule_for(self, f: Any) -> str:
+        """Which rule the backend uses for f, in words. The default is that of a framework that translates rules."""
+        words = rule_in_words(f, self.adtype, forward_first=False)
+        if words.startswith(("rule of", "constant", "composition")):
+            return f"its translation of {getattr(f, '__name__', f)}, adselect's conventions at kinks"
+        return words
+
+    def explain(self, error: Exception) -> str | None:
+        """What the backend knows about an error that came out of f, as a note for it; None for nothing."""
+        return None
 
     def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
         """``(outputs, [matrix ∂y[k]/∂x[i] per leaf])`` of a single output y, rows and columns flattened.
@@ -189,6 +219,63 @@ def _contract(rows: list[list], tangents: list, output: Any) -> Any:
     return np.reshape(flat, shape) if shape else flat[0]
 
 
+def pullback_by_directions(
+    pushforwards: Callable, call: Call, leaves: list
+) -> tuple[list, list, Callable[[list], list]]:
+    """A pullback from pushforwards along every coordinate (and i times it for complex leaves)."""
+    directions, place = [], []
+    for i, leaf in enumerate(leaves):
+        dtype = leaf_dtype(leaf)
+        shape = tuple(np.shape(leaf)) if not hasattr(leaf, "shape") else tuple(leaf.shape)
+        size = int(np.prod(shape))
+        for unit in (1.0, 1j) if dtype is not None and dtype.kind == "c" else (1.0,):
+            for j in range(size):
+                basis = np.zeros(
+                    size, dtype=np.result_type(unit, dtype if dtype is not None and dtype.kind in "fc" else float)
+                )
+                basis[j] = unit
+                direction: list = [None] * len(leaves)
+                direction[i] = basis.reshape(shape) if shape else basis[0]
+                directions.append(direction)
+                place.append((i, j, unit))
+    outputs, dots, aux = pushforwards(call, leaves, directions)
+
+    def back(y_bars: list) -> list:
+        entries: list[list] = [[] for _ in leaves]
+        # What has no entries has a cotangent without entries.
+        dependent = [isa(leaf, np.ndarray) and leaf.size == 0 and leaf.dtype.kind in "fc" for leaf in leaves]
+        for (i, _, unit), tangents in zip(place, dots, strict=True):
+            total: Any = 0.0
+            for y_bar, y_dot in zip(y_bars, tangents, strict=True):
+                if y_bar is None or y_dot is None:
+                    continue
+                dependent[i] = True
+                product = np.conj(y_bar) * y_dot if _any_complex(y_bar, y_dot) else y_bar * y_dot
+                if not (isinstance(product, Array) and product._by_reference):
+                    product = without_zero_times_infinity(product, y_bar)
+                total = total + np.real(np.sum(product))
+            entries[i].append(total * unit)
+        return [_assemble(e, leaf) if seen else None for e, leaf, seen in zip(entries, leaves, dependent, strict=True)]
+
+    return outputs, aux, back
+
+
+def _any_complex(*values: Any) -> bool:
+    return any(np.iscomplexobj(v) for v in values)
+
+
+def _assemble(entries: list, leaf: Any) -> Any:
+    """The cotangent of a leaf from its entries (real parts first, then imaginary ones)."""
+    shape = tuple(leaf.shape) if hasattr(leaf, "shape") else np.shape(leaf)
+    size = int(np.prod(shape))
+    if len(entries) == 2 * size and size:
+        entries = [a + b for a, b in zip(entries[:size], entries[size:], strict=True)]
+    if not shape:
+        return entries[0]
+    flat = np.stack(entries) if any(isinstance(e, Array) for e in entries) else np.array(entries)
+    return np.reshape(flat, shape)
+
+
 # -- from choice to backend ------------------------------------------------------------------------------------------
 
 _CLASSES: dict[type, type[Backend]] = {}
@@ -201,9 +288,19 @@ def register_backend(adtype: type[ADType], backend: type[Backend]) -> None:
     >>> from adselect import AutoTape
     >>> register_backend(AutoTape, TapeBackend)
 
-    An instance that has been used already keeps the backend it was used with.
+    An instance that has been used already keeps the backend it was used with. Raises ADSelectTypeError for a class
+    that defines neither ``pullback`` nor ``pushforwards``: each has its default in terms of the other.
     """
+    if backend.pullback is Backend.pullback and backend.pushforwards is Backend.pushforwards:
+        raise ADSelectTypeError(
+            f"{backend.__name__} defines neither pullback nor pushforwards; write one of them, the other is derived"
+        )
     _CLASSES[adtype] = backend
+
+
+def unregister_backend(adtype: type[ADType]) -> None:
+    """Forget what :func:`register_backend` said about an adtype class. Raises KeyError where it said nothing."""
+    del _CLASSES[adtype]
 
 
 def installed(adtype: type[ADType] | ADType) -> bool:
@@ -313,7 +410,6 @@ class FrameworkArray(Array):
 
     __slots__ = ("_array", "_order", "deps", "integer")
 
-    framework = ""
     real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
 
     def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):

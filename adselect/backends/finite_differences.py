@@ -69,6 +69,10 @@ class FiniteDifferencesBackend(Backend):
     forward = True
     detects_independence = False
 
+    def rule_for(self, f: Any) -> str:
+        """None: f is called."""
+        return "none: differences of its values"
+
     def __init__(self, adtype: AutoFiniteDifferences):
         super().__init__(adtype)
         self.order = 2 if adtype.order is None else adtype.order

@@ -8,12 +8,12 @@ import numpy as np
 
 from ..array import is_traced, plain
 from ..errors import ADSelectError, ADSelectValueError, UnsupportedError
-from ..structure import is_native
+from ..natives import is_native
+from ..tape.entering import enter
 from .base import Call, FrameworkArray
 from .finite_differences_evaluation import SILENCE
 from .finite_differences_points import numbers
 from .finite_differences_stencils import stencil
-from .tape import enter
 
 __all__ = ["Nested", "face", "unface"]
 

@@ -10,6 +10,7 @@ import numpy as np
 from ..array import Array
 from ..errors import ADSelectTypeError
 from ..kinds import isa
+from ..natives import natives_of
 
 __all__ = ["Leaf", "Line", "PerturbedInt", "coordinates", "direction", "numbers"]
 
@@ -92,8 +93,9 @@ class Leaf:
             return values[()]
         if isa(original, (int, float, complex)) or is_fraction(original):
             return values[()]  # a NumPy scalar: 1/x and x**0.5 mean what they mean in NumPy, and math.* takes it
-        if hasattr(original, "new_tensor"):
-            return original.new_tensor(values, dtype=original.dtype if original.dtype.is_floating_point else None)
+        natives = natives_of(original)
+        if natives is not None:
+            return natives.like(values, original)
         if hasattr(original, "__array_namespace__"):
             return original.__array_namespace__().asarray(values)
         return values.copy()

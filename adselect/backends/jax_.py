@@ -25,6 +25,7 @@ from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, us
 from ..kinds import isa
 from ..rules.decompositions import CHOICE, SINGULAR, refusal
 from ..rules.enforcement import pushing
+from ..rules.primitives import rule_in_words
 from .base import UNKNOWN, Backend, Call, memory_of
 from .faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
 from .jax_array import COVERING, NESTING, NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
@@ -333,6 +334,11 @@ class JaxBackend(Backend):
                     [None if o.kind == "plain" else flat.lowered_dot(o, next(remaining), nested) for o in flat.outputs]
                 )
         return outputs, dots, aux
+
+    def rule_for(self, f: Any) -> str:
+        """Which rule the backend uses for f, in words: an frule first, but that of a black box on the host."""
+        words = rule_in_words(f, self.adtype, forward_first=not getattr(f, "host", False))
+        return words if words.startswith(("frule", "rrule", "none")) else super().rule_for(f)
 
     def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
         """The operator compiled by ``jax.jit``, or None where it stays a plain call."""

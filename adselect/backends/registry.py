@@ -13,7 +13,7 @@ from ..adtypes import ADType
 from ..errors import ADSelectError, ADSelectValueError
 from .base import _CLASSES, Backend, backend_of
 
-__all__ = ["BackendInfo", "available_backends", "choices_from", "class_named", "classes"]
+__all__ = ["BackendInfo", "available_backends", "choices_from", "class_named", "classes", "rules_for"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,3 +217,19 @@ def _version(package: str) -> str | None:
     except metadata.PackageNotFoundError:
         names = metadata.packages_distributions().get(package)
         return metadata.version(names[0]) if names else None
+
+
+def rules_for(f: Any) -> dict[str, str]:
+    """Which rule each backend uses for f, in words, by the name of the adtype.
+
+    Cost: the frameworks are loaded, as each backend is asked.
+
+    >>> import numpy as np
+    >>> rules_for(np.sin)["AutoTape"]
+    "adselect's rule of sin"
+    """
+    found: dict[str, str] = {}
+    for info in available_backends():
+        name = type(info.adtype).__name__
+        found[name] = info._backend().rule_for(f) if info.installed else f"none: {info.install}"
+    return found

@@ -27,9 +27,10 @@ from ..errors import (
 )
 from ..foreign import FAMILIAR, foreign_of
 from ..kinds import isa
+from ..natives import is_native, natives_of, to_numpy
 from ..places import place_of
 from ..rules.enforcement import call_enforced
-from ..structure import Skeleton, flatten, is_leaf, is_native, project, to_numpy
+from ..structure import Skeleton, flatten, is_leaf, project
 from ..tangents import Tangent
 from .escaped_errors import explained
 
@@ -163,7 +164,7 @@ def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) ->
 def _refused_by_framework(error: Exception, backend: Backend | None) -> TracedValueError | None:
     """The error for a framework's own function that was called on a value which the built-in engine traces."""
     said = str(error)
-    if not isinstance(error, (TypeError, ValueError)) or backend is None or hasattr(backend, "explain"):
+    if not isinstance(error, (TypeError, ValueError)) or backend is None or backend.adtype.requires:
         return None
     if isinstance(error, ADSelectError):  # our own words, which may name the engine's array
         return None
@@ -335,9 +336,10 @@ def seed_for(y: Any) -> Any:
         return 1.0
     if isa(y, Fraction):
         return Fraction(1)
-    dtype = getattr(y, "dtype", None)
-    if dtype is not None and str(dtype) in ("float32", "torch.float32", "float16", "torch.float16"):
-        return np.dtype(str(dtype).replace("torch.", "")).type(1)
+    natives = natives_of(y)
+    dtype = getattr(y, "dtype", None) if natives is None else natives.dtype(y)
+    if dtype in (np.float32, np.float16):
+        return dtype.type(1)  # type: ignore[union-attr]
     return 1.0
 
 

@@ -43,8 +43,7 @@ def explained(error: Exception, before: int, backend: Backend | None) -> Excepti
 
 def _annotated(error: Exception, backend: Backend | None) -> Exception:
     """The error, with what the backend knows about it."""
-    explain = getattr(backend, "explain", None)
-    text = explain(error) if explain is not None else None
+    text = None if backend is None else backend.explain(error)
     if text:
         _note(error, text)
     return error

@@ -11,9 +11,10 @@ from ..adtypes import ADType, AutoTape
 from ..array import Array
 from ..backends.base import backend_of
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
+from ..natives import is_native
 from ..rules.decompositions import ChoiceError, choosing
 from ..rules.invocation import spread
-from ..structure import flatten, is_native, project
+from ..structure import flatten, project
 from .calling import (
     FlatCall,
     LossCall,

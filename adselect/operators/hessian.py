@@ -11,7 +11,8 @@ from ..adtypes import ADType
 from ..array import is_traced
 from ..errors import ADSelectTypeError
 from ..kinds import isa
-from ..structure import Const, flatten, is_leaf, is_native, project
+from ..natives import is_native, natives_of
+from ..structure import Const, flatten, is_leaf, project
 from .calling import (
     FlatCall,
     check_missing,
@@ -154,23 +155,12 @@ def _flat(column: Any, n: int) -> Any:
 
 
 def _matrix(columns: list) -> Any:
-    if columns and is_native(columns[0]):
-        return _native_stack(columns)
+    natives = natives_of(columns[0]) if columns else None
+    if natives is not None:
+        return natives.stack(columns)
     if any(is_traced(c) for c in columns):
         return np.stack(columns, axis=1)
     return np.stack(columns, axis=1) if columns else np.zeros((0, 0))
-
-
-def _native_stack(columns: list) -> Any:
-    from ..structure import framework_of
-
-    if framework_of(columns[0]) == "torch":
-        import torch
-
-        return torch.stack([c if isinstance(c, torch.Tensor) else torch.as_tensor(c) for c in columns], dim=1)
-    import jax.numpy as jnp
-
-    return jnp.stack(columns, axis=1)
 
 
 def _square(matrix: Any, leaf: Any) -> Any:

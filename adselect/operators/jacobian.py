@@ -12,7 +12,8 @@ from ..array import Array, is_traced
 from ..errors import ADSelectTypeError
 from ..foreign import advice, foreign_of
 from ..kinds import isa
-from ..structure import Const, flatten, is_leaf, is_native, leaf_dtype, to_numpy
+from ..natives import is_native, natives_of, to_numpy
+from ..structure import Const, flatten, is_leaf, leaf_dtype
 from .calling import ArrayCall, check_missing, resolve, settle_captured, write_out
 from .plain_run import plain_run
 
@@ -121,33 +122,7 @@ def _shaped(block: Any, leaf: Any) -> Any:
 
 def in_kind_of(block: Any, leaf: Any) -> Any:
     """A matrix as an array of the leaf's framework, where the leaf is one."""
-    if is_traced(block) or not is_native(leaf):
+    natives = natives_of(leaf)
+    if natives is None or is_traced(block) or natives_of(block) is natives:
         return block
-    from ..structure import framework_of
-
-    return _to_native(block, leaf, framework_of(leaf))
-
-
-def _to_native(block: Any, leaf: Any, framework: str) -> Any:
-    if framework_is(block, framework):
-        return block
-    if framework == "torch":
-        import torch
-
-        return torch.from_numpy(np.array(block)).to(device=leaf.device)
-    if framework == "jax":
-        import jax
-        import jax.numpy as jnp
-
-        with jax.enable_x64(True):
-            return jnp.asarray(np.asarray(block)).astype(
-                leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else float
-            )
-    return block
-
-
-def framework_is(value: Any, framework: str) -> bool:
-    """Whether value is that framework's own array."""
-    from ..structure import framework_of
-
-    return framework_of(value) == framework
+    return natives.like(block, leaf)

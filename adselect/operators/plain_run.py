@@ -10,7 +10,8 @@ import numpy as np
 
 from ..array import Array, plain
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
-from ..structure import Const, flatten, framework_of, is_value, to_numpy
+from ..natives import is_native, natives_of
+from ..structure import Const, flatten, is_value
 from .calling import flatten_output
 
 __all__ = ["PlainRun", "plain_run"]
@@ -121,7 +122,7 @@ def flatten_values(y: Any) -> tuple[list, Any]:
 def _copied(value: Any) -> Any:
     """Arguments as they are before f may write into them, values traced by an outer derivative as plain ones."""
     leaves, skeleton = flatten((value,), also=is_value)
-    if not any(isinstance(leaf, Array) or framework_of(leaf) for leaf in leaves):
+    if not any(isinstance(leaf, Array) or is_native(leaf) for leaf in leaves):
         try:
             return copy.deepcopy(value)
         except Exception:  # something that cannot be copied, such as a lock: numbers are copied, it is shared
@@ -139,11 +140,9 @@ def _leaf_copy(leaf: Any) -> Any:
 def _numbers(value: Any) -> np.ndarray:
     """A leaf as a NumPy array, also of a value that an outer derivative traces."""
     value = value._shown() if hasattr(type(value), "_shown") else plain(value)
-    if framework_of(value) == "autograd":
-        while hasattr(value, "_value"):
-            value = value._value
+    natives = natives_of(value)
     try:
-        return np.asarray(to_numpy(value))
+        return np.asarray(value if natives is None else natives.numbers(value))
     except (TypeError, RuntimeError) as error:
         raise UnsupportedError(
             f"check=True compares numbers, and there are none at {user_line()}: the call is itself being compiled or "

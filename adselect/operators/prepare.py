@@ -15,8 +15,9 @@ from ..backends.base import backend_of
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
 from ..fixed import parts
 from ..kinds import isa
+from ..natives import framework_of, is_native
 from ..rules.primitives import REGISTRATIONS
-from ..structure import Const, Skeleton, flatten, framework_of, is_leaf, is_native, is_tracer, settings_of
+from ..structure import Const, Skeleton, flatten, is_leaf, is_tracer, settings_of
 from .calling import take_adtype, write_out
 from .travelling import lossless, require_picklable
 
@@ -226,10 +227,7 @@ class Prepared:
     def _prepare(self, args: tuple) -> _State:
         registrations = REGISTRATIONS[0]
         backend = backend_of(self.adtype)
-        # backend.prepare returns a callable (leaves, args, fixed) -> result; leaves are those of all arguments, also
-        # Const, and fixed is what stands at the other places.
-        maker = getattr(backend, "prepare", None)
-        run = maker(self.operator, self.f, args, self.options, self.check) if maker is not None else None
+        run = backend.prepare(self.operator, self.f, args, self.options, self.check)
         state = _State(args, run if run is not None else self._plainly, registrations)
         quick = getattr(run, "quick", None)
         self._state, self._args = state, args
@@ -349,8 +347,7 @@ class Prepared:
         """Why calls are not replayed, "" where they are or where another backend has its own way."""
         reason = getattr(self._run, "reason", None)
         if reason is None:
-            explain = getattr(backend_of(self.adtype), "why_plain", None)
-            return "" if explain is None else explain(self.operator)
+            return backend_of(self.adtype).why_plain(self.operator)
         return reason
 
     def __repr__(self) -> str:

@@ -14,9 +14,10 @@ from ..array import Array, absorb, is_traced
 from ..backends.base import backend_of
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..kinds import isa
+from ..natives import is_native
 from ..rules.invocation import describe, spread
 from ..rules.thunks import unthunk
-from ..structure import Const, flatten, is_leaf, is_native, project
+from ..structure import Const, flatten, is_leaf, project
 from ..tangents import NoTangent, ZeroTangent
 from .calling import (
     StructuredCall,

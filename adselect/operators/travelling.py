@@ -13,7 +13,8 @@ import numpy as np
 
 from ..errors import ADSelectTypeError
 from ..kinds import isa
-from ..structure import is_native, leaf_dtype, project, to_numpy
+from ..natives import is_native, to_numpy
+from ..structure import leaf_dtype, project
 
 __all__ = ["lossless", "require_picklable"]
 

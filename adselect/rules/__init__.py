@@ -49,7 +49,6 @@ from .primitives import (  # noqa: E402, F401
     opt_out,
     primitive,
     rrule,
-    rules_for,
     scalar_rule,
 )
 from .thunks import Thunk, unthunk  # noqa: E402, F401

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ..adtypes import AutoTape
 from ..array import absorb
 from ..errors import MissingRuleError, TracedValueError, UnsupportedError
 from ..structure import flatten, is_value
@@ -70,10 +69,10 @@ class _Traced:
 
 def composed_rrule(f: Callable, args: tuple, kwargs: dict) -> tuple | None:
     """``(y, pullback)`` of a composition, None where the tape does not know it either."""
-    from ..backends.tape import TapeBackend
+    from ..tape.recording import record
 
     call = _Traced(f, args, kwargs)
-    found = call.known(lambda call: TapeBackend(AutoTape()).pullback(call, call.leaves))
+    found = call.known(lambda call: record(call, call.leaves))
     if found is None:
         return None
     outputs, _, back = found
@@ -95,7 +94,7 @@ def composed_rrule(f: Callable, args: tuple, kwargs: dict) -> tuple | None:
 
 def composed_frule(tangents: tuple, f: Callable, args: tuple, kwargs: dict) -> tuple | None:
     """``(y, y_dot)`` of a composition, None where the tape does not know it either."""
-    from ..backends.forward import push_forward
+    from ..tape.recording import push_forward
 
     call = _Traced(f, args, kwargs)
     direction: list = [None] * len(call.all)

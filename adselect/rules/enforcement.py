@@ -19,7 +19,8 @@ import numpy as np
 
 from ..array import Array, absorb
 from ..errors import ADSelectValueError, UnsupportedError
-from ..structure import flatten, is_native
+from ..natives import is_native
+from ..structure import flatten
 from ..tangents import NoTangent, ZeroTangent
 from . import load_for
 from .indexing import scatter, scatter_parts, set_item

@@ -459,9 +459,9 @@ def transpose(linear: Callable, at: list) -> tuple[list, list, Callable]:
 
     The tape records it on top of whatever its constants are traced by.
     """
-    from ..backends.tape import TapeBackend
+    from ..tape.recording import record
 
-    return TapeBackend(AutoTape()).pullback(linear, at)
+    return record(linear, at)
 
 
 def fitted(bar: Any, shape: tuple, value: Any, where: str) -> Any:

@@ -22,7 +22,8 @@ from ..adtypes import ADType, AutoTape
 from ..array import Array, dispatch, plain
 from ..errors import RuleError
 from ..kinds import isa
-from ..structure import flatten, framework_of, is_value
+from ..natives import framework_of
+from ..structure import flatten, is_value
 from ..tangents import NoTangent, ZeroTangent
 from . import load_for
 from .compositions import composed_frule, composed_rrule, is_composed
@@ -42,7 +43,7 @@ __all__ = [
     "opt_out",
     "primitive",
     "rrule",
-    "rules_for",
+    "rule_in_words",
     "scalar_rule",
 ]
 
@@ -563,37 +564,20 @@ def _built_in_constant(f: Any) -> bool:
         return False
 
 
-def rules_for(f: Any) -> dict[str, str]:
-    """Which rule each backend uses for f, in words, by the name of the adtype.
+def rule_in_words(f: Any, adtype: ADType, forward_first: bool) -> str:
+    """Which of adselect's rules of f a choice uses; "" where f has none and is known from NumPy.
 
-    >>> import numpy as np
-    >>> rules_for(np.sin)["AutoTape"]
-    "adselect's rule of sin"
+    forward_first: whether an frule is what it asks for first.
     """
-    from ..backends.registry import available_backends
-
-    found: dict[str, str] = {}
-    for info in available_backends():
-        found[type(info.adtype).__name__] = _rule_in_words(f, info.adtype)
-    return found
-
-
-def _rule_in_words(f: Any, adtype: ADType) -> str:
-    name = type(adtype).__name__
-    if name == "AutoFiniteDifferences":
-        return "none: differences of its values"
     if not isinstance(f, Primitive):
         shown = getattr(f, "__name__", str(f))
-        known = _built_in(f) is not None
-        if known or _built_in_constant(f) or f in COMPOSITES:
-            if name in ("AutoTape", "AutoForward"):
-                kind = "rule of" if known else "composition for" if f in COMPOSITES else "constant"
-                return f"adselect's {kind} {shown}"
-            return f"its translation of {shown}, adselect's conventions at kinks"
-        return "none: what it does is differentiated"
+        if _built_in(f) is not None:
+            return f"rule of {shown}"
+        if _built_in_constant(f):
+            return f"constant {shown}"
+        return f"composition for {shown}" if f in COMPOSITES else "none: what it does is differentiated"
     if f.no_derivative:
         return "none: non_differentiable"
-    forward_first = name in ("AutoForward", "AutoJax") and not (f.host and name == "AutoJax")
     first, second = (f.frule, f.rrule) if forward_first else (f.rrule, f.frule)
     chosen, derived = (first, "") if first is not None else (second, ", transposed")
     if chosen is None:

@@ -19,9 +19,11 @@ from ..captured import FAILURES, Watch, classes_of
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
 from ..fixed import Unknown, parts
 from ..kinds import isa
+from ..natives import is_native
 from ..places import place_text
 from ..rules.primitives import REGISTRATIONS
-from ..structure import Const, flatten, is_leaf, is_native
+from ..structure import Const, flatten, is_leaf
+from .entering import enter
 from .native import compile_natively
 from .program import NotReplayable, Program, ProgramArray, Ref
 from .replay import GuardFailed, Replay, compile_program, readable
@@ -251,8 +253,6 @@ class ReplayedOperator:
                     raise NotReplayable("an argument holds a Fraction, and NumPy computes with floats")
             if any(is_native(leaf) for leaf in leaves):
                 raise NotReplayable("an argument is another framework's array, which may be traced there")
-            from ..backends.tape import enter
-
             inputs = [program.input(enter(leaf)) for leaf in leaves]
             traced_args = _with_constants(args, skeleton.rebuild(inputs))
             options = {k: v for k, v in self.options.items() if k != "out"}
@@ -553,8 +553,6 @@ class _Variant:
 
 
 def _entry(leaf: Any) -> Callable | None:
-    from ..backends.tape import enter
-
     kind = type(leaf)
     if kind is np.ndarray:
         return None if leaf.dtype.isnative else enter

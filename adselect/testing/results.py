@@ -13,7 +13,7 @@ import numpy as np
 
 from ..array import Array
 from ..kinds import isa
-from ..structure import is_native, to_numpy
+from ..natives import is_native, to_numpy
 from ..tangents import NoTangent, Tangent, ZeroTangent
 
 __all__ = ["difference", "entries", "magnitude", "mismatches"]

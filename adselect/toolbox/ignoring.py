@@ -6,7 +6,8 @@ from typing import Any
 
 from ..array import Array
 from ..backends.base import FrameworkArray
-from ..structure import flatten, framework_of
+from ..natives import is_native, natives_of
+from ..structure import flatten
 from ..tape.trace import EngineArray
 
 __all__ = ["ignore_derivatives"]
@@ -26,7 +27,7 @@ def ignore_derivatives(x: Any) -> Any:
 
     Source: ChainRulesCore.jl's ``ignore_derivatives``.
     """
-    value = x() if callable(x) and not isinstance(x, Array) and not framework_of(x) and not hasattr(x, "shape") else x
+    value = x() if callable(x) and not isinstance(x, Array) and not is_native(x) and not hasattr(x, "shape") else x
     leaves, skeleton = flatten((value,))
     return skeleton.rebuild([_constant(leaf) for leaf in leaves])[0]
 
@@ -36,21 +37,11 @@ def _constant(value: Any) -> Any:
         value = value.value
     if isinstance(value, FrameworkArray):
         stopped = _stopped(value.value)
-        return type(value)(stopped, 0, value.integer) if framework_of(stopped) else stopped
+        return type(value)(stopped, 0, value.integer) if is_native(stopped) else stopped
     return _stopped(value)
 
 
 def _stopped(value: Any) -> Any:
     """A framework's own array without its history."""
-    framework = framework_of(value)
-    if framework == "jax":
-        import jax
-
-        return jax.lax.stop_gradient(value)
-    if framework == "torch":
-        return value.detach()
-    if framework == "autograd":
-        from autograd.tracer import getval
-
-        return getval(value)
-    return value
+    natives = natives_of(value)
+    return value if natives is None else natives.without_history(value)

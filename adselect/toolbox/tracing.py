@@ -9,7 +9,7 @@ import numpy as np
 from ..array import Array, plain
 from ..errors import UnsupportedError
 from ..kinds import isa
-from ..structure import framework_of, is_tracer
+from ..natives import natives_of
 
 __all__ = ["is_traced"]
 
@@ -55,7 +55,8 @@ def _look(value: Any, above: set[int]) -> bool:
     elif isa(value, np.ndarray) and value.dtype == object:
         entries = value.flat
     else:
-        return is_tracer(value) or (framework_of(value) != "" and bool(getattr(value, "requires_grad", False)))
+        natives = natives_of(value)
+        return natives is not None and natives.is_watched(value)
     if id(value) in above:
         return False
     return any(_look(v, above | {id(value)}) for v in entries)
