@@ -191,7 +191,7 @@ class Array(OfArrays, metaclass=ArrayType):
         if known is not NotImplemented:
             return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
         if (integers := self._integers()) is not None and _is_index(self, sys._getframe(1)):
-            return lambda dtype=None, copy=None: np.array(plain(integers), dtype=dtype)  # plain[x]
+            return lambda dtype=None, copy=None: np.array(looked_at(integers), dtype=dtype)  # plain[x]
         if self.ndim == 0:
             if (known := self._in_window(sys._getframe(1))) is not None:
                 return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
