@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import fractions
 import functools
+import re
 import sys
 import types
 from collections import deque
@@ -29,6 +30,7 @@ __all__ = [
     "code_names",
     "frozen",
     "global_names",
+    "imported_names",
     "is_setting",
     "parts",
     "picture",
@@ -56,6 +58,8 @@ _VALUES = (
     ("uuid", "UUID"),
     ("pathlib", "PurePath"),
 )
+_TEXT = 200  # characters of a string in which names are looked for
+_WORD = re.compile(r"[^\W\d]\w*")
 _NAMED = (type, types.ModuleType, np.ufunc, types.CodeType, types.MethodDescriptorType)
 
 
@@ -83,6 +87,21 @@ class _Same:
 
     def __hash__(self) -> int:
         return id(self.value)
+
+
+class _SameAll:
+    """Equal to the very same objects in the same order."""
+
+    __slots__ = ("ids", "values")
+
+    def __init__(self, values: tuple):
+        self.values, self.ids = values, tuple(map(id, values))  # values are kept: an id may be used again
+
+    def __eq__(self, other: Any) -> bool:
+        return type(other) is _SameAll and other.ids == self.ids
+
+    def __hash__(self) -> int:
+        return hash(self.ids)
 
 
 def parts(skeleton: Skeleton) -> tuple[tuple, tuple]:
@@ -194,8 +213,15 @@ def _object(value: Any, memo: dict | None) -> Any:
         return _Same(value)
     if opens(value):
         names = field_names(value)
-        settings = class_settings(type(value))
-        return _opened(value, memo, lambda: (*names, *settings, *[getattr(value, n) for n in names]))
+        memo = {} if memo is None else memo
+
+        def read() -> Iterator[Any]:
+            yield from names
+            yield from [getattr(value, n) for n in names]
+
+        if id(value) in memo:
+            return ("again", memo[id(value)][0])
+        return (*_opened(value, memo, read), *class_settings(type(value), memo))
     if hasattr(value, "__array_interface__") or hasattr(value, "__dlpack__") or isa(value, bytearray):
         return (type(value), np.array(value).tobytes())
     state = getattr(value, "__dict__", None)
@@ -263,24 +289,41 @@ def global_names(f: types.FunctionType) -> list[str]:
     return [name for name in _names(f.__code__)[0] if name in f.__globals__]
 
 
+def imported_names(f: types.FunctionType) -> tuple[str, ...]:
+    """The modules that a function's code imports when it runs."""
+    return _names(f.__code__)[2]
+
+
 @functools.lru_cache(maxsize=1024)
-def _names(code: types.CodeType) -> tuple[tuple[str, ...], frozenset[str]]:
-    """The globals that code reads, and all names in it: an attribute may be called like a global."""
-    read = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+def _names(code: types.CodeType) -> tuple[tuple[str, ...], frozenset[str], tuple[str, ...]]:
+    """The globals that code reads, all names in it (an attribute may be called like a global), and what it imports."""
+    instructions = list(dis.get_instructions(code))
+    read = {i.argval for i in instructions if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    imported = {i.argval for i in instructions if i.opname == "IMPORT_NAME"}
+    imported |= {name.partition(".")[0] for name in imported}
     names = set(code.co_names)
     for constant in code.co_consts:
+        if isinstance(constant, str) and len(constant) < _TEXT:  # getattr(module, "name"), eval("a * name")
+            names.update(_WORD.findall(constant))
         if isinstance(constant, types.CodeType):
             inner = _names(constant)
             read.update(inner[0])
             names |= inner[1]
-    return tuple(sorted(read)), frozenset(names)
+            imported.update(inner[2])
+    if not read.isdisjoint(("eval", "exec", "globals")):
+        read |= names
+    return tuple(sorted(read)), frozenset(names), tuple(sorted(imported))
 
 
-def class_settings(cls: type) -> Iterator[tuple]:
-    """The settings among a class's own attributes, which an instance may be asked for: ``(name, value)``."""
+def class_settings(cls: type, memo: dict | None = None) -> Iterator[Any]:
+    """A picture of what an instance finds in its class: the attributes and methods, by identity, and their contents."""
     for base in cls.__mro__:
         if base.__module__.partition(".")[0] in CLOSED_PACKAGES or base is object:
             continue
+        yield _SameAll(tuple(vars(base).values()))
         for name, value in vars(base).items():
-            if not name.startswith("__") and is_setting(value):
-                yield name, frozen(value)
+            if isa(value, (np.ndarray, list, dict, set)) and not name.startswith("__"):
+                try:
+                    yield frozen(value, memo)
+                except UnknownError:
+                    yield _Same(value)

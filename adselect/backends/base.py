@@ -290,6 +290,8 @@ def memory_of(leaf: Any) -> np.ndarray | None:
     if issubclass(type(leaf), np.ndarray):
         return None if leaf.shape and leaf.flags.c_contiguous else np.empty_like(leaf, dtype=bool, subok=False)
     if isinstance(leaf, Array):
+        if isa(order := getattr(leaf, "_order", None), np.ndarray):
+            return order
         return np.empty((), bool) if not leaf.shape and not leaf._is_scalar() else None
     return None
 

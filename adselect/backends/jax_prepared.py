@@ -22,7 +22,7 @@ from jax.core import Tracer
 
 from ..adtypes import AutoJax
 from ..array import Array
-from ..captured import Watch
+from ..captured import Watch, classes_of
 from ..errors import ADSelectError, TracedValueError, UnsupportedError
 from ..fixed import UnknownError, class_settings, frozen, picture
 from ..kinds import isa
@@ -81,6 +81,7 @@ class CompiledOperator:
         self.args = args
         self.has_fixed = _key_of(skeleton) != ((), [])
         self.integers = [i for i in self.converters if _is_integer(leaves[i])]
+        self.arrays = [i for i, leaf in enumerate(leaves) if isa(leaf, np.ndarray) and leaf.ndim > 1]
         self.by_integer = False  # whether a program is compiled for each set of integers
         self.programs: dict[tuple, _Program] = {}
         self.python = all([type(leaf) in (float, int, complex) for leaf in leaves])
@@ -89,7 +90,7 @@ class CompiledOperator:
             # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
             self.reference = flatten((operator(f, adtype, *args, **options),))[0]
         self.gradients = self._gradients(leaves, skeleton)
-        self.watch = Watch({"f": f, **options})
+        self.watch = Watch({"f": f, **options}, classes_of(args))
         self.traced = False  # whether f has been called since it was last looked at
         self.renewed = 0  # times that something f captures was found changed
         self(leaves, args)
@@ -100,7 +101,7 @@ class CompiledOperator:
         if changes:
             self.renewed += 1
             self.programs.clear()
-            self.only, self.watch = None, Watch(self.watch.roots)
+            self.only, self.watch = None, self.watch.renewed()
         return self.renewed > RENEWALS
 
     def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
@@ -112,6 +113,10 @@ class CompiledOperator:
         else:
             key, program, arrays = (), self.only, None
         given = leaves
+        ordered = [leaves[i].strides for i in self.arrays if not leaves[i].flags.c_contiguous]
+        if ordered:  # f may ask for the order in memory
+            key = (key, tuple([leaves[i].strides for i in self.arrays]))
+            program = self.programs.get(key)
         if self.by_integer:
             key = (key, tuple([_contents(leaves[i]) for i in self.integers]))
             program = self.programs.get(key)
@@ -123,6 +128,8 @@ class CompiledOperator:
             leaves = [*leaves, *arrays]
         if program is None:
             program = self._program(key, args, {i: given[i] for i in self.integers} if self.by_integer else {})
+            if not (self.has_fixed or self.by_integer or ordered):
+                self.only = program
         try:
             if self.wide and not _CONFIG.jax_enable_x64:
                 with jax.enable_x64(True):
@@ -139,7 +146,7 @@ class CompiledOperator:
             raise original from None
         if self.traced:
             self.traced = False
-            self.watch.forget_names()
+            self.watch = self.watch.settled(lambda: self.operator(self.f, self.adtype, *args, **self.options))
         return result
 
     only: _Program | None = None
@@ -191,8 +198,6 @@ class CompiledOperator:
         if len(self.programs) >= PROGRAMS:
             self.programs.clear()
         self.programs[key] = program
-        if not (self.has_fixed or self.by_integer):
-            self.only = program
         return program
 
     def _keyed(self, args: tuple) -> tuple[tuple, list, list]:
@@ -282,6 +287,7 @@ class _Program:
         leaves, skeleton = flatten(self.args)
         count = len(leaves)
         lifted: list = [v if n else JaxArray(v, 0) for v, n in zip(values[:count], self.owner.native, strict=True)]
+        lifted = [x if type(x) is not JaxArray else x._given_as(leaf) for x, leaf in zip(lifted, leaves, strict=False)]
         for i, integer in self.integers.items():
             lifted[i].integer = integer
         lifted = [_floating(x) for x in lifted]

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..array import absorb
-from ..captured import Watch
+from ..captured import Watch, classes_of
 from ..errors import ADSelectError, UnsupportedError, user_line
 from ..fixed import parts
 from ..kinds import isa
@@ -52,6 +52,7 @@ def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple,
         or not leaves
         or options.get("missing", "none") != "none"
         or not all(_is_real(leaf) for leaf in leaves)
+        or any(isa(leaf, np.ndarray) and not leaf.ndim for leaf in leaves)  # whose results are 0-d arrays, too
     )
     if backend.adtype.compile:
         if plain:
@@ -95,6 +96,7 @@ class LeanGradient:
         leaves, self.skeleton = flatten(args)
         self.floats = [i for i, leaf in enumerate(leaves) if type(leaf) is float]
         self.python = len(self.floats) == len(leaves)
+        self.arrays = [i for i, leaf in enumerate(leaves) if isa(leaf, np.ndarray) and leaf.ndim > 1]
         self.result = type(operator(f, backend.adtype, *args, **options))
 
     def plainly(self, args: tuple) -> Any:
@@ -116,7 +118,11 @@ class LeanGradient:
         before, shared = SELECTIONS.enter(start), SHARED.enter(True)
         try:
             lifted: list = [TorchArray(v, 1 << (start + i)) for i, v in enumerate(variables)]
-            y = absorb(self.call(self.f, skeleton.rebuild(lifted), self.kwargs, self.backend))
+            for i in self.arrays:
+                if not leaves[i].flags.c_contiguous:
+                    lifted[i] = lifted[i]._given_as(leaves[i])
+            y = self.call(self.f, skeleton.rebuild(lifted), self.kwargs, self.backend)
+            y = y if type(y) in (tuple, list) else absorb(y)  # a result with auxiliary output is the plain way's
         finally:
             stack.pop()
             _close_block(block)
@@ -183,7 +189,7 @@ class CompiledGradient:
                 f"AutoTorch(compile=True) would freeze a part of an argument that is no real array ({user_line()}): a "
                 "Const, a mask, a function. Give it as a keyword argument where it may be frozen, or use AutoTorch()"
             )
-        self.fixed, self.watch = parts(self.skeleton)[1], Watch({"f": f, **self.kwargs})
+        self.fixed, self.watch = parts(self.skeleton)[1], Watch({"f": f, **self.kwargs}, classes_of(args))
         self.converters = [_converter(leaf) for leaf in leaves]
         self.python = all(type(leaf) is float for leaf in leaves)
         eager = operator(f, backend.adtype, *args, **options)
@@ -203,7 +209,7 @@ class CompiledGradient:
                 f"torch.compile failed on {getattr(f, '__qualname__', f)} ({_first_line(error)}). It needs a "
                 "C++ compiler; AutoTorch() does without"
             ) from error
-        self.watch.forget_names()
+        self.watch = self.watch.settled(lambda: operator(f, backend.adtype, *args, **options))
 
     def _compiled(self, variables: list) -> Callable:
         from torch.fx.experimental.proxy_tensor import make_fx

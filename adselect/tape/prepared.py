@@ -8,15 +8,17 @@ import math
 import re
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
 from ..adtypes import AutoTape
 from ..array import is_traced, plain
-from ..captured import FAILURES, Watch
+from ..captured import FAILURES, Watch, classes_of
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
 from ..fixed import Unknown, parts
+from ..kinds import isa
 from ..places import place_text
 from ..rules.primitives import REGISTRATIONS
 from ..structure import Const, flatten, is_leaf, is_native
@@ -54,6 +56,7 @@ class ReplayedOperator:
         self.given: tuple | None = None  # the watch, its version, and the function that quick() gave away then
         self.changed = 0  # times that something captured was found changed
         reference = self.eager(args)  # what f sets up when it is first called is there from now on
+        self.classes = classes_of(args)  # of objects among the arguments: what their methods do is watched
         self.watch, self.began = self._watched(), _copied(args)
         skeleton = flatten(_bare(args))[1]
         self._trace(args, reference, () if skeleton.simple else parts(skeleton)[1])
@@ -61,7 +64,8 @@ class ReplayedOperator:
 
     def _watched(self) -> Watch:
         named = type(self.f).__name__ if not hasattr(self.f, "__name__") else self.f.__name__
-        return Watch({named: self.f, **{k: v for k, v in self.options.items() if k not in ("out", "missing")}})
+        kept = {k: v for k, v in self.options.items() if k not in ("out", "missing")}
+        return Watch({named: self.f, **kept}, self.classes)
 
     def _tell(self) -> None:
         """Warn, once, that calls are not what was asked for."""
@@ -148,10 +152,11 @@ class ReplayedOperator:
                 continue
             try:
                 return variant, variant(leaves)
-            except (_NotFinite, ArithmeticError):
-                missing = _BEYOND
-            except (GuardFailed, ValueError, IndexError):
+            except GuardFailed:
                 continue
+            except Exception as error:  # these numbers are beyond this program: f is asked, which may branch there
+                if variant.is_beyond(error):
+                    missing = _BEYOND
         return None, missing
 
     def _elsewhere(self, leaves: list, args: tuple, fixed: tuple) -> Any:
@@ -234,10 +239,16 @@ class ReplayedOperator:
     def _trace(self, args: tuple, reference: Any, fixed: tuple) -> None:
         leaves, skeleton = flatten(_bare(args))
         program = Program(LIMIT)
+        if fixed and not classes_of(args) <= self.classes:
+            self.classes |= classes_of(args)
+            self.watch = self._watched()
         try:
             for part in fixed:
                 if isinstance(part, Unknown):
                     raise NotReplayable(f"an argument holds a {part.name}, and nobody can tell whether it has changed")
+            for leaf in leaves:
+                if isa(leaf, Fraction):
+                    raise NotReplayable("an argument holds a Fraction, and NumPy computes with floats")
             if any(is_native(leaf) for leaf in leaves):
                 raise NotReplayable("an argument is another framework's array, which may be traced there")
             from ..backends.tape import enter
@@ -388,7 +399,7 @@ def _write_quick(run: ReplayedOperator) -> Callable[[tuple], Any] | None:
         "    try: buffers = pool.pop()",
         "    except IndexError: return NotImplemented",
         f"    try: {returned}, = function(args, buffers)",
-        "    except (GuardFailed, ArithmeticError, ValueError): return NotImplemented",
+        "    except Exception: return NotImplemented",
         "    finally: pool.append(buffers)",
         *(["    run.calls += 1"] if run.check != "never" else []),
         f"    if not ({' and '.join(finite)}): return NotImplemented",
@@ -512,11 +523,19 @@ class _Variant:
         results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
         return self.build(results)
 
+    def is_beyond(self, error: Exception) -> bool:
+        """Whether an error of the replay says that the result is not finite, as math's functions do by theirs."""
+        return isinstance(error, (_NotFinite, ArithmeticError)) or (
+            type(error) is ValueError and "math_" in self.replay.source
+        )
+
     def confirm(self, leaves: list, reference: Any, eager: Callable) -> None:
         try:
             difference = self.difference(self(leaves), reference, leaves)
-        except (_NotFinite, ArithmeticError):
-            return  # a point where the eager way decides; the first call that can be replayed is compared
+        except (ArithmeticError, ValueError) as error:
+            if self.is_beyond(error):
+                return  # a point where the eager way decides; the first call that can be replayed is compared
+            raise
         if difference:
             if _difference(eager(), reference):
                 raise ADSelectValueError(
@@ -562,6 +581,8 @@ def _finisher(expected: Any) -> Callable:
             return value
 
         return finish_array
+    if isa(expected, np.ndarray):
+        raise NotReplayable(f"the result is a {kind.__name__}, a class of its own")
     if kind is float:
         isfinite_ = math.isfinite
 

@@ -548,3 +548,28 @@ def test_an_operation_costs_few_calls_on_torch(torch_type, name):
 
     ad.gradient(f, torch_type, X)
     assert counted[0] <= 10
+
+
+# -- what a framework does not see of its arguments -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ["K", "A"])
+@pytest.mark.parametrize("first", [0, 1])
+def test_the_order_in_memory_of_an_argument(jax_type, torch_type, order, first):
+    c = np.arange(12.0).reshape(3, 4)
+    points = [c, np.asfortranarray(c), c[::-1]]
+    f = lambda m: np.sum(m.ravel(order) * np.arange(12.0))
+    for choice in (jax_type, torch_type):
+        prepared = prepare(ad.withgradient, f, choice, points[first])
+        for m in (*points, *points):
+            value, (m_bar,) = prepared(m)
+            assert value == f(m)
+            np.testing.assert_array_equal(m_bar, ad.gradient(f, m)[0])
+
+
+def test_auxiliary_output_and_0_d_arrays_on_torch(torch_type):
+    f = lambda x: (np.sum(x**2), {"positive": len(x[x > 0]), "name": "f"}, None)
+    prepared = prepare(ad.withgradient, f, torch_type, X)
+    assert prepared(X).val == f(X)
+    zero_d = prepare(ad.gradient, lambda x: x**2, torch_type, np.array(2.0))
+    assert type(zero_d(np.array(3.0))[0]) is np.ndarray
