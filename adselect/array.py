@@ -48,7 +48,7 @@ from .object_arrays import carried, is_joining
 from .refusals import refused_array, refused_number, refused_write
 from .verdicts import VERDICTS
 
-__all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "overwritten"]
+__all__ = ["Array", "absorb", "dispatch", "fingerprint", "is_traced", "looked_at", "overwritten", "picked"]
 
 # ufunc.reduce and friends are the named function with the same derivative.
 REDUCTIONS: dict[Any, Callable] = {
@@ -172,7 +172,7 @@ class Array(OfArrays, metaclass=ArrayType):
         if known is not NotImplemented:
             return lambda dtype=None, copy=None: np.array(known, dtype=dtype)
         if (integers := self._integers()) is not None and _is_subscript(sys._getframe(1)):
-            return lambda dtype=None, copy=None: np.array(plain(integers), dtype=dtype)  # plain[x]
+            return lambda dtype=None, copy=None: np.array(looked_at(integers), dtype=dtype)  # plain[x]
         if self.ndim == 0:
             raise AttributeError("__array__")
         return self._refuse_conversion
@@ -751,7 +751,7 @@ class Array(OfArrays, metaclass=ArrayType):
         self[...] = dispatch(np.sort, (self,), {"axis": axis})
 
     def put(self, indices: Any, values: Any, mode: str = "raise") -> None:
-        places = np.ravel(np.asarray(plain_index(indices)))
+        places = np.ravel(np.asarray(looked_at(indices)))
         if mode == "wrap":
             places = places % self.size
         elif mode == "clip":
@@ -951,9 +951,20 @@ def plain_index(index: Any) -> Any:
     return index if kind in FAMILIAR or kind is list else as_index(index, absorb)
 
 
+def looked_at(index: Any) -> Any:
+    """A traced index, size or number of times as the numbers it is, for NumPy's own call; anything else as it is."""
+    if isinstance(index, Array):
+        index = plain_index(index)
+        return index if not isinstance(index, Array) else np.asarray(index) if index.ndim else operator.index(index)
+    if type(index) in (list, tuple):
+        return type(index)([looked_at(i) for i in index])
+    return index
+
+
 def _as_index(self: Array) -> Any:
-    """The integers or booleans behind a traced index."""
-    return plain(self)
+    """The integers or booleans behind a traced index; those of a program that is written down belong to it."""
+    inside = self._inside
+    return inside._as_index() if isinstance(inside, Array) else inside
 
 
 Array._as_index = _as_index  # type: ignore[attr-defined]
@@ -1264,7 +1275,7 @@ def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
         return _into_plain(ufunc.at, target, plain_index(indices), *rest, name=f"np.{ufunc.__name__}.at")
     indices = plain_index(indices)
     indices = np.asarray(indices) if isinstance(indices, list) else indices
-    positions = np.arange(target.size).reshape(target.shape)[indices]
+    positions = picked(np.arange(target.size).reshape(target.shape), indices)
     amounts = [np.broadcast_to(absorb(a), positions.shape) for a in rest]
     if ufunc in (np.add, np.subtract):
         # Repeated indices add up, and so do their cotangents: linear in the operand.
@@ -1274,13 +1285,18 @@ def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
         target._write(dispatch(ufunc, (target, scatter(amounts, [indices], target.shape, dtype)), {}))
         return
     # Elsewhere the order counts: one write for each time an index has come up before.
-    positions = positions.reshape(-1)
+    positions = np.asarray(positions).reshape(-1)
     amounts = [np.reshape(a, -1) for a in amounts]
     seen = occurrences(positions)
     for k in range(int(seen.max(initial=-1)) + 1):
         chosen = np.flatnonzero(seen == k)
         place = np.unravel_index(positions[chosen], target.shape)
         target[place] = dispatch(ufunc, (target[place], *[a[chosen] for a in amounts]), {})
+
+
+def picked(array: Any, index: Any) -> Any:
+    """``array[index]``, also of a plain array at a traced index."""
+    return dispatch(operator.getitem, (array, index), {}) if is_traced(index) else array[index]
 
 
 def occurrences(positions: np.ndarray) -> np.ndarray:

@@ -283,9 +283,11 @@ def _absorb_nested(y: Any) -> Any:
         return type(y)([_absorb_nested(v) for v in y])
     if type(y) is dict:
         return {k: _absorb_nested(v) for k, v in y.items()}
-    if (
-        isinstance(y, Array) and y.dtype.kind == "b" and hasattr(y, "framework")
-    ):  # a mask is no leaf: nothing to lift out
+    if isinstance(y, Array) and y.dtype.kind == "b":  # a mask is no leaf: nothing to lift out
+        if y._by_reference and not y.ndim:
+            return np.bool_(bool(y))
+        if not hasattr(y, "framework"):
+            return y
         mask = plain(y)
         return mask if isa(mask, (np.ndarray, np.bool_)) else y
     return y

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..array import Array, absorb, dispatch, is_basic, plain_index
+from ..array import Array, absorb, dispatch, is_basic, looked_at, plain_index
 from ..kinds import isa
 from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
 
@@ -166,7 +166,11 @@ def pull_set_item(g: Any, args: tuple, parents: tuple, owned: bool) -> tuple[Any
 def rearranged(function: Callable, x: Any, *args: Any, **kwargs: Any) -> Any:
     """``function(x, …)`` for a function that only moves elements: read x at the moved element numbers."""
     shape = np.shape(x)
-    numbers = function(np.arange(int(np.prod(shape))).reshape(shape), *args, **kwargs)
+    if function in (np.take_along_axis, np.repeat, np.tile):  # which are one step of a program
+        numbers: Any = dispatch(function, (np.arange(int(np.prod(shape))).reshape(shape), *args), kwargs)
+    else:
+        args, kwargs = looked_at(args), {name: looked_at(value) for name, value in kwargs.items()}
+        numbers = function(np.arange(int(np.prod(shape))).reshape(shape), *args, **kwargs)
     flat = np.reshape(x, -1)
     if isinstance(numbers, (list, tuple)):
         return type(numbers)([flat[n] for n in numbers])
@@ -327,7 +331,9 @@ def _insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     values = values if isa(values, (Array, np.ndarray)) else np.asarray(values)
     n, m = int(np.prod(np.shape(arr))), int(np.prod(np.shape(values)))
     # Numbers of the elements of both arrays, moved as the elements are.
-    numbers = np.insert(np.arange(n).reshape(np.shape(arr)), obj, n + np.arange(m).reshape(np.shape(values)), axis)
+    numbers = np.insert(
+        np.arange(n).reshape(np.shape(arr)), looked_at(obj), n + np.arange(m).reshape(np.shape(values)), axis
+    )
     both = np.concatenate([np.reshape(arr, -1), np.reshape(values, -1).astype(arr.dtype)])
     return both[numbers]
 

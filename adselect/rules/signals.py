@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, picked
 from ..kinds import isa
 from .linalg import _like
 from .registry import composite, define, dispatched, elementwise
@@ -43,11 +43,12 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     else:
         # At a knot the piece on its right counts, at the last knot the last piece.
         k = np.clip(np.searchsorted(xp, x, "right") - 1, 0, n - 2)
-        x0, y0 = xp[k], fp[k]
-        step = xp[k + 1] - x0
+        x0, y0 = picked(xp, k), picked(fp, k)
+        step = picked(xp, k + 1) - x0
         even = np.equal(step, 0)
-        slope = (fp[k + 1] - y0) / np.where(even, 1.0, step)
-        inside = np.where(even, fp[k + 1], slope * (x - x0) + y0)
+        y1 = picked(fp, k + 1)
+        slope = (y1 - y0) / np.where(even, 1.0, step)
+        inside = np.where(even, y1, slope * (x - x0) + y0)
     inside = np.where(np.less(x, xp[0]), fp[0] if left is None else left, inside)
     inside = np.where(np.greater(x, xp[n - 1]), fp[n - 1] if right is None else right, inside)
     return np.where(np.isnan(x), np.nan, inside) if np.any(np.isnan(x)) else inside

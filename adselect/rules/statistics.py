@@ -131,7 +131,13 @@ def _corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) 
 @composite(np.bincount)
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     x = x if isinstance(x, Array) else np.asarray(x)
-    n = max(int(minlength), int(x.max()) + 1 if x.size else 0)
+    if isinstance(x, Array):
+        counts = np.bincount(x, minlength=int(minlength))  # its length is looked at, and not the numbers in x
+        if weights is None:
+            return counts
+        n = counts.shape[0]
+    else:
+        n = max(int(minlength), int(x.max()) + 1 if x.size else 0)
     return scatter([weights], [x], (n,), np.result_type(weights, float))
 
 

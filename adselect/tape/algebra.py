@@ -24,7 +24,7 @@ from ..rules.indexing import rolled, scatter_parts
 from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.shaping import join
-from .program import CONSTANT, Instruction, Program, Ref, key_of, refs_of, uses_of
+from .program import CONSTANT, Contents, Instruction, Program, Ref, key_of, refs_of, uses_of
 
 __all__ = ["Simplified", "as_written", "is_basic", "simplify"]
 
@@ -82,6 +82,11 @@ def as_written(program: Program, outputs: list) -> Simplified:
     return Simplified(program.instructions, program.inputs, guards, outputs)
 
 
+def _key(value: Any) -> Any:
+    """What tells a guard's value from others; a number by its digits."""
+    return value if type(value) is Contents else repr(value)
+
+
 class _Algebra:
     def __init__(self, program: Program, outputs: list):
         self.program, self.outputs = program, outputs
@@ -119,7 +124,7 @@ class _Algebra:
         outputs = [self.spec(r) for r in self.outputs]
         guards: list[tuple[int, Any]] = []
         # Every look counts; the same look twice is one.
-        for number, value in {(n, type(v), repr(v)): (n, v) for _, n, v in self.program.guards}.values():
+        for number, value in {(n, type(v), _key(v)): (n, v) for _, n, v in self.program.guards}.values():
             place = self.spec(Ref(number))
             if type(place) is Ref:
                 guards.append((place.number, value))

@@ -27,7 +27,18 @@ from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from .trace import _LEVELS
 
-__all__ = ["CONSTANT", "Instruction", "NotReplayable", "Program", "ProgramArray", "Ref", "key_of", "refs_of", "uses_of"]
+__all__ = [
+    "CONSTANT",
+    "Contents",
+    "Instruction",
+    "NotReplayable",
+    "Program",
+    "ProgramArray",
+    "Ref",
+    "key_of",
+    "refs_of",
+    "uses_of",
+]
 
 
 class NotReplayable(ADSelectError):  # noqa: N818 - a verdict on the traced code, not a mistake in it
@@ -43,6 +54,13 @@ class Outline(NamedTuple):
 
     shape: tuple
     dtype: Any
+
+
+class Contents(NamedTuple):
+    """What a guard expects of an array of integers or booleans that was looked at in whole."""
+
+    bytes: bytes
+    shape: tuple
 
 
 class Strides(NamedTuple):
@@ -408,6 +426,7 @@ class ProgramArray(Array):
             and function not in NO_DERIVATIVE
             and function in COMPOSITES
             and function not in _ATOMS
+            and not (function is np.bincount and _given(args, kwargs, 1, "weights") is None)
         ):
             return COMPOSITES[function](*args, **kwargs)
         if kwargs:
@@ -462,15 +481,15 @@ class ProgramArray(Array):
         return self._look(operator.index(self.concrete))
 
     def __int__(self) -> int:
+        if self.dtype.kind == "f" and not self.ndim and np.isfinite(self.concrete):
+            return int(np.trunc(self)._look(np.trunc(self.concrete)))
         return int(self._look(self.concrete)) if self.dtype.kind in "iub" and not self.ndim else super().__int__()
 
     def __float__(self) -> float:
-        return float(self._look(self.concrete)) if self.dtype.kind in "iub" and not self.ndim else super().__float__()
+        return float(self._look(self.concrete)) if self.dtype.kind in "iubf" and not self.ndim else super().__float__()
 
     def __complex__(self) -> complex:
-        if self.dtype.kind in "iub" and not self.ndim:
-            return complex(self._look(self.concrete))
-        return super().__complex__()
+        return complex(self._look(self.concrete)) if not self.ndim else super().__complex__()
 
     def __hash__(self) -> int:
         if self.ndim:
@@ -489,11 +508,18 @@ class ProgramArray(Array):
     def _refuse_conversion(self, dtype: Any = None, copy: Any = None) -> Any:
         if dtype is not None and np.dtype(dtype) == object:
             return super()._refuse_conversion(dtype, copy)
-        raise self.program.refuse(
-            f"an array of {self.dtype} that has no derivative (a mask, an index, a Const argument) was made a plain "
-            "array, by np.asarray, by indexing a plain array with it or by writing it into one; every replay computes "
-            "it anew. NumPy's functions take it as it is"
-        )
+        if self.dtype.kind not in "iub":
+            raise self.program.refuse(
+                f"an array of {self.dtype} that has no derivative (a Const argument, what is computed from one) was "
+                "made a plain array, by np.asarray or by writing it into one; every replay computes it anew. NumPy's "
+                "functions take it as it is"
+            )
+        self._look(Contents(self.concrete.tobytes(), self.shape))
+        return np.array(self.concrete, dtype)
+
+
+def _given(args: tuple, kwargs: dict, place: int, name: str) -> Any:
+    return args[place] if len(args) > place else kwargs.get(name)
 
 
 # Composites that are one fast NumPy call on plain values, and whose parts need not be visible for a derivative: the

@@ -22,7 +22,7 @@ from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.shaping import join, pile
 from .algebra import Simplified, as_written, is_basic, simplify
-from .program import CONSTANT, GuardFailed, Instruction, Outline, Program, Ref, Strides, refs_of, uses_of
+from .program import CONSTANT, Contents, GuardFailed, Instruction, Outline, Program, Ref, Strides, refs_of, uses_of
 
 __all__ = ["GuardFailed", "Replay", "compile_program"]
 
@@ -569,6 +569,12 @@ class _Writer:
             expression = self.place[n]
             if type(value) is Outline:
                 self.lines.append(f"if {self._other_outline(n, expression, value)}: raise GuardFailed")
+                continue
+            if type(value) is Contents:
+                other = f"{expression}.tobytes() != {self._named(value.bytes)}"
+                self.lines.append(
+                    f"if {expression}.shape != {self.constant(value.shape)} or {other}: raise GuardFailed"
+                )
                 continue
             if type(value) is Strides:
                 wrong = f".strides != {value.strides}" if value.strides else ".flags.c_contiguous is False"

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, plain
+from ..array import Array, is_traced, plain
 from ..rules.indexing import SET_ITEM, accumulate_at, pull_set_item, scatter
 from ..rules.registry import AtIndex, Elementwise, Given, Uniform
 from . import trace as _trace
@@ -309,7 +309,9 @@ def _accumulate_index(bars: list, owned: bytearray, p: int, x: Any, index: Any, 
     """Add g into the cotangent of x (an array, or the shape of one) at index."""
     b = bars[p]
     shape = x if type(x) is tuple else np.shape(x)
-    if isinstance(g, Array) or isinstance(b, (Array, _Scatter)):
+    kind = type(index)
+    traced = kind is not slice and kind is not int and kind is not np.ndarray and is_traced(index)
+    if traced or isinstance(g, Array) or isinstance(b, (Array, _Scatter)):
         if type(b) is not _Scatter:
             dtype = getattr(g, "dtype", None)
             dtype = dtype if dtype is not None and dtype.kind in "fc" else np.dtype(float)
@@ -326,7 +328,6 @@ def _accumulate_index(bars: list, owned: bytearray, p: int, x: Any, index: Any, 
             buffer += b
         bars[p] = b = buffer
         owned[p] = 1
-    kind = type(index)
     if kind is slice or kind is int:
         b[index] += g
     else:

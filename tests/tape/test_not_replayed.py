@@ -278,3 +278,111 @@ def test_a_failing_compiler_keeps_the_replay(monkeypatch, caplog, way):
     assert not prepared.reason
     assert "not compiled" in repr(prepared)
     assert "sin" in ad.source(prepared)
+
+
+# -- looks at whole arrays of integers, and at numbers without a derivative --------------------------------------------
+
+TABLE = np.linspace(-4.0, 4.0, 9)
+
+
+def put(x):
+    y = x * 1.0
+    np.put(y, np.argsort(x)[:2], [7.0, 8.0])
+    return np.sum(y * x)
+
+
+def add_at(x):
+    y = x * 0.0
+    np.add.at(y, np.argsort(x)[:2], x[:2] ** 2)
+    return np.sum(y * np.arange(4.0))
+
+
+def maximum_at(x):
+    y = x * 0.0
+    np.maximum.at(y, np.argsort(x)[:2], x[:2] ** 2)
+    return np.sum(y * np.arange(4.0))
+
+
+LOOKS = {
+    "a plain table at an order": lambda x: np.sum(x * TABLE[:4][np.argsort(x)]),
+    "a plain table at a mask": lambda x: np.sum(TABLE[:4][x > 1]) * x[0],
+    "np.asarray of an order": lambda x: np.sum(x[np.asarray(np.argsort(x))] * np.arange(4.0)),
+    "repeat": lambda x: np.sum(np.repeat(x, np.round(np.abs(x)).astype(int)) ** 2),
+    "choose": lambda x: np.sum(np.choose((x > 0).astype(int), [x, x**2])),
+    "put": put,
+    "add.at": add_at,
+    "maximum.at": maximum_at,
+    "delete": lambda x: np.sum(np.delete(x, np.argmax(x)) ** 2),
+    "insert": lambda x: np.sum(np.insert(x, np.argmax(x), x[0]) * np.arange(5)),
+    "arange": lambda x: np.sum(np.arange(np.argmax(x) + 1) * x[0]),
+    "bincount": lambda x: np.sum(np.bincount(np.abs(x).astype(int), minlength=5) * x[0]),
+    "bincount with weights": lambda x: np.sum(np.bincount(np.abs(x).astype(int), x, minlength=5) ** 2),
+    "histogram": lambda x: np.sum(np.histogram(x, bins=3)[0] * x[:3]),
+    "interp": lambda x: np.sum(np.interp(x, TABLE, TABLE**2) * x),
+    "a branch on an order": lambda x: np.sum(x**2) * (1 if (x == np.sort(x)).all() else 2),
+    "a float": lambda x: x[0] * float(ad.ignore_derivatives(np.floor(x[1]))),
+    "an int": lambda x: x[0] * int(ad.ignore_derivatives(x[1])),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_look_at_integers_is_a_guard(name):
+    replayed(ad.gradient, LOOKS[name], X, points=(-X, X[::-1].copy()))
+
+
+OF_INTEGERS = {
+    "x[n]": (lambda x, n: x[n] ** 2, 2, 3),
+    "x[:n]": (lambda x, n: np.sum(x[:n] ** 2), 2, 3),
+    "x[[n, m]]": (lambda x, p: np.sum(x[p] ** 2), [1, 2], [3, 0]),
+    "x[i, …]": (lambda x, p: np.sum(x.reshape(2, 2)[p] ** 2), (0, Ellipsis), (1, Ellipsis)),
+    "add.at": (lambda x, i: np.sum(np.add.at(y := x * 0.0, i, x[:2] ** 2) or y**3), np.array([1, 2]), np.array([3, 3])),
+}
+
+
+@pytest.mark.parametrize("name", OF_INTEGERS)
+def test_a_differentiated_integer_may_be_an_index(name):
+    f, first, second = OF_INTEGERS[name]
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), X, first, check="never")
+    for n in (first, second, first):
+        np.testing.assert_allclose(prepared(X, n)[0], ad.gradient(f, X, n)[0])
+    assert not prepared.reason
+
+
+def test_a_truth_value_beside_the_result():
+    f = lambda x: (np.sum(x**2), x[0] > 1.0, "high" if x[0] > 1.0 else "low")
+    prepared = ad.prepare(ad.withgradient, f, AutoTape(), X, check="never")
+    for x in (X, X + 1.0, X):
+        assert prepared(x).val == ad.withgradient(f, AutoTape(replay=False), x).val
+    assert not prepared.reason
+
+
+def test_an_error_of_the_program_is_f_s_to_answer():
+    def f(x):
+        try:
+            return x[np.argmax(x) + 1] ** 2
+        except IndexError:
+            return np.sum(x**3)
+
+    prepared = ad.prepare(ad.gradient, f, AutoTape(), X, check="never")
+    for x in (X, np.sort(X), -X, np.sort(X)):
+        np.testing.assert_array_equal(prepared(x)[0], ad.gradient(f, x)[0])
+
+
+def test_a_number_outside_of_a_functions_domain_does_not_end_the_replay():
+    prepared = ad.prepare(ad.gradient, np.log, AutoTape(), 1.5, check="never")
+    with np.errstate(all="ignore"):
+        for x in (0.0, -1.0, 2.0) * 5:
+            np.testing.assert_equal(prepared(x), ad.gradient(np.log, AutoTape(replay=False), x))
+    assert not prepared.reason
+
+
+@pytest.mark.filterwarnings("ignore::adselect.NotReplayedWarning")
+def test_reasons_are_sentences():
+    from fractions import Fraction
+
+    class Own(np.ndarray):
+        pass
+
+    prepared = ad.prepare(ad.gradient, lambda x, q: np.sum(x**2) * float(q), X, ad.Const(Fraction(1, 2)))
+    assert "holds a Fraction" in prepared.reason
+    assert "class of its own" in ad.prepare(ad.withgradient, lambda x: np.sum(x**3), X.view(Own)).reason
