@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, dispatch
 from ..kinds import isa
 from .linalg import _like
 from .registry import composite, define, dispatched, elementwise, somewhere, vanishing
@@ -48,15 +48,20 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, perio
     else:
         # At a knot the piece on its right counts, at the last knot the last piece.
         k = np.clip(np.searchsorted(xp, x, "right") - 1, 0, n - 2)
-        x0, y0 = xp[k], fp[k]
-        step = xp[k + 1] - x0
+        (x0, x1), (y0, y1) = [(_entry(a, k), _entry(a, k + 1)) for a in (xp, fp)]
+        step = x1 - x0
         even = np.equal(step, 0)
-        slope = (fp[k + 1] - y0) / np.where(even, 1.0, step)
-        inside = np.where(even, fp[k + 1], slope * (x - x0) + y0)
+        slope = (y1 - y0) / np.where(even, 1.0, step)
+        inside = np.where(even, y1, slope * (x - x0) + y0)
         if somewhere(np.isnan(inside) | np.isnan(x)):
-            inside = _inside(x, x0, xp[k + 1], y0, fp[k + 1])
+            inside = _inside(x, x0, x1, y0, y1)
     inside = np.where(np.less(x, xp[0]), fp[0] if left is None else left, inside)
     return np.where(np.greater(x, xp[n - 1]), fp[n - 1] if right is None else right, inside)
+
+
+def _entry(a: Any, k: Any) -> Any:
+    """``a[k]``, also of a plain array at places that a framework has no values of yet."""
+    return a[k] if isinstance(a, Array) or not isinstance(k, Array) else dispatch(np.take, (a, k), {})
 
 
 def _inside(x: Any, x0: Any, x1: Any, y0: Any, y1: Any) -> Any:
