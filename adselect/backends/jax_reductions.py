@@ -98,6 +98,10 @@ def _quantile(
     ignore_nan: bool = False,
     function: Any = np.quantile,
 ) -> Any:
+    if method == "inverted_cdf" and weights is None and concrete(a) is None:
+        target: Any = jnp.nanquantile if ignore_nan else jnp.quantile
+        q = jnp.asarray(q) / 100 if function is np.percentile else jnp.asarray(q)
+        return target(a, q, axis=axis, method=method, keepdims=keepdims)
     if method not in _QUANTILES or weights is not None:
         raise UntranslatedError(f"method={method!r}")
     if not jnp.size(a) or is_complex(a):

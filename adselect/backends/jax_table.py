@@ -801,6 +801,14 @@ _of_vectors(np.convolve)
 _of_vectors(np.correlate)
 
 
+@translation(np.polymul)
+def _polymul(a1: Any, a2: Any) -> Any:
+    a1, a2 = _like_numpy([jnp.asarray(a) for a in (a1, a2)])
+    if concrete(a1) is None or concrete(a2) is None:  # JAX compiles: leading zeros stay
+        return jnp.polymul(a1, a2)
+    raise UntranslatedError("leading zeros")
+
+
 @translation(np.linalg.matrix_power)
 def _matrix_power(a: Any, n: int) -> Any:
     if n < 0:

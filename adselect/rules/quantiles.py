@@ -113,7 +113,7 @@ def _quantile_of_rows(a: Any, q: Any, method: str, weights: Any) -> Any:
             picked.append(ranked(row, int(weighted_rank(w[plain_index(order)], q, method))))
         result = np.reshape(np.stack(picked), np.shape(a)[:-1])
     undefined = np.isnan(a).any(axis=-1)
-    return np.where(undefined, np.nan, result) if np.any(undefined) else result
+    return np.where(undefined, np.nan, result) if somewhere(undefined) else result
 
 
 def _without_nan(of_rows: Any) -> Any:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, dispatch, is_traced, plain_index
+from ..array import Array, absorb, dispatch, is_traced, plain_index
 from ..errors import MissingRuleError, user_line
 from ..kinds import isa
 from .indexing import scatter
@@ -95,6 +95,8 @@ def _cov(
     if fweights is not None:
         weights = np.asarray(fweights, float)
     if aweights is not None:
+        aweights = absorb(aweights)
+        aweights = aweights if isinstance(aweights, Array) else np.asarray(aweights, float)
         weights = aweights if weights is None else weights * aweights
     if weights is None:
         centred = m - np.mean(m, axis=1, keepdims=True)

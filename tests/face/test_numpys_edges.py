@@ -288,6 +288,26 @@ def test_the_gradient_there(row, exact_backend):
     np.testing.assert_allclose(np.zeros(np.shape(x)) if g is None else g, wanted, atol=1e-12)
 
 
+PREPARED = {
+    "interp": (lambda x: np.sum(np.interp(x, [0.0, 1.0, 2.0], [1.0, 3.0, 4.0])), [0.5, 1.5, 0.2]),
+    "interp, heights": (lambda fp: np.interp(0.5, [0.0, 1.0, 2.0], fp), [1.0, 3.0, 4.0]),
+    "inverted_cdf": (lambda x: np.quantile(x, 0.5, method="inverted_cdf"), [3.0, 1.0, 2.0]),
+    "average": (lambda x: np.average(x, weights=[1.0, 2.0, 3.0]), [3.0, 1.0, 2.0]),
+    "polymul": (lambda x: np.sum(np.polymul(x, [1.0, 2.0]) ** 2), [3.0, 1.0, 2.0]),
+    "cond": (np.linalg.cond, [[2.0, 0.5], [0.5, 3.0]]),
+    "lstsq": (lambda b: np.sum(np.linalg.lstsq(TALL, b, None)[0]), [3.0, 1.0, 2.0]),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("row", PREPARED)
+def test_prepared(row, exact_backend):
+    f, x = PREPARED[row]
+    x = V(x) if np.ndim(x) else x
+    prepared = ad.prepare(ad.gradient, f, exact_backend.adtype, x)
+    np.testing.assert_allclose(prepared(x)[0], ad.gradient(f, ad.AutoTape(), x)[0], rtol=1e-9)
+
+
 @pytest.mark.parametrize("window", [np.bartlett, np.blackman, np.hamming, np.hanning, lambda m: np.kaiser(m, 2.0)])
 def test_windows(window, exact_backend):
     for n in (0, 1, 5):
