@@ -229,6 +229,7 @@ GROUPS: dict[str, list[Row]] = {
         Row("where(x != 0, sin(x)/x, 1) at 0", lambda x: np.where(x != 0, np.sin(x) / x, 1.0), (0.0,), (0.0,), UNTAKEN),
         Row("1 / (1 + exp(-x)) at -1000", lambda x: 1 / (1 + np.exp(-x)), (-1000.0,), (0.0,), TRUE, NONE),
         Row("logaddexp(-inf, -inf)", np.logaddexp, (-INF, -INF), (0.5, 0.5), SHARE),
+        Row("logaddexp(inf, 0)", np.logaddexp, (INF, 0.0), (1.0, 0.0), TRUE),
         Row(
             "log(sum(exp(x))) of -inf, -inf",
             lambda x: np.log(np.sum(np.exp(x))),

@@ -377,7 +377,7 @@ def _power(x: Any, y: Any) -> Any:
         return jnp.power(x, y)
     # 0**0 is 1 with slope 0 in both arguments.
     z = jnp.power(jnp.where((x == 0) & (y == 0), 1, x), y)  # a bare 1: a number does not widen the other
-    if constant or z.dtype.kind != "f":
+    if z.dtype.kind != "f" or not (isinstance(x, Tracer) and isinstance(y, Tracer)):
         return z
     bottom = (x == 0) & (y <= 1)
     return bent(z, bottom, x.astype(z.dtype), y.astype(z.dtype))
