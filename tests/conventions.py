@@ -201,7 +201,7 @@ GROUPS: dict[str, list[Row]] = {
         Row("sinc(0)", np.sinc, (0.0,), (0.0,), TRUE, -(np.pi**2) / 3),
     ],
     "Powers, logarithms and inverse functions": [
-        Row("x**0.0 at 0, in both", np.power, (0.0, 0.0), (0.0, 0.0), FLAT),
+        Row("x**0.0 at 0, in both", np.power, (0.0, 0.0), (0.0, 0.0), FLAT, None),
         Row("x**0 at 0", lambda x: x**0, (0.0,), (0.0,), FLAT),
         Row("x**1 at 0, in both", np.power, (0.0, 1.0), (1.0, 0.0), TRUE, None),
         Row("x**2 at 0, in both", np.power, (0.0, 2.0), (0.0, 0.0), TRUE, V([[2.0, 0.0], [0.0, 0.0]])),
@@ -229,6 +229,7 @@ GROUPS: dict[str, list[Row]] = {
         Row("where(x != 0, sin(x)/x, 1) at 0", lambda x: np.where(x != 0, np.sin(x) / x, 1.0), (0.0,), (0.0,), UNTAKEN),
         Row("1 / (1 + exp(-x)) at -1000", lambda x: 1 / (1 + np.exp(-x)), (-1000.0,), (0.0,), TRUE, NONE),
         Row("logaddexp(-inf, -inf)", np.logaddexp, (-INF, -INF), (0.5, 0.5), SHARE),
+        Row("logaddexp(inf, 0)", np.logaddexp, (INF, 0.0), (1.0, 0.0), TRUE),
         Row(
             "log(sum(exp(x))) of -inf, -inf",
             lambda x: np.log(np.sum(np.exp(x))),
@@ -362,7 +363,6 @@ LIMITS = {
     ("torch", "second: linalg.norm(ord=3)**2 of 0"): _OFF_DIAGONAL,
     ("jax", "second: arctanh(1)"): "JAX's slope of 1/(1 - x²) is an infinity less an infinity there: NaN",
     ("torch", "tangent: slogdet of a singular matrix"): _PARTS,
-    ("torch", "reverse: x**0.0 at 0, in both"): "torch's derivative of the slope of a power is NaN there",
     ("autograd", "reverse: tanh(1000)"): "autograd's slope of tanh divides by a cosh that overflows",
 }
 

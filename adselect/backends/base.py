@@ -19,7 +19,7 @@ from ..array import ARRAYS_ALWAYS, Array, is_traced, occurrences, plain_index
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
 from ..kinds import isa
 from ..rules import load_for
-from ..rules.enforcement import check_own_rules
+from ..rules.enforcement import by_own_rule, check_own_rules
 from ..rules.hosted import hosted
 from ..rules.indexing import scatter_parts, set_item
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
@@ -282,6 +282,10 @@ class UntranslatedError(Exception):
     """Raised by a framework's implementation of a function for an option it lacks; the library's rule takes over."""
 
 
+class OwnRuleError(UntranslatedError):
+    """Raised by a translation at a point where our own rule is right and the framework's derivative is not."""
+
+
 def memory_of(leaf: Any) -> np.ndarray | None:
     """What a framework does not see of an argument: an array without dimensions, or in another order than C.
 
@@ -399,6 +403,8 @@ class FrameworkArray(Array):
             if function in ARRAYS_ALWAYS and isinstance(result, FrameworkArray) and not result.value.shape:
                 return result._as_array()
             return result
+        except OwnRuleError:
+            return by_own_rule(function, *given)
         except UntranslatedError as untranslated:
             return self._by_rules(function, *given, str(untranslated))
         except TypeError as error:

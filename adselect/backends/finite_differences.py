@@ -197,6 +197,9 @@ class FiniteDifferencesBackend(Backend):
         if not lines:
             return np.zeros((problem.value.size, 0)), np.zeros((problem.value.size, 0))
         values, errors = self._columns(problem, lines) if self.automatic else self._fixed_columns(problem, lines)
+        undefined = ~np.isfinite(problem.value)
+        if undefined.any():  # no difference from an infinity says anything
+            values[undefined] = np.nan
         problem.explain_nothing(values)
         return values, errors
 

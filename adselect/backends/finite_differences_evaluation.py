@@ -336,7 +336,7 @@ class Problem:
                     some = [self.value, *values[k * (len(rows) - 1) : (k + 1) * (len(rows) - 1)]]
                     table.append(sum(c * y for (_, c), y in zip(rows, some, strict=True)) / (side * h) ** derivative)
                     noise.append((8, 40)[derivative - 1] * self.eps * np.max(np.abs(some), axis=0) / h**derivative)
-                found.append(_settling(np.array(table), np.array(noise), derivative))
+                found.append(_settling(np.array(table), np.array(noise)))
         return found
 
     def across(self, one: Line, other: Line) -> tuple[np.ndarray, np.ndarray]:
@@ -357,7 +357,7 @@ class Problem:
                         noise.append(16 * self.eps * sizes / (abs(s * t) * h * h))
                     d = np.array(table)
                     d = d[1:] + (d[1:] - d[:-1]) / (RATIO - 1)  # the error of a corner is of first order
-                    value, error = _settling(d, np.array(noise[1:]), 2)
+                    value, error = _settling(d, np.array(noise[1:]))
                     better = error < best_error
                     best, best_error = np.where(better, value, best), np.where(better, error, best_error)
         return best, best_error
@@ -384,7 +384,7 @@ class Problem:
         return np.where(same, z.imag / h, np.nan)
 
 
-def _settling(table: np.ndarray, noise: np.ndarray, derivative: int) -> tuple[np.ndarray, np.ndarray]:
+def _settling(table: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The entry of a table of shrinking steps that moved least, and its error; infinite where it keeps growing."""
     moved = np.abs(np.diff(table, axis=0)) + noise[1:]
     moved = np.where(np.isfinite(moved), moved, np.inf)
@@ -392,8 +392,7 @@ def _settling(table: np.ndarray, noise: np.ndarray, derivative: int) -> tuple[np
     value, error = np.take_along_axis(table[1:], winner, 0)[0], np.take_along_axis(moved, winner, 0)[0]
     # A slope that keeps growing while the step shrinks, as that of sqrt at 0, is infinite.
     grows = np.all(np.abs(table[-6:-1]) * 1.3 < np.abs(table[-5:]), axis=0) & np.isfinite(table[-1])
-    if derivative == 2:  # what rounding leaves grows, too
-        grows &= np.abs(table[-1]) > 1e3 * noise[-1]
+    grows &= np.abs(table[-1]) > 1e3 * noise[-1]  # what rounding leaves grows, too
     return np.where(grows, np.sign(table[-1]) * np.inf, value), np.where(grows, 0.0, error)
 
 

@@ -23,7 +23,7 @@ from ..adtypes import ADType
 from ..array import Array
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..kinds import isa
-from ..rules.decompositions import CHOICE, refusal
+from ..rules.decompositions import CHOICE, SINGULAR, refusal
 from ..rules.enforcement import pushing
 from .base import UNKNOWN, Backend, Call, memory_of
 from .faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
@@ -215,7 +215,7 @@ class FlatCall:
     def check_choice(self, derivatives: list) -> None:
         """Raise where derivatives are NaN because f's result depends on vectors that are not determined."""
         if self.met and any(not isinstance(d, Tracer) and np.isnan(d).any() for d in derivatives):
-            raise refusal("vectors of a repeated value, or a decomposition without full rank,", self.met)
+            raise refusal(SINGULAR, self.met)
 
     # Native arguments keep JAX's own convention; behind the face a derivative is evaluated with strong zeros when it
     # came out non-finite, or when nobody can look because an outer transformation is still tracing it.

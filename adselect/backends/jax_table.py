@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import jax.scipy.special
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.extend.core import concrete_or_error
 
 from ..errors import user_line
@@ -61,7 +62,7 @@ PROMOTING = """
 """
 SAME = """
     argmax argmin nanargmax nanargmin nancumsum nancumprod cumsum cumprod cumulative_sum cumulative_prod
-    count_nonzero ptp corrcoef round around real imag nan_to_num sinc unwrap
+    count_nonzero ptp corrcoef round around real imag nan_to_num unwrap
     reshape ravel transpose swapaxes moveaxis rollaxis matrix_transpose expand_dims squeeze broadcast_to
     tile repeat flip fliplr flipud roll rot90 diag diagflat diagonal trace diff ediff1d
     trapezoid resize ix_
@@ -192,7 +193,7 @@ def special_function(function: Any) -> Callable | None:
     if name not in SPECIAL.split():
         return None
     REAL_ONLY.add(function)
-    return _promoting(_digamma if name in ("psi", "digamma") else getattr(jax.scipy.special, name))
+    return _promoting(_SPECIAL.get(name) or getattr(jax.scipy.special, name))
 
 
 def _digamma(x: Any) -> Any:
@@ -200,7 +201,39 @@ def _digamma(x: Any) -> Any:
     low = x < 0.5
     mirrored = jnp.where(low, 1 - x, x)
     angle = jnp.pi * jnp.where(low, x, 0.25)
-    return jax.scipy.special.digamma(mirrored) - jnp.where(low, jnp.pi / jnp.tan(angle), 0.0)
+    # Not by the tangent: it has a pole where its reciprocal is 0.
+    return jax.scipy.special.digamma(mirrored) - jnp.where(low, jnp.pi * jnp.cos(angle) / jnp.sin(angle), 0.0)
+
+
+def _times_log(function: Callable, bottom: float) -> Callable:
+    """xlogy or xlog1py with slope 0 where 0 meets the logarithm of 0."""
+
+    def call(x: Any, y: Any) -> Any:
+        none, both = (x == 0) & (jnp.real(y) <= bottom), isinstance(x, Tracer) and isinstance(y, Tracer)
+        x, y = jnp.broadcast_arrays(x, y)
+        z = jnp.where(none, 0, function(jnp.where(none, 1, x), jnp.where(none, 1, y)))
+        return bent(z, none, x.astype(z.dtype), y.astype(z.dtype)) if both else z
+
+    return call
+
+
+def _relative_entropy(x: Any, y: Any) -> Any:
+    # At 0 JAX's own has slope 0, where that of x log(x) is infinite.
+    start = (x == 0) & (y > 0)
+    x, y = jnp.broadcast_arrays(x, y)
+    edge, inside = jnp.where(start, x, 1), jnp.where(start, y, 1)
+    at_start = -jax.scipy.special.entr(edge) - edge * jnp.log(inside)
+    return jnp.where(start, at_start, jax.scipy.special.rel_entr(jnp.where(start, 1, x), y))
+
+
+_SPECIAL: dict[str, Callable] = {
+    "psi": _digamma,
+    "digamma": _digamma,
+    "xlogy": _times_log(jax.scipy.special.xlogy, 0),
+    "xlog1py": _times_log(jax.scipy.special.xlog1py, -1),
+    "rel_entr": _relative_entropy,
+    "kl_div": lambda x, y: _relative_entropy(x, y) - x + y,
+}
 
 
 def concrete(value: Any) -> np.ndarray | None:
@@ -265,9 +298,13 @@ def _between_infinities(function: Callable) -> Callable:
 
     def call(a: Any, b: Any) -> Any:
         a, b = jnp.broadcast_arrays(a, b)
-        stuck = jnp.isinf(a) & (a == b)
+        if a.dtype.kind != "f" or b.dtype.kind != "f":
+            return function(a, b)
+        stuck = (jnp.isinf(a) | jnp.isinf(b)) & ((a <= b) | (a > b))
         y = function(jnp.where(stuck, 0.0, a), jnp.where(stuck, 0.0, b))
-        return jnp.where(stuck, (jnp.where(stuck, a, 0.0) + jnp.where(stuck, b, 0.0)) / 2, y)
+        half = (jnp.where(stuck, a, 0.0) + jnp.where(stuck, b, 0.0)) / 2
+        # Where only one is, or they are opposite, the larger counts: JAX's slopes are both 1 there.
+        return jnp.where(stuck, jnp.where(a == b, half, jnp.where(a > b, a, b)), y)
 
     return _promoting(call)
 
@@ -323,7 +360,11 @@ def _power(x: Any, y: Any) -> Any:
     if y.dtype.kind not in "fc":
         return jnp.power(x, y)
     # 0**0 is 1 with slope 0 in both arguments.
-    return jnp.power(jnp.where((x == 0) & (y == 0), 1, x), y)  # a bare 1: a number does not widen the other
+    z = jnp.power(jnp.where((x == 0) & (y == 0), 1, x), y)  # a bare 1: a number does not widen the other
+    if z.dtype.kind != "f" or not (isinstance(x, Tracer) and isinstance(y, Tracer)):
+        return z
+    bottom = (x == 0) & (y <= 1)
+    return bent(z, bottom, x.astype(z.dtype), y.astype(z.dtype))
 
 
 def power_of_number(x: Any, y: Any) -> Any:
@@ -339,7 +380,21 @@ def power_of_number(x: Any, y: Any) -> Any:
 @translation(np.float_power)
 def _float_power(x: Any, y: Any) -> Any:
     wide = np.result_type(np.float64, *[a.dtype for a in (x, y) if hasattr(a, "dtype")])
+    if isa(y, (int, float, np.ndarray, np.generic)):
+        return _power(jnp.asarray(x).astype(wide), np.asarray(y, np.result_type(wide, np.asarray(y))))
     return _power(jnp.asarray(x).astype(wide), jnp.asarray(y).astype(wide))
+
+
+@translation(np.sinc)
+def _sinc(x: Any) -> Any:
+    # Close to 0 the quotient of JAX's derivatives cancels: a series there, good to all digits.
+    u = np.pi * jnp.asarray(x)
+    near = jnp.abs(u) < 0.5
+    s, far = jnp.where(near, u, 0) ** 2, jnp.where(near, 1, u)
+    series: Any = 1
+    for k in range(9, 0, -1):
+        series = 1 - s / ((2 * k) * (2 * k + 1)) * series
+    return jnp.where(near, series, jnp.sin(far) / far)
 
 
 def _inverse(function: Callable, slope: Callable) -> Callable:

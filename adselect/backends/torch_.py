@@ -34,6 +34,7 @@ from ..errors import ADSelectValueError, TracedValueError, UnsupportedError, use
 from ..kinds import isa
 from ..likeness import AbsentAttributeError
 from ..places import package_of
+from ..rules.decompositions import phase_refusal
 from ..rules.enforcement import ENFORCED, stand_in
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from .base import Backend, FrameworkArray, Selections
@@ -668,7 +669,11 @@ def _grad(outputs: list, inputs: list, seeds: list, record: bool, nested: bool |
     nested: whether the graph holds a derivative itself, or the value of f is not finite.
     """
     options = {"allow_unused": True, "retain_graph": True, "create_graph": record}
-    x_bars = torch.autograd.grad(outputs, inputs, seeds, **options)
+    try:
+        x_bars = torch.autograd.grad(outputs, inputs, seeds, **options)
+    except RuntimeError as error:
+        _tell(error)
+        raise
     if nested is None or not _any_nan(x_bars):
         return list(x_bars)
     return pull_carefully(outputs, inputs, seeds, record, nested)
@@ -693,7 +698,11 @@ def gradient_of(y: Tensor, variables: list, again: bool, selecting: set) -> list
     """
     if y.ndim or not y.requires_grad or y.dtype not in _REAL:
         return None
-    x_bars = torch.autograd.grad(y, variables, allow_unused=True, retain_graph=again)
+    try:
+        x_bars = torch.autograd.grad(y, variables, allow_unused=True, retain_graph=again)
+    except RuntimeError as error:
+        _tell(error)
+        raise
     kept = [x_bar is not None and x_bar.numel() >= _WORTH_KEEPING for x_bar in x_bars]
     if any(kept):
         kept = [k and x_bars[i].is_contiguous() and _holders(x_bars, i) == _one_holder() for i, k in enumerate(kept)]
@@ -735,6 +744,12 @@ def own_variable(leaf: Any) -> Tensor:
     if type(leaf) is np.ndarray:
         return torch.from_numpy(leaf.copy(order="K")).requires_grad_()
     return torch.full((), leaf, dtype=torch.float64, requires_grad=True)
+
+
+def _tell(error: RuntimeError) -> None:
+    """Raise what torch's engine has raised in the words of the other backends, where they have some."""
+    if "multiplication by e^{i phi}" in str(error):
+        raise phase_refusal() from error
 
 
 def _any_nan(tensors: Any) -> bool:

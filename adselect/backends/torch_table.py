@@ -26,9 +26,10 @@ from ..array import fingerprint, overwritten
 from ..errors import UnsupportedError, user_line
 from ..kinds import isa
 from ..refusals import LISTS
-from ..rules.decompositions import in_blocks, noise, refusal
+from ..rules.decompositions import SINGULAR, in_blocks, noise, refusal
+from ..rules.enforcement import within_a_rule
 from ..rules.quantiles import ranked
-from .base import UntranslatedError
+from .base import OwnRuleError, UntranslatedError
 from .torch_careful import Unknown
 
 __all__ = [
@@ -267,7 +268,11 @@ def _power(a: Any, b: Any) -> Tensor:
         return torch.pow(a, b)
     if isinstance(b, Tensor) and b.dtype in _INEXACT and type(a) in (float, int):
         return torch.pow(float(a), b)
-    return torch.pow(*_promoted(a, b))
+    a, b = _promoted(a, b)
+    y = torch.pow(a, b)
+    if not (a.requires_grad and b.requires_grad) or y.is_complex():
+        return y
+    return bent(y, (a == 0) & (b <= 1), a, b)  # its slopes grow beyond all bounds beside it
 
 
 class _CubeRoot(torch.autograd.Function):
@@ -360,9 +365,11 @@ def _between_infinities(function: Callable) -> Callable:
     """logaddexp, whose arguments have equal weights also where both are the same infinity."""
 
     def call(a: Tensor, b: Tensor) -> Tensor:
-        stuck = torch.isinf(a) & (a == b)
+        stuck = (torch.isinf(a) | torch.isinf(b)) & ((a <= b) | (a > b))
         y = function(torch.where(stuck, 0.0, a), torch.where(stuck, 0.0, b))
-        return torch.where(stuck, (torch.where(stuck, a, 0.0) + torch.where(stuck, b, 0.0)) / 2, y)
+        half = (torch.where(stuck, a, 0.0) + torch.where(stuck, b, 0.0)) / 2
+        # Where only one is, or they are opposite, torch's second derivative is NaN.
+        return torch.where(stuck, torch.where(a == b, half, torch.where(a > b, a, b)), y)
 
     return call
 
@@ -605,6 +612,8 @@ def _imag(val: Any) -> Tensor:
 def _angle(z: Any, deg: bool = False) -> Tensor:
     z = _inexact(z)
     angle = torch.angle(z)
+    if z.is_complex() and z.requires_grad:
+        angle = bent(angle, z == 0, z.real, z.imag)
     return _degrees(angle) if deg else angle
 
 
@@ -1886,7 +1895,7 @@ class _Undetermined(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         if bool(((g != 0) & ctx.columns[..., None, :]).any()):
-            raise refusal("vectors of a repeated value, or a decomposition without full rank,", ctx.line)
+            raise refusal(SINGULAR, ctx.line)
         return g, None
 
 
@@ -1900,6 +1909,8 @@ def _determined(values: Tensor, *vectors: Tensor) -> list:
         return list(vectors)
     if not blocks.any():
         return list(vectors)
+    if not (blocks.all() or within_a_rule()):  # of those whose values stand alone, torch's derivative is NaN as well
+        raise OwnRuleError
     return [_undetermined(v, torch.from_numpy(blocks).to(v.device)) for v in vectors]
 
 
@@ -2118,7 +2129,9 @@ def _relative_entropy(x: Tensor, y: Tensor) -> Tensor:
     one = torch.ones_like(x * y)
     inside = torch.where(safe, x, one) * torch.log(torch.where(safe, x, one) / torch.where(safe, y, one))
     edge = torch.where((x == 0) & (y >= 0), torch.zeros_like(one), torch.full_like(one, math.inf))
-    return torch.where(safe, inside, edge)
+    start = (x == 0) & (y > 0)  # with the infinite slope of x log(x)
+    at_start = -torch.special.entr(torch.where(start, x, one)) - x * torch.log(torch.where(start, y, one))
+    return torch.where(safe, inside, torch.where(start, at_start, edge))
 
 
 def _exprel(x: Tensor) -> Tensor:
@@ -2132,12 +2145,18 @@ def _exprel(x: Tensor) -> Tensor:
     return torch.where(near, series, torch.expm1(far) / far)
 
 
-def _xlogy(x: Tensor, y: Tensor) -> Tensor:
-    return torch.special.xlogy(*torch.broadcast_tensors(x, y))
+def _times_log(function: Callable, bottom: float) -> Callable:
+    """xlogy or xlog1py with slope 0 where 0 meets the logarithm of 0."""
 
+    def call(x: Tensor, y: Tensor) -> Tensor:
+        x, y = torch.broadcast_tensors(x, y)
+        none = (x == 0) & (y <= bottom)
+        one = torch.ones_like(x)
+        z = function(torch.where(none, one, x), torch.where(none, one, y))
+        z = torch.where(none, torch.zeros_like(z), z)
+        return bent(z, none, x, y) if x.requires_grad and y.requires_grad else z
 
-def _xlog1py(x: Tensor, y: Tensor) -> Tensor:
-    return torch.special.xlog1py(*torch.broadcast_tensors(x, y))
+    return call
 
 
 _SAME_NAME = "erf erfc erfinv erfcx expit logit entr ndtr ndtri log_ndtr i0 i0e i1 i1e gammaln digamma"
@@ -2154,8 +2173,8 @@ _SPECIAL: dict[str, Callable] = {
     "cbrt": TABLE[np.cbrt],
     "exprel": _float_unary(_exprel),
     "erfcinv": _float_unary(lambda x: torch.special.erfinv(1 - x)),
-    "xlogy": _binary(_xlogy, floating=True),
-    "xlog1py": _binary(_xlog1py, floating=True),
+    "xlogy": _binary(_times_log(torch.special.xlogy, 0), floating=True),
+    "xlog1py": _binary(_times_log(torch.special.xlog1py, -1), floating=True),
     "betaln": _binary(_betaln, floating=True),
     "beta": _binary(lambda a, b: _gamma(a) * _gamma(b) / _gamma(a + b), floating=True),
     "rel_entr": _binary(_relative_entropy, floating=True),

@@ -27,7 +27,17 @@ from .linalg import _h, _like
 from .reductions import squared_modulus
 from .registry import RULES, Given, composite, define, dispatched, elementwise, no_derivative
 
-__all__ = ["CHOICE", "ChoiceError", "choosing", "in_blocks", "noise", "refusal", "repeated"]
+__all__ = [
+    "CHOICE",
+    "SINGULAR",
+    "ChoiceError",
+    "choosing",
+    "in_blocks",
+    "noise",
+    "phase_refusal",
+    "refusal",
+    "repeated",
+]
 
 
 @dispatched
@@ -69,13 +79,24 @@ def choosing(turned: bool) -> Iterator[None]:
         CHOICE.trusting, CHOICE.turned = before
 
 
-def refusal(what: str, where: str = "") -> ChoiceError:
+_REPEATED = "the values alone, the vectors of values that stand alone, 1 minus the projector v vᴴ onto those"
+_PHASE = "|v|², a projector v vᴴ"
+_SURPLUS = "the projector onto all of them, which is 1 minus that onto the first"
+SINGULAR = "vectors of a repeated value or of a matrix without full rank"
+
+
+def refusal(what: str, where: str = "", instead: str = _REPEATED) -> ChoiceError:
     """The error for a derivative that the decomposition does not determine."""
     return ChoiceError(
         f"the result depends on {what}, which the decomposition does not determine: it has no derivative "
-        f"({where or user_line()}). Use something that does not depend on that choice (|v|², a projector v vᴴ, the "
-        "values alone), or write the function without the decomposition"
+        f"({where or user_line()}). Use something that does not depend on that choice ({instead}), "
+        "or write the function without the decomposition"
     )
+
+
+def phase_refusal(what: str = "vectors") -> ChoiceError:
+    """The error for a result that depends on the phase of complex vectors."""
+    return refusal(f"the phase of complex {what}", instead=_PHASE)
 
 
 def in_blocks(w: Any) -> Any:
@@ -102,8 +123,8 @@ def _turn(w: np.ndarray, *vectors: np.ndarray) -> list[np.ndarray]:
     return results
 
 
-def _refuse_choice(what: str) -> None:
-    raise refusal(what)
+def _refuse_choice(what: str, instead: str = _REPEATED) -> None:
+    raise refusal(what, instead=instead)
 
 
 def _refuse_second(what: str) -> None:
@@ -274,7 +295,7 @@ def _eigh_vjp(g: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
             _refuse_choice("eigenvectors of a repeated eigenvalue")
         m = _skew(m)
         if np.iscomplexobj(m) and not _negligible(_diagonal(m), g_v):
-            _refuse_choice("the phase of complex eigenvectors")
+            raise phase_refusal("eigenvectors")
         x_bar = x_bar + v @ (0.5 * _inverse_gaps(w) * m) @ _h(v)
     return _like(x_bar, a)
 
@@ -309,7 +330,7 @@ def _eig_vjp(g: Any, y: Any, a: Any) -> Any:
         _check_vectors(w, g_w, g_v, "eigenvectors of a repeated eigenvalue")
         m = _h(v) @ g_v
         if np.iscomplexobj(m) and not _negligible(np.imag(_diagonal(m)), g_v):
-            _refuse_choice("the phase of complex eigenvectors")
+            raise phase_refusal("eigenvectors")
         m = m - (_h(v) @ v) * np.expand_dims(np.real(_diagonal(m)), -2)  # unit length
         if not _negligible(np.where(repeated(w), m, 0.0), g_v):
             _refuse_choice("eigenvectors of a repeated eigenvalue")
@@ -445,7 +466,7 @@ def _without_complement(g: Any, q: Any, k: int, what: str) -> Any:
         return g
     first, rest, g_rest = q[..., :k], q[..., k:], g[..., k:]
     if not _negligible(_skew(_h(rest) @ g_rest), g):
-        _refuse_choice(what)
+        _refuse_choice(what, _SURPLUS)
     return g[..., :k] - rest @ (_h(g_rest) @ first)
 
 
@@ -474,7 +495,7 @@ def _singular_vjp(g: Any, y: Any, a: Any, full: bool) -> Any:
             _refuse_choice("singular vectors of a repeated singular value")
         x, z = _skew(x), _skew(z)
         if np.iscomplexobj(x) and not _negligible(_diagonal(x + z), size):
-            _refuse_choice("the phase of complex singular vectors")
+            raise phase_refusal("singular vectors")
         lost = np.where(np.expand_dims(zero, -2), below, 0.0), np.where(np.expand_dims(zero, -1), beside, 0.0)
         if not all(_negligible(part, size) for part in lost):
             _refuse_choice("the singular vectors of a singular value that is 0")

@@ -37,12 +37,20 @@ def _power_base(g: Any, y: Any, a: Any, p: Any) -> Any:
             return g * 3 * a * a
         return g * p * a ** (p - 1.0 if p < 1 else p - 1)
     flat = np.equal(p, 0)
-    return np.where(flat, 0.0, g * p * np.power(a, np.where(flat, 1.0, p - 1.0)))
+    slope = np.where(flat, 0.0, p * np.power(a, np.where(flat, 1.0, p - 1.0)))
+    if isinstance(p, Array):  # traced once more: see below
+        slope = slope + kink(0.0, np.equal(a, 0) & np.less_equal(np.real(p), 1), p)
+    return np.where(flat, 0.0, g) * slope
 
 
 def _power_exponent(g: Any, y: Any, a: Any, p: Any) -> Any:
+    # Slope 0 at 0. Where p is 1 or less it grows beyond all bounds beside it: there is no second derivative with
+    # respect to both.
     zero = np.equal(a, 0)
-    return np.where(zero, 0.0, g * y * np.log(np.where(zero, 1.0, a)))
+    if not isinstance(a, Array):
+        return np.where(zero, 0.0, g * y * np.log(np.where(zero, 1.0, a)))
+    slope = kink(y * np.log(np.where(zero, 1.0, a)), zero & np.less_equal(np.real(p), 1), a)
+    return np.where(zero & np.isinf(y), 0.0, g * slope)
 
 
 def _chosen(g: Any, mine: Any, other: Any, greater: Any) -> Any:
@@ -76,10 +84,11 @@ def _arctan2(g: Any, a: Any, b: Any, numerator: Any) -> Any:
     return g * kink(numerator / _safe(r) / _safe(r), np.equal(r, 0), r)
 
 
-def _logaddexp(g: Any, y: Any, mine: Any, base: Any) -> Any:
+def _logaddexp(g: Any, y: Any, mine: Any, other: Any, base: Any) -> Any:
     # Where both are the same infinity the weights are the limit of equal arguments.
     stuck = np.isinf(y) & np.equal(mine, y)
-    return g * np.where(stuck, 0.5, base(np.where(stuck, 0.0, mine - np.where(stuck, 0.0, y))))
+    weight = np.where(np.equal(other, y), 0.5, 1.0)
+    return g * np.where(stuck, weight, base(np.where(stuck, 0.0, mine - np.where(stuck, 0.0, y))))
 
 
 def _signs(a: Any, b: Any) -> Any:
@@ -143,10 +152,12 @@ elementwise(np.degrees, lambda g, y, x: g * DEGREE)
 elementwise(np.hypot, lambda g, y, a, b: _hypot(g, y, a), lambda g, y, a, b: _hypot(g, y, b))
 elementwise(np.arctan2, lambda g, y, a, b: _arctan2(g, a, b, b), lambda g, y, a, b: _arctan2(g, a, b, -a))
 elementwise(
-    np.logaddexp, lambda g, y, a, b: _logaddexp(g, y, a, np.exp), lambda g, y, a, b: _logaddexp(g, y, b, np.exp)
+    np.logaddexp, lambda g, y, a, b: _logaddexp(g, y, a, b, np.exp), lambda g, y, a, b: _logaddexp(g, y, b, a, np.exp)
 )
 elementwise(
-    np.logaddexp2, lambda g, y, a, b: _logaddexp(g, y, a, np.exp2), lambda g, y, a, b: _logaddexp(g, y, b, np.exp2)
+    np.logaddexp2,
+    lambda g, y, a, b: _logaddexp(g, y, a, b, np.exp2),
+    lambda g, y, a, b: _logaddexp(g, y, b, a, np.exp2),
 )
 elementwise(
     np.maximum,

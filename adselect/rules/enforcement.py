@@ -26,7 +26,16 @@ from .indexing import scatter, scatter_parts, set_item
 from .primitives import Definition, Primitive
 from .registry import COMPOSITES, RULES, AtIndex, Elementwise, Linear, positional
 
-__all__ = ["ENFORCED", "call_enforced", "check_own_rules", "enforcing", "pushing", "stand_in"]
+__all__ = [
+    "ENFORCED",
+    "by_own_rule",
+    "call_enforced",
+    "check_own_rules",
+    "enforcing",
+    "pushing",
+    "stand_in",
+    "within_a_rule",
+]
 
 # One entry per call under way, on any thread, that enforces rules: all that the faces' short paths look at.
 ENFORCED: list = []
@@ -36,6 +45,7 @@ _WRITES = frozenset({set_item, scatter_parts})
 class _State(threading.local):
     functions: Any = ()  # whose rules are enforced: True for all
     composing: tuple = ()  # functions that are being carried out in terms of others
+    within = False  # whether a rule is at work: what it calls is the framework's
     forward = False  # whether tangents are pushed, so that the forward half of a rule is the one to take
 
 
@@ -66,11 +76,12 @@ def pushing(forward: bool) -> Iterator[None]:
 
 @contextmanager
 def _within_a_rule() -> Iterator[None]:
-    before, _state.functions = _state.functions, ()
+    before = _state.functions, _state.within
+    _state.functions, _state.within = (), True
     try:
         yield
     finally:
-        _state.functions = before
+        _state.functions, _state.within = before
 
 
 def call_enforced(functions: Any, f: Callable, args: list, kwargs: dict) -> Any:
@@ -116,6 +127,17 @@ def stand_in(function: Any) -> Callable | None:
         return functools.partial(_call_by_rule, function)
     # A composition may apply its function to the numbers of its elements, to learn where each goes.
     return None if function in _state.composing else functools.partial(_composed, function)
+
+
+def within_a_rule() -> bool:
+    """Whether a rule of ours is at work on this thread in a framework's place."""
+    return _state.within
+
+
+def by_own_rule(function: Any, args: tuple, kwargs: dict) -> Any:
+    """The function, for this once differentiated by our rule."""
+    with enforcing(True):
+        return (stand_in(function) or function)(*args, **kwargs)
 
 
 def _composed(function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -322,7 +322,9 @@ def _var(
     deviation = _deviation(a, axis, where, mean)
     squares = squared_modulus(deviation)
     if where is True:
-        return np.sum(squares, axis=axis, keepdims=keepdims) / _degrees_of_freedom(np.shape(a), axis, ddof, correction)
+        freedom = _degrees_of_freedom(np.shape(a), axis, ddof, correction)
+        # A zero of NumPy's, which can be divided by.
+        return np.sum(squares, axis=axis, keepdims=keepdims) / (freedom or squares.dtype.type(0))
     n = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
     return np.sum(squares, axis=axis, keepdims=keepdims, where=where) / (
         n - (ddof if correction is _NOT_GIVEN else correction)

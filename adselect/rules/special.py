@@ -16,7 +16,7 @@ import scipy.special as sc
 from scipy.special import _ufuncs
 
 from ..errors import UnsupportedError, user_line
-from .registry import RULES, composite, define, dispatched, elementwise, somewhere
+from .registry import RULES, composite, define, dispatched, elementwise, kink, somewhere
 
 PI, SQRT_PI, SQRT_2 = np.pi, math.sqrt(np.pi), math.sqrt(2)
 DEGREE, LOG10 = np.pi / 180, math.log(10)
@@ -169,12 +169,12 @@ def _xlogy_first(g: Any, log: Callable, x: Any, y: Any, zero: Any) -> Any:
     none = np.equal(x, 0) & zero
     if not somewhere(none):
         return g * log(y)
-    return np.where(none, 0.0, g * log(np.where(none, 1.0, y)))
+    return g * kink(log(np.where(none, 1.0, y)), none, y)
 
 
 def _xlogy_second(g: Any, x: Any, below: Any) -> Any:
     none = np.equal(x, 0) & np.equal(below, 0)
-    return g * np.where(none, 0.0, x / np.where(none, 1.0, below)) if somewhere(none) else g * (x / below)
+    return g * kink(x / np.where(none, 1.0, below), none, x) if somewhere(none) else g * (x / below)
 
 
 _row("expit", lambda g, y, x: g * (y * sc.expit(-x)))

@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 
+import adselect as ad
 from adselect import hvp, jacobian, pushforward
 from adselect.adtypes import AutoFiniteDifferences, AutoForward, AutoTape
 from adselect.backends.base import backend_of
@@ -393,3 +394,22 @@ def test_an_array_without_axes_stays_an_array():
     x, one = np.array(2.0), np.array(1.0)
     assert pushforward(f, AutoFiniteDifferences(), (x,), (one,))[1] == pytest.approx(12.0)
     assert hvp(f, AutoFiniteDifferences(), x, one) == pytest.approx(12.0)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_flat_at_the_border_of_the_domain_beside_other_terms():
+    for f in (lambda x: np.sum(np.power(x, 2.5)), lambda x: np.sum(np.sqrt(x) ** 4), lambda x: np.sum(np.sqrt(x) ** 5)):
+        (g,) = ad.gradient(f, ad.AutoFiniteDifferences(), np.array([0.0, 1.0]))
+        np.testing.assert_allclose(g, [0.0, ad.gradient(f, np.array([0.5, 1.0]))[0][1]], atol=1e-6)
+
+
+def test_an_infinite_slope_beside_other_terms():
+    (g,) = ad.gradient(lambda x: np.sum(np.sqrt(x)), ad.AutoFiniteDifferences(), np.array([0.0, 1.0]))
+    np.testing.assert_allclose(g, [np.inf, 0.5])
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_the_gradient_of_an_infinity_is_not_made_up():
+    for power in (-1.0, -2.0):
+        (g,) = ad.gradient(lambda x, power=power: np.sum(x**power), ad.AutoFiniteDifferences(), np.array([0.0, 1.0]))
+        assert np.isnan(g).all()
