@@ -83,11 +83,11 @@ _WINDOWS = frozenset(
 class Array(OfArrays, metaclass=ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
-    __slots__ = ("__weakref__", "_astray", "_link", "_views", "value")
+    __slots__ = ("__weakref__", "_astray", "_link", "_primal", "_views")
     framework = ""  # whose array is behind the face
     __array_priority__ = 1000.0
 
-    value: Any
+    _primal: Any
 
     # -- what an engine implements -------------------------------------------------------------------------------
 
@@ -125,7 +125,7 @@ class Array(OfArrays, metaclass=ArrayType):
     @property
     def _inside(self) -> Any:
         """The value one level further in."""
-        return self.value
+        return self._primal
 
     def _constant(self, value: np.ndarray) -> Any:
         """value as an Array of this engine that depends on nothing yet: what ``np.zeros_like(x)``, ``like=x`` give."""
@@ -159,7 +159,7 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def _in_memory(self) -> Any:
         """One level further in, to the NumPy array that shows the layout in memory, if there is one."""
-        return self.value
+        return self._primal
 
     def _laid_out(self, memory: np.ndarray) -> Any:
         """This, with the layout in memory of a plain array: for engines whose values do not show NumPy's."""
@@ -329,10 +329,10 @@ class Array(OfArrays, metaclass=ArrayType):
 
     def __index__(self) -> int:
         integers = self._integers()
-        return operator.index(self.value if integers is None else integers)
+        return operator.index(self._primal if integers is None else integers)
 
     def __bool__(self) -> bool:
-        return bool(self.value)
+        return bool(self._primal)
 
     def __hash__(self) -> int:
         if self.ndim:
@@ -416,11 +416,11 @@ class Array(OfArrays, metaclass=ArrayType):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return np.shape(self.value)
+        return np.shape(self._primal)
 
     @property
     def dtype(self) -> Any:
-        value = self.value
+        value = self._primal
         return value.dtype if hasattr(value, "dtype") else np.result_type(value)
 
     @property
@@ -2226,7 +2226,7 @@ def _with_foreign(function: Any, operands: tuple, other: Any) -> Any:
     if isa(other, Number):
         traced = inner = operands[0] if operands[1] is other else operands[1]
         while isinstance(inner, Array):
-            inner = inner.value
+            inner = inner._primal
         exact = isa(inner, (Fraction, Decimal))  # traced exact numbers stay exact
         if isa(other, (Fraction, Decimal)) and not exact and traced.dtype.kind in "fc":
             operands = tuple([float(o) if o is other else o for o in operands])  # NumPy would make an object array

@@ -320,7 +320,7 @@ def _face(value: Any) -> Any:
 
 
 def _bare(value: Any) -> Any:
-    return value.value if isinstance(value, AutogradArray) else value
+    return value._primal if isinstance(value, AutogradArray) else value
 
 
 def _is_complex(value: Any) -> bool:
@@ -496,16 +496,16 @@ class AutogradArray(FrameworkArray):
         target = _TARGETS.get(ufunc)
         if target is not None and not ENFORCED and method == "__call__" and not kwargs and ufunc.nout == 1:
             if len(inputs) == 1:
-                return AutogradArray(target(self.value))
+                return AutogradArray(target(self._primal))
             if len(inputs) == 2:
                 a, b = inputs
                 if type(a) is AutogradArray:
                     if type(b) is AutogradArray:
-                        return AutogradArray(target(a.value, b.value))
+                        return AutogradArray(target(a._primal, b._primal))
                     if type(b) in _PLAIN:
-                        return AutogradArray(target(a.value, self._operand(b)))
+                        return AutogradArray(target(a._primal, self._operand(b)))
                 elif type(a) in _PLAIN:
-                    return AutogradArray(target(self._operand(a), b.value))
+                    return AutogradArray(target(self._operand(a), b._primal))
         return super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
 
     @classmethod
@@ -513,11 +513,11 @@ class AutogradArray(FrameworkArray):
         """An argument as autograd's primitives take it."""
         kind = type(value)
         if kind is AutogradArray:
-            return value.value
+            return value._primal
         if kind is list or kind is tuple or (kind is np.ndarray and value.dtype == object):
             stacked = absorb(value)
             if isinstance(stacked, AutogradArray):
-                return stacked.value
+                return stacked._primal
             return np.asarray(stacked) if kind is list else stacked
         if isinstance(value, Array):
             raise UnsupportedError(_foreign(value))
@@ -530,49 +530,49 @@ class AutogradArray(FrameworkArray):
 
     @property
     def _inside(self) -> Any:
-        value = settle(self.value)  # what is left of it when its derivative is over belongs to an outer one
-        return AutogradArray(value) if isbox(value) and value is not self.value else getval(value)
+        value = settle(self._primal)  # what is left of it when its derivative is over belongs to an outer one
+        return AutogradArray(value) if isbox(value) and value is not self._primal else getval(value)
 
     def _known(self) -> Any:
-        value = settle(self.value)
+        value = settle(self._primal)
         return NotImplemented if isbox(value) else value
 
     @property
     def _closed(self) -> bool:
-        return isbox(self.value) and not TRACES.is_open(self.value)
+        return isbox(self._primal) and not TRACES.is_open(self._primal)
 
     def _in_memory(self) -> Any:
-        value = self.value
+        value = self._primal
         while isbox(value):
             value = getval(value)
         return value
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return np.shape(getval(self.value))
+        return np.shape(getval(self._primal))
 
     @property
     def dtype(self) -> Any:
-        value = getval(self.value)
+        value = getval(self._primal)
         return value.dtype if hasattr(value, "dtype") else np.result_type(value)
 
     def __bool__(self) -> bool:
-        return bool(getval(self.value))
+        return bool(getval(self._primal))
 
     def __index__(self) -> int:
-        return operator.index(getval(self.value) if self.integer is None else self.integer)
+        return operator.index(getval(self._primal) if self.integer is None else self.integer)
 
     def __int__(self) -> int:
         return int(self.integer) if self.integer is not None else super().__int__()
 
     def _as_index(self) -> Any:
-        return getval(self.value) if self.integer is None else self.integer
+        return getval(self._primal) if self.integer is None else self.integer
 
     # -- indexing ------------------------------------------------------------------------------------------------
 
     def _getitem(self, index: Any) -> Any:
         integer = self.integer
-        result = AutogradArray(ArrayBox.__getitem__(self.value, _kept(index)))
+        result = AutogradArray(ArrayBox.__getitem__(self._primal, _kept(index)))
         if integer is not None:
             result.integer = integer[index]
         return result
@@ -589,7 +589,7 @@ class AutogradArray(FrameworkArray):
                 )
             result = AutogradArray(new)
             return AutogradArray._face(result.astype(self.dtype)) if result.dtype != self.dtype else result
-        return AutogradArray(self._target(set_item)(self.value, new, _kept(index)))
+        return AutogradArray(self._target(set_item)(self._primal, new, _kept(index)))
 
 
 def _covers_all(index: Any) -> bool:
@@ -624,7 +624,7 @@ def _known(value: Any) -> Any:
     if isinstance(value, Array):
         if not isinstance(value, AutogradArray):
             raise UnsupportedError(_foreign(value))
-        return value._as_index() if value.integer is not None else getval(value.value)
+        return value._as_index() if value.integer is not None else getval(value._primal)
     if type(value) in (list, tuple):
         return type(value)([_known(v) for v in value])
     if type(value) is np.ndarray:  # a copy: f may write to its own arrays before the reverse pass
@@ -655,7 +655,7 @@ def _install() -> None:
         def call(self: AutogradArray, other: Any) -> Any:
             kind = type(other)
             if kind is AutogradArray:
-                value = other.value
+                value = other._primal
             elif kind in numbers:
                 value = other
             else:
@@ -663,7 +663,7 @@ def _install() -> None:
             if ENFORCED or (self.integer is not None and operate is None):
                 return through_numpy(self, other)
             target = AutogradArray._target(function)
-            result = AutogradArray(target(value, self.value) if reflected else target(self.value, value))
+            result = AutogradArray(target(value, self._primal) if reflected else target(self._primal, value))
             if operate is not None and self.integer is not None:
                 integer = other.integer if kind is AutogradArray else other if kind is int else None
                 if integer is not None:
@@ -693,11 +693,11 @@ def _install() -> None:
 
         def call(self: AutogradArray, other: Any) -> Any:
             if type(other) is AutogradArray:
-                result = operate(getval(self.value), getval(other.value))
+                result = operate(getval(self._primal), getval(other._primal))
                 if type(result) is not np.ndarray:
-                    _note_selection(self.value, other.value)
+                    _note_selection(self._primal, other._primal)
                 return result
-            return operate(getval(self.value), other) if type(other) in numbers else through_numpy(self, other)
+            return operate(getval(self._primal), other) if type(other) in numbers else through_numpy(self, other)
 
         return call
 
@@ -709,7 +709,7 @@ def _install() -> None:
         result = (
             self._apply(np.negative, (self,), {})
             if ENFORCED
-            else AutogradArray(AutogradArray._target(np.negative)(self.value))
+            else AutogradArray(AutogradArray._target(np.negative)(self._primal))
         )
         if self.integer is not None:
             result.integer = -self.integer
@@ -742,7 +742,7 @@ class _Leaf:
         self.integer: Any = None
         if self.is_array and not isinstance(leaf, AutogradArray):
             raise UnsupportedError(_foreign(leaf))
-        value = settle(leaf.value) if self.is_array else leaf
+        value = settle(leaf._primal) if self.is_array else leaf
         if isa(value, (bool, np.bool_)) or not (isbox(value) or isa(value, _NUMERIC)):
             raise ADSelectTypeError(
                 f"AutoAutograd differentiates numbers and NumPy arrays, not {type(leaf).__name__}; for jax arrays use "
@@ -906,7 +906,7 @@ def _output(value: Any) -> Any:
     if type(value) is np.ndarray and value.dtype == object:
         value = absorb(value)
     if isinstance(value, AutogradArray):
-        return value.value
+        return value._primal
     if isinstance(value, Array) and not value._closed:
         raise UnsupportedError(_foreign(value))
     return value

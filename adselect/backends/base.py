@@ -413,7 +413,7 @@ class FrameworkArray(Array):
     real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
 
     def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):
-        self.value, self.deps, self.integer = value, deps, integer
+        self._primal, self.deps, self.integer = value, deps, integer
 
     def _is_scalar(self) -> bool:
         # The framework has no scalars; whether NumPy would give one is remembered for the rarer case. By ndim:
@@ -441,12 +441,12 @@ class FrameworkArray(Array):
 
     def _as_array(self) -> Any:
         if self._is_scalar():
-            self = type(self)(self.value, self.deps, self.integer)
+            self = type(self)(self._primal, self.deps, self.integer)
             self._array = True
         return self
 
     def _as_scalar(self) -> Any:
-        return self if self._is_scalar() else type(self)(self.value, self.deps, self.integer)
+        return self if self._is_scalar() else type(self)(self._primal, self.deps, self.integer)
 
     def _given_as(self, leaf: Any) -> Any:
         """This, the value of an argument of f, as the 0-d array or in the memory order that the argument has."""
@@ -498,7 +498,7 @@ class FrameworkArray(Array):
         """``target(*values, **options)`` behind the face; by the library's rule where the framework lacks an option."""
         try:
             result = self._wrap(target(*values, **options), 0 if function in NO_DERIVATIVE else deps)
-            if function in ARRAYS_ALWAYS and isinstance(result, FrameworkArray) and not result.value.shape:
+            if function in ARRAYS_ALWAYS and isinstance(result, FrameworkArray) and not result._primal.shape:
                 return result._as_array()
             return result
         except OwnRuleError:
@@ -570,7 +570,7 @@ class FrameworkArray(Array):
     def _unwrap(cls, value: Any, mask: list) -> Any:
         if isinstance(value, cls):
             mask[0] |= value.deps
-            return value.value
+            return value._primal
         if type(value) in (list, tuple):
             items = [cls._unwrap(v, mask) for v in value]
             return items if type(value) is list else tuple(items)
@@ -620,4 +620,4 @@ class FrameworkArray(Array):
         return super().__index__()
 
     def _rebind(self, other: Any) -> None:
-        self.value, self.deps, self.integer = other.value, other.deps, other.integer
+        self._primal, self.deps, self.integer = other._primal, other.deps, other.integer

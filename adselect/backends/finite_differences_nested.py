@@ -123,4 +123,4 @@ def face(leaves: list) -> tuple[list, bool]:
 
 def unface(values: list) -> list:
     """The framework's own arrays again."""
-    return [v.value if isinstance(v, FrameworkArray) else v for v in values]
+    return [v._primal if isinstance(v, FrameworkArray) else v for v in values]

@@ -403,7 +403,7 @@ def _native_value(leaf: Any, kind: str) -> Any:
                 "Derivatives of different frameworks do not nest this way: use the same choice inside and outside, or "
                 "SecondOrder(outer, inner)."
             )
-        leaf = leaf.value
+        leaf = leaf._primal
     if isinstance(leaf, jax.Array):
         return leaf.astype(float) if leaf.dtype.kind in "iub" else leaf
     if isa(leaf, (np.ndarray, np.generic)):
@@ -448,7 +448,7 @@ def _described(outputs: list) -> tuple[list[_Output], list]:
     for value in outputs:
         if isinstance(value, JaxArray):
             described.append(_Output("face", value.deps, None))
-            natives.append(value.value)
+            natives.append(value._primal)
         elif isinstance(value, Array):
             raise UnsupportedError(
                 f"f returned a {type(value).__name__}, a traced value of another backend that it captured; pass that "
@@ -473,7 +473,7 @@ def _seed(seed: Any, shape: tuple, dtype: Any) -> Any:
     if seed is None:
         return jnp.zeros(shape, dtype)
     if isinstance(seed, JaxArray):
-        seed = seed.value
+        seed = seed._primal
     elif not isinstance(seed, jax.Array):
         seed = np.array(seed)  # a copy; NumPy converts it at a tenth of what JAX takes
     if seed.shape != tuple(shape):

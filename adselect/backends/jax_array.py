@@ -162,7 +162,7 @@ def _anywhere(method: Callable, afterwards: Callable | None = None) -> Callable:
 def _tracers(value: Any) -> Iterator[Any]:
     """The JAX tracers among operands."""
     if isinstance(value, JaxArray):
-        value = value.value
+        value = value._primal
     if isinstance(value, Tracer):
         yield value
     elif type(value) in (list, tuple):
@@ -215,7 +215,7 @@ class JaxArray(FrameworkArray):
             if (
                 (type(function) is np.ufunc or function in _ELEMENTWISE)
                 and isinstance(result, JaxArray)
-                and len(result.value.shape) > 1
+                and len(result._primal.shape) > 1
             ):
                 result._laid_out_like(*args)
             return result
@@ -295,37 +295,37 @@ class JaxArray(FrameworkArray):
         # that it leaves to the other operand, which is ours.
         if COVERING.on and sys._getframe(1).f_code.co_name.startswith(("_operator_", "deferring_binary_op")):
             return object
-        return lambda: self.value
+        return lambda: self._primal
 
     # -- values --------------------------------------------------------------------------------------------------
 
     @property
     def _closed(self) -> bool:
-        return is_over(self.value)
+        return is_over(self._primal)
 
     @property
     def _inside(self) -> Any:
         """The NumPy value, or the face of an outer derivative's value, once this derivative is over."""
-        value = self.value
+        value = self._primal
         while is_over(value) and hasattr(value, "primal"):
             value = value.primal
         if isinstance(value, Tracer):
-            return JaxArray(value, UNKNOWN) if value is not self.value else value
+            return JaxArray(value, UNKNOWN) if value is not self._primal else value
         return to_numpy(value)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.value.shape
+        return self._primal.shape
 
     def _numbers(self) -> Any:
-        known = concrete(self.value)
+        known = concrete(self._primal)
         if known is None:
             raise UnsupportedError(under_jit("float(), int() or np.asarray of a value without a derivative"))
         return known if known.ndim else known[()]
 
     def __bool__(self) -> bool:
         try:
-            return bool(self.value)
+            return bool(self._primal)
         except NO_VALUE as error:
             if self.integer is not None:
                 return bool(self.integer)
@@ -334,23 +334,23 @@ class JaxArray(FrameworkArray):
     def __index__(self) -> int:
         if self.integer is not None:
             return operator.index(self.integer)
-        if self.value.dtype.kind == "b":
+        if self._primal.dtype.kind == "b":
             raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         try:
-            return operator.index(self.value)
+            return operator.index(self._primal)
         except (*NO_VALUE, TypeError) as error:
-            known = concrete(self.value)
-            if known is None and self.value.dtype.kind in "iu":
+            known = concrete(self._primal)
+            if known is None and self._primal.dtype.kind in "iu":
                 raise UnsupportedError(under_jit("An integer used as a size, a range or a Python index")) from error
-            return operator.index(self.value if known is None else known[()])
+            return operator.index(self._primal if known is None else known[()])
 
     def __int__(self) -> int:
         if self.integer is not None:
             return int(self.integer)
-        return int(bool(self)) if self.value.dtype.kind == "b" and not self._closed else super().__int__()
+        return int(bool(self)) if self._primal.dtype.kind == "b" and not self._closed else super().__int__()
 
     def __hash__(self) -> int:
-        if self.value.shape:
+        if self._primal.shape:
             raise TypeError("unhashable type: traced array")
         self._check_hash(sys._getframe(1))
         return hash(_known(self).item())
@@ -358,11 +358,11 @@ class JaxArray(FrameworkArray):
     def _as_index(self) -> Any:
         if self.integer is not None:
             return self.integer
-        known = concrete(self.value)
+        known = concrete(self._primal)
         if known is None:
-            if self.value.dtype.kind == "b":
+            if self._primal.dtype.kind == "b":
                 raise UnsupportedError(under_jit("A boolean mask used as an index"))
-            return self.value
+            return self._primal
         return known if known.ndim else known[()]
 
     def __repr__(self) -> str:
@@ -377,10 +377,10 @@ class JaxArray(FrameworkArray):
     def _shown(self) -> Any:
         if self.integer is not None:
             return self.integer
-        known = concrete(self.value)
+        known = concrete(self._primal)
         if known is None and not _TEXTS.known:
             raise UnsupportedError(under_jit("str() or format()"))
-        return self.value if known is None else known if known.ndim else known[()]
+        return self._primal if known is None else known if known.ndim else known[()]
 
     # -- indexing ------------------------------------------------------------------------------------------------
 
@@ -389,7 +389,7 @@ class JaxArray(FrameworkArray):
 
     def _add_at(self, index: Any, value: Any) -> Any:
         mask = [self.deps]
-        added = self.value.at[_array_index(index)].add(self._unwrap(value, mask))
+        added = self._primal.at[_array_index(index)].add(self._unwrap(value, mask))
         return JaxArray(added, mask[0])
 
     @classmethod
@@ -397,7 +397,7 @@ class JaxArray(FrameworkArray):
         return value if isinstance(value, cls) else cls(jnp.asarray(value), 0)
 
     def _entries(self, index: Any) -> Any:
-        value = self.value
+        value = self._primal
         index = _array_index(index)
         if _holds_native(index):
             # JAX would clamp an index out of bounds; a NaN cannot be mistaken for an element.
@@ -413,7 +413,7 @@ class JaxArray(FrameworkArray):
 
     @_anywhere
     def _setitem(self, index: Any, value: Any) -> Any:
-        old = self.value
+        old = self._primal
         mask = [0]
         new = jnp.asarray(self._unwrap(value, mask))
         if new.dtype.kind == "c" and old.dtype.kind != "c":
@@ -437,7 +437,7 @@ class JaxArray(FrameworkArray):
 
 jax.tree_util.register_pytree_node(
     JaxArray,
-    lambda array: ((array.value,), None),
+    lambda array: ((array._primal,), None),
     # The mask is not part of the structure: it would make equal types differ and go stale in jax.jit's cache.
     lambda _, children: JaxArray(children[0], UNKNOWN),
 )
@@ -463,7 +463,7 @@ def _settled(value: Any) -> Any:
 def _known(value: Any) -> Any:
     """The NumPy value behind a face array; other values as they are."""
     if isinstance(value, JaxArray):
-        known = concrete(value.value)
+        known = concrete(value._primal)
         if known is None:
             raise UnsupportedError(under_jit("This call"))
         return known if known.ndim else known[()]
@@ -536,9 +536,9 @@ def _install() -> None:
         ufunc = _UFUNCS[name.strip("_").removeprefix("r") if reflected else name.strip("_")]
 
         def call(self: JaxArray, other: Any) -> Any:
-            kind, value, deps = type(other), self.value, self.deps
+            kind, value, deps = type(other), self._primal, self.deps
             if kind is JaxArray:
-                right, deps = other.value, deps | other.deps
+                right, deps = other._primal, deps | other.deps
                 if right.dtype != value.dtype:
                     return through_numpy(self, other)
             elif kind in _NUMBERS or (kind is np.float64 and value.dtype == kind):
@@ -568,10 +568,10 @@ def _install() -> None:
 
     def comparison(compare: Callable, named: Callable) -> Callable:
         def call(self: JaxArray, other: Any) -> Any:
-            if type(other) is JaxArray and not self.value.shape and not other.value.shape:
+            if type(other) is JaxArray and not self._primal.shape and not other._primal.shape:
                 SELECTIONS.note(self, other)
             result = compare(self, other)
-            if self.integer is not None and isinstance(result, JaxArray) and isinstance(result.value, Tracer):
+            if self.integer is not None and isinstance(result, JaxArray) and isinstance(result._primal, Tracer):
                 # While JAX compiles, the integers that it compiles for are known, and so is what compares them.
                 integer = other.integer if type(other) is JaxArray else other if type(other) in (int, float) else None
                 if integer is not None:

@@ -269,7 +269,7 @@ class _Program:
         leaves, skeleton = flatten((result,))
         natives, kinds, constants = [], [], []
         for i, (leaf, path) in enumerate(zip(leaves, skeleton.paths, strict=True)):
-            value = leaf.value if isinstance(leaf, JaxArray) else leaf
+            value = leaf._primal if isinstance(leaf, JaxArray) else leaf
             if isinstance(value, jax.Array):
                 reference = owner.likeness(i, len(leaves), path, value)
                 natives.append(value)

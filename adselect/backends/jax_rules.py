@@ -72,7 +72,7 @@ def apply_native(invocation: Invocation, leaves: list) -> Any:
 def _taken(invocation: Invocation, leaves: list) -> tuple[_Call, list]:
     """The call and its variables."""
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (JaxArray, jax.Array))]
-    natives = [leaves[i].value if isinstance(leaves[i], JaxArray) else leaves[i] for i in places]
+    natives = [leaves[i]._primal if isinstance(leaves[i], JaxArray) else leaves[i] for i in places]
     invocation.skeleton.release()
     return _Call(invocation, leaves, places, natives), natives
 
@@ -135,7 +135,7 @@ class _Call:
         """Results as native arrays."""
         found = []
         for y in outputs:
-            y = y.value if isinstance(y, JaxArray) else y
+            y = y._primal if isinstance(y, JaxArray) else y
             y = jnp.asarray(y)
             found.append(y.astype(jax.dtypes.canonicalize_dtype(y.dtype)))
         return found
@@ -193,7 +193,7 @@ def _native(value: Any, like: Any) -> Any:
     """A tangent as a native array of like's shape and dtype; None is zero."""
     if value is None:
         return jnp.zeros(like.shape, like.dtype)
-    value = value.value if isinstance(value, JaxArray) else value
+    value = value._primal if isinstance(value, JaxArray) else value
     value = jnp.asarray(value)
     if value.dtype.kind == "c" and like.dtype.kind != "c":
         value = value.real

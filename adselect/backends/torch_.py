@@ -83,7 +83,7 @@ class TorchArray(FrameworkArray):
         _enclose()
 
     def _is_scalar(self) -> bool:  # as its base says; a call less, in every index
-        return not self.value.ndim and not getattr(self, "_array", False)
+        return not self._primal.ndim and not getattr(self, "_array", False)
 
     @classmethod
     def _target(cls, function: Any) -> Callable | None:
@@ -99,24 +99,24 @@ class TorchArray(FrameworkArray):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.value.shape)
+        return tuple(self._primal.shape)
 
     @property
     def ndim(self) -> int:
-        return self.value.ndim
+        return self._primal.ndim
 
     @property
     def size(self) -> int:
-        return self.value.numel()
+        return self._primal.numel()
 
     @property
     def dtype(self) -> Any:
-        return numpy_dtype(self.value.dtype)
+        return numpy_dtype(self._primal.dtype)
 
     def _own_layout(self) -> Any:
         # torch lays elementwise results out as NumPy does; of what its own routines return in another order (a
         # decomposition, a solution) NumPy's order is not known.
-        known = getattr(self, "_order", None) is not None or self.value.is_contiguous()
+        known = getattr(self, "_order", None) is not None or self._primal.is_contiguous()
         return super()._own_layout() if known else None
 
     # -- after f has returned ------------------------------------------------------------------------------------
@@ -125,20 +125,20 @@ class TorchArray(FrameworkArray):
     def _closed(self) -> bool:
         if _in_progress(self.deps):
             return False
-        if self.value.requires_grad:  # the graph is over: let go of it
-            self.value = self.value.detach()
+        if self._primal.requires_grad:  # the graph is over: let go of it
+            self._primal = self._primal.detach()
         return True
 
     @property
     def _inside(self) -> Any:
         """The plain value, once the derivative is over."""
-        return _to_numpy(self.value)
+        return _to_numpy(self._primal)
 
     def _numbers(self) -> Any:
-        if self.value.requires_grad:  # of a graph of the user's own
+        if self._primal.requires_grad:  # of a graph of the user's own
             return NotImplemented
         try:
-            return _to_numpy(self.value)
+            return _to_numpy(self._primal)
         except RuntimeError as error:
             raise TracedValueError(
                 f"float(), int() or np.asarray of a value without a derivative needs that value at {user_line()}, "
@@ -147,9 +147,9 @@ class TorchArray(FrameworkArray):
 
     def _shown(self) -> Any:
         try:
-            return _to_numpy(self.value)
+            return _to_numpy(self._primal)
         except RuntimeError:  # inside a torch.func transform there is no plain value to show
-            return self.value
+            return self._primal
 
     def __repr__(self) -> str:
         return f"TorchArray({self._shown()!r})"
@@ -172,7 +172,7 @@ class TorchArray(FrameworkArray):
             if function in NO_DERIVATIVE and function not in COMPOSITES:
                 return function(*[_plain(a) for a in args], **{k: _plain(v) for k, v in kwargs.items()})
             return super()._apply(function, args, kwargs)  # a composite, or the error that says what is missing
-        given, seen = (args, kwargs), _Seen(self.value.device)
+        given, seen = (args, kwargs), _Seen(self._primal.device)
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
         values = [seen.unwrap(a) for a in args]
@@ -185,7 +185,7 @@ class TorchArray(FrameworkArray):
                 operate = UNARY.get(ufunc)
                 if operate is not None and inputs[0] is self:
                     try:
-                        value = operate(self.value)
+                        value = operate(self._primal)
                     except _REFUSED:
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     if type(value) is not tuple:
@@ -196,15 +196,15 @@ class TorchArray(FrameworkArray):
                 if operate is not None and ufunc is not np.divmod:
                     deps = 0
                     if type(a) is TorchArray:
-                        deps, a = a.deps, a.value
+                        deps, a = a.deps, a._primal
                     elif type(a) is np.float64 or (type(a) is np.ndarray and a.dtype.kind in "biufc"):
-                        a = from_numpy(a, self.value.device)
+                        a = from_numpy(a, self._primal.device)
                     elif type(a) not in _NUMBERS:
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     if type(b) is TorchArray:
-                        deps, b = deps | b.deps, b.value
+                        deps, b = deps | b.deps, b._primal
                     elif type(b) is np.float64 or (type(b) is np.ndarray and b.dtype.kind in "biufc"):
-                        b = from_numpy(b, self.value.device)
+                        b = from_numpy(b, self._primal.device)
                     elif type(b) not in _NUMBERS:
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     try:
@@ -224,7 +224,7 @@ class TorchArray(FrameworkArray):
         ):
             deps = 0 if function in NO_DERIVATIVE else self.deps
             try:
-                return TorchArray(_REDUCTIONS[function](self.value, **kwargs), deps)
+                return TorchArray(_REDUCTIONS[function](self._primal, **kwargs), deps)
             except (*_REFUSED, IndexError):
                 return function_call(function, args, kwargs)
         if function in _CONSTRUCTORS:
@@ -235,23 +235,23 @@ class TorchArray(FrameworkArray):
 
     def _getitem(self, index: Any) -> Any:
         integer = self.integer
-        return TorchArray(get_item(self.value, index), self.deps, None if integer is None else integer[index])
+        return TorchArray(get_item(self._primal, index), self.deps, None if integer is None else integer[index])
 
     def _setitem(self, index: Any, value: Any) -> Any:
-        seen = _Seen(self.value.device)
+        seen = _Seen(self._primal.device)
         value = seen.unwrap(value)
-        if seen.deps and self.value.dtype not in _INEXACT:
+        if seen.deps and self._primal.dtype not in _INEXACT:
             raise TracedValueError(
                 f"a traced value was written into an array of dtype {self.dtype} at {user_line()}, which would round "
                 "it and cut the derivative. Make the array floating: np.zeros_like(x, dtype=float)."
             )
-        new, whole = set_item(self.value, index, value)
+        new, whole = set_item(self._primal, index, value)
         return TorchArray(new, seen.deps if whole else self.deps | seen.deps)
 
     # -- Python's conversions ------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        value = self.value
+        value = self._primal
         if value.numel() != 1:
             raise ValueError(
                 "The truth value of an array with more than one element is ambiguous. Use a.any() or a.all()"
@@ -268,12 +268,12 @@ class TorchArray(FrameworkArray):
         if self.ndim:
             raise TypeError("unhashable type: traced array")
         self._check_hash(sys._getframe(1))
-        return hash(self.value.item())
+        return hash(self._primal.item())
 
     def _as_index(self) -> Any:
         if self.integer is not None:
             return self.integer
-        return self.value.detach().cpu().numpy() if self.ndim else self.value.item()
+        return self._primal.detach().cpu().numpy() if self.ndim else self._primal.item()
 
     # -- torch's protocol ----------------------------------------------------------------------------------------
 
@@ -316,7 +316,7 @@ class _Seen:
         """A NumPy operand as a tensor, a number, or a list of those."""
         if type(value) is TorchArray:
             self.deps |= value.deps
-            return value.value
+            return value._primal
         if type(value) in (list, tuple):
             return type(value)([self.unwrap(v) for v in value])
         if type(value) is np.ndarray and value.dtype == object and is_traced(value):
@@ -327,7 +327,7 @@ class _Seen:
         """The arguments of a torch function: only what torch cannot take is changed."""
         if isinstance(value, TorchArray):
             self.deps |= value.deps
-            return value.value
+            return value._primal
         if isinstance(value, Tensor):
             return _operand(value, None)
         if isinstance(value, dict):
@@ -359,7 +359,7 @@ def _operand(value: Any, device: Any) -> Any:
 def _plain(value: Any) -> Any:
     """The NumPy value behind an operand, for functions whose result carries no derivative."""
     if isinstance(value, TorchArray):
-        return _to_numpy(value.value)
+        return _to_numpy(value._primal)
     if isinstance(value, Tensor):
         return _to_numpy(value)
     return type(value)([_plain(v) for v in value]) if type(value) in (list, tuple) else value
@@ -378,13 +378,13 @@ def _install_operators() -> None:
 
     def binary(operate: Callable, slow: Callable, reflected: bool) -> Callable:
         def call(self: TorchArray, other: Any) -> Any:
-            kind, value = type(other), self.value
+            kind, value = type(other), self._primal
             if ENFORCED or self.integer is not None:
                 return slow(self, other)
             try:
                 if kind is TorchArray:
-                    if value.dtype is other.value.dtype and value.dtype in _INEXACT:
-                        return TorchArray(operate(value, other.value), self.deps | other.deps)
+                    if value.dtype is other._primal.dtype and value.dtype in _INEXACT:
+                        return TorchArray(operate(value, other._primal), self.deps | other.deps)
                 elif (kind is float or kind is int) and value.dtype in _INEXACT:
                     other = float(other) if kind is int and operate is not torch.pow else other
                     return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
@@ -403,7 +403,7 @@ def _install_operators() -> None:
     def product(slow: Callable) -> Callable:
         def call(self: TorchArray, other: Any) -> Any:
             if type(other) is TorchArray:
-                a, b = self.value, other.value
+                a, b = self._primal, other._primal
                 if a.dtype is b.dtype and a.dtype in _INEXACT and 0 < a.ndim < 3 and 0 < b.ndim < 3:
                     if a.shape[-1] == b.shape[0]:
                         return TorchArray(torch.matmul(a, b), self.deps | other.deps)
@@ -415,22 +415,22 @@ def _install_operators() -> None:
         def call(self: TorchArray, other: Any) -> Any:
             kind = type(other)
             if kind is TorchArray:
-                if not self.value.ndim and not other.value.ndim:
+                if not self._primal.ndim and not other._primal.ndim:
                     SELECTIONS.note(self, other)
-                if self.value.dtype is other.value.dtype:
+                if self._primal.dtype is other._primal.dtype:
                     try:
-                        return TorchArray(operate(self.value, other.value), 0)
+                        return TorchArray(operate(self._primal, other._primal), 0)
                     except _REFUSED:
                         return slow(self, other)
-            if kind is float and self.value.dtype in _REAL:
-                return TorchArray(operate(self.value, other), 0)
+            if kind is float and self._primal.dtype in _REAL:
+                return TorchArray(operate(self._primal, other), 0)
             return slow(self, other)
 
         return call
 
     def negative(self: TorchArray) -> Any:
-        if self.value.dtype in _INEXACT and not ENFORCED and self.integer is None:
-            return TorchArray(-self.value, self.deps)
+        if self._primal.dtype in _INEXACT and not ENFORCED and self.integer is None:
+            return TorchArray(-self._primal, self.deps)
         return slow_negative(self)
 
     operators = {
@@ -998,7 +998,7 @@ class _Call:
                     f"argument {i} belongs to an outer derivative of another backend ({type(leaf).__name__}): use the "
                     "same adtype inside and outside, or adselect.differentiate_with(f, AutoTorch())"
                 )
-            value, self.integers[i] = leaf.value, leaf.integer
+            value, self.integers[i] = leaf._primal, leaf.integer
             if value.dtype not in _INEXACT:
                 self.integers[i] = leaf._as_index()
         elif isinstance(leaf, Tensor):
@@ -1019,7 +1019,7 @@ class _Call:
 
         A module's parameter does not: it is what one differentiates with respect to, where graphs begin.
         """
-        tensor = leaf.value if isinstance(leaf, TorchArray) else leaf
+        tensor = leaf._primal if isinstance(leaf, TorchArray) else leaf
         return isinstance(tensor, Tensor) and tensor.requires_grad and not isinstance(tensor, torch.nn.Parameter)
 
     def _lift(self, variables: list, i: int) -> Any:
@@ -1064,9 +1064,9 @@ class _Call:
         finally:
             calls.pop()
         self.slots: list = [0]
-        if len(outputs) == 1 and not aux and type(outputs[0]) is TorchArray and outputs[0].value.dtype in _INEXACT:
+        if len(outputs) == 1 and not aux and type(outputs[0]) is TorchArray and outputs[0]._primal.dtype in _INEXACT:
             self.outputs, self.aux = outputs, aux
-            return [outputs[0].value], []
+            return [outputs[0]._primal], []
         self.outputs, self.aux = [absorb(y) for y in outputs], [absorb(y) for y in aux]
         _refuse_foreign([*self.outputs, *self.aux])
         tensors, others = [], []
@@ -1235,7 +1235,7 @@ def _refuse_foreign(results: list) -> None:
     for y in results:
         inner = y
         while isinstance(inner, Array) and not isinstance(inner, TorchArray) and not hasattr(inner, "program"):
-            inner = inner.value
+            inner = inner._primal
         if inner is not y and isinstance(inner, TorchArray) and not inner._closed:
             raise UnsupportedError(
                 f"f, differentiated by AutoTorch at {user_line()}, mixes its argument with a {type(y).__name__} it has "
@@ -1245,14 +1245,14 @@ def _refuse_foreign(results: list) -> None:
 
 
 def _tensor_of(y: Any) -> Tensor | None:
-    value = y.value if isinstance(y, TorchArray) else y
+    value = y._primal if isinstance(y, TorchArray) else y
     return value if isinstance(value, Tensor) else None
 
 
 def _with_tensor(y: Any, value: Tensor) -> Any:
     """y around another tensor: the same object for a TorchArray, so that what captured it sees the change."""
     if isinstance(y, TorchArray):
-        y.value = value
+        y._primal = value
         return y
     return value
 
@@ -1266,7 +1266,7 @@ def _watched(tensor: Tensor) -> bool:
 
 def _fitted(value: Any, like: Tensor) -> Tensor:
     """A seed as a tensor of the shape, dtype and device of the value it belongs to."""
-    value = value.value if isinstance(value, TorchArray) else value
+    value = value._primal if isinstance(value, TorchArray) else value
     if type(value) is float and not like.ndim:
         return torch.full((), value, dtype=like.dtype, device=like.device)
     tensor = value if isinstance(value, Tensor) else from_numpy(value)

@@ -129,7 +129,7 @@ class LeanGradient:
             selecting = SELECTIONS.leave(before)
             read = SHARED.leave(shared)
         SHARED.check(read)
-        value = y.value if type(y) is TorchArray else None
+        value = y._primal if type(y) is TorchArray else None
         unusual = noticed.captured or noticed.enclosing
         if value is None or unusual or value.ndim or not value.requires_grad or value.is_complex():
             self.settle(self.f)
@@ -224,7 +224,7 @@ class CompiledGradient:
                     y = absorb(self.f(*self.skeleton.rebuild(lifted), **self.kwargs))
                 finally:
                     _close_block(block)
-                value = y.value if type(y) is TorchArray else y
+                value = y._primal if type(y) is TorchArray else y
                 chosen = [x for x, here in zip(inputs, self.present, strict=True) if here]
                 x_bars = torch.autograd.grad(value, chosen, allow_unused=True) if chosen else []
             filled = [torch.zeros_like(x) if g is None else g for g, x in zip(x_bars, chosen, strict=True)]

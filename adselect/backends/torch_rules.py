@@ -84,7 +84,7 @@ def _block() -> Any:
 def _taken(invocation: Invocation, leaves: Any, deps: int) -> tuple[_Call, list]:
     """The call and its variables."""
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (TorchArray, Tensor))]
-    natives = [leaves[i].value if isinstance(leaves[i], TorchArray) else leaves[i] for i in places]
+    natives = [leaves[i]._primal if isinstance(leaves[i], TorchArray) else leaves[i] for i in places]
     return _Call(invocation, leaves, places, natives[0].device, deps), natives
 
 
@@ -141,7 +141,7 @@ class _Call:
         """Results as tensors."""
         found = []
         for y in outputs:
-            y = y.value if isinstance(y, TorchArray) else y
+            y = y._primal if isinstance(y, TorchArray) else y
             if not isinstance(y, Tensor):
                 y = from_numpy(np.array(y), self.device if self.device.type != "cpu" else None)
             found.append(y)
@@ -232,7 +232,7 @@ class _Call:
         """A tangent as a tensor of the dtype and device of the value it belongs to."""
         if bar is None or not is_inexact(like):
             return None
-        bar = bar.value if isinstance(bar, TorchArray) else bar
+        bar = bar._primal if isinstance(bar, TorchArray) else bar
         bar = bar if isinstance(bar, Tensor) else from_numpy(np.array(bar))
         if bar.is_complex() and not like.is_complex():
             bar = bar.real

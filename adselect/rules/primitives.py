@@ -168,7 +168,7 @@ def _kind_of(value: Any) -> type:
         return np.ndarray
     inside = value
     while isinstance(inside, Array) and not hasattr(inside, "framework"):
-        inside = inside.concrete if hasattr(inside, "concrete") else inside.value
+        inside = inside.concrete if hasattr(inside, "concrete") else inside._primal
     return value.dtype.type if isinstance(inside, Array) else type(plain(inside))
 
 

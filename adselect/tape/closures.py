@@ -57,7 +57,7 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
             leaf = absorb(leaf)
         if type(leaf) is cls and leaf._trace is trace:
             own.append(leaf)
-            values.append(leaf.value)
+            values.append(leaf._primal)
             continue
         while isinstance(leaf, EngineArray) and leaf._closed:
             leaf = leaf._inside
@@ -106,7 +106,7 @@ def _push(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
             results.append(y)
             continue
         dual = DualArray.__new__(DualArray)
-        dual.value, dual._trace = y, trace
+        dual._primal, dual._trace = y, trace
         dual.tangents = tuple([by_direction[d][k] if d in by_direction else None for d in range(trace.directions)])
         results.append(dual)
     return invocation.result(results)

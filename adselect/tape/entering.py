@@ -49,7 +49,7 @@ def constant_of(values: list, seed: Any) -> Any:
     """Under tracing for replay: the seed as a constant of the traced program."""
     for value in values:
         while isinstance(value, Array) and not hasattr(value, "program"):
-            value = value.value
+            value = value._primal
         if isinstance(value, Array):
             return value.program.constant(seed)  # type: ignore[attr-defined]
     return seed
@@ -62,4 +62,4 @@ def is_uncovered(leaves: list) -> bool:
 
 def uncover(values: list) -> list:
     """The framework's own arrays behind their faces."""
-    return [v.value if isinstance(v, Array) and v.framework else v for v in values]
+    return [v._primal if isinstance(v, Array) and v.framework else v for v in values]

@@ -31,7 +31,7 @@ def enclose(values: list) -> None:
     for value in values:
         while isinstance(value, EngineArray):
             value._trace.nested = True
-            value = value.value
+            value = value._primal
         if isinstance(value, Array):
             value._enclose()
 
@@ -183,11 +183,11 @@ class DualArray(EngineArray):
         if hasattr(self, "whole"):
             del self.whole
         if type(other) is DualArray and other._trace is self._trace:
-            self.value, self.tangents = other.value, other.tangents
+            self._primal, self.tangents = other._primal, other.tangents
             if hasattr(other, "whole"):
                 self.whole = other.whole
         else:
-            self.value, self.tangents = other, (None,) * self._trace.directions
+            self._primal, self.tangents = other, (None,) * self._trace.directions
 
 
 def _whole(value: Any, own: Any) -> bool:
@@ -205,7 +205,7 @@ def _comparison(name: str) -> Any:
     def compare(self: DualArray, other: Any) -> Any:
         if type(other) is not DualArray or other._trace is not self._trace:
             return general(self, other)
-        result = operate(self.value, other.value)
+        result = operate(self._primal, other._primal)
         if type(result) is not np.ndarray:
             for array in (self, other):
                 self._trace.selecting.update(d for d, x_dot in enumerate(array.tangents) if x_dot is not None)
@@ -221,7 +221,7 @@ DualArray.__hash__ = Array.__hash__  # type: ignore[method-assign]
 
 def _dual(value: Any, trace: Pass, tangents: tuple) -> DualArray:
     array = DualArray.__new__(DualArray)
-    array.value, array._trace, array.tangents = value, trace, tangents
+    array._primal, array._trace, array.tangents = value, trace, tangents
     return array
 
 

@@ -124,7 +124,7 @@ def _handed_out(value: Any, trace: Trace) -> Any:
 def _leave(value: Any, trace: Trace) -> Any:
     """An output without this trace."""
     if type(value) is TapeArray and value._trace is trace:
-        return value.value
+        return value._primal
     if type(value) is np.ndarray and value.dtype == object:
         return _leave(absorb(value), trace)
     return value
@@ -195,7 +195,7 @@ def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
             tangent = np.broadcast_to(tangent, result.shape).copy()
         if k in one_pass.repaired and not isinstance(tangent, Array):
             # The derivative of a value that is not finite is not repaired into numbers.
-            tangent = choose(np.isfinite(plain(result.value)), tangent, np.nan)
+            tangent = choose(np.isfinite(plain(result._primal)), tangent, np.nan)
         return tangent
     return None
 
@@ -207,7 +207,7 @@ def _own_memory(value: Any) -> Any:
 
 def _without(value: Any, one_pass: Pass) -> Any:
     if type(value) is DualArray and value._trace is one_pass:
-        return value.value
+        return value._primal
     if type(value) is np.ndarray and value.dtype == object:
         return _without(absorb(value), one_pass)
     return value

@@ -85,7 +85,7 @@ class Trace:
     def leaf(self, value: Any, integers: Any = None) -> TapeArray:
         """A new traced value that depends on nothing: an argument of f; integers: what it is where value is a float."""
         array = _new(TapeArray)
-        array.value, array._trace, array.place = value, self, self.next_place()
+        array._primal, array._trace, array.place = value, self, self.next_place()
         if integers is not None:
             self.integers[array.place] = integers
         return array
@@ -121,7 +121,7 @@ class Trace:
         else:
             self.records[place] = (rule, parents, y, args, kwargs)
         array = _new(TapeArray)
-        array.value, array._trace, array.place = y, self, place
+        array._primal, array._trace, array.place = y, self, place
         if type(y) in (tuple, list) or isinstance(y, tuple):
             items = [
                 self.record(ITEM, (place,), item, (y, i), _EMPTY) if _differentiable(item) else item
@@ -252,22 +252,22 @@ class EngineArray(Array):
     def astype(self, dtype: Any, *args: Any, **kwargs: Any) -> Any:
         result = super().astype(dtype, *args, **kwargs)
         if isinstance(result, EngineArray) and result.dtype.kind in "iub" and self.dtype.kind in "fc":
-            return result.value  # rounded: no derivative goes through it
+            return result._primal  # rounded: no derivative goes through it
         return result
 
     @property
     def shape(self) -> tuple[int, ...]:
         try:
-            return self.value.shape
+            return self._primal.shape
         except AttributeError:
-            return np.shape(self.value)
+            return np.shape(self._primal)
 
     @property
     def _by_reference(self) -> bool:
         return self._trace.by_reference
 
     def _is_scalar(self) -> bool:
-        value = self.value
+        value = self._primal
         if isinstance(value, Array):
             return value._is_scalar()
         return not isa(value, np.ndarray)
@@ -280,7 +280,7 @@ class EngineArray(Array):
 
     def _rounded(self) -> Any:
         """The values as integers, None where they are none."""
-        value = self.value
+        value = self._primal
         numbers = value
         while isinstance(numbers, Array):
             numbers = numbers.concrete if hasattr(numbers, "program") else numbers._inside  # type: ignore[attr-defined]
@@ -307,7 +307,7 @@ class EngineArray(Array):
         cls = type(self)
         for a in args:
             if type(a) is cls and a._trace is trace:
-                values.append(a.value)
+                values.append(a._primal)
                 own.append(a)
             elif (isinstance(a, Array) and not a._closed) or (type(a) is tuple and _FIXED.issuperset(map(type, a))):
                 values.append(a)  # of another trace; a shape, axes
@@ -316,9 +316,9 @@ class EngineArray(Array):
                 if a is args[-1] and getattr(function, "__name__", "") in _INDEXED:
                     stacked: Any = a  # an index of several parts is no list of numbers
                 else:
-                    stacked = a.value if isinstance(a, Array) else absorb(a)
+                    stacked = a._primal if isinstance(a, Array) else absorb(a)
                 if type(stacked) is cls and stacked._trace is trace:
-                    values.append(stacked.value)
+                    values.append(stacked._primal)
                     own.append(stacked)
                 else:
                     is_array = type(stacked) in (list, tuple) and rule.differentiable(len(values))
@@ -327,7 +327,7 @@ class EngineArray(Array):
             elif type(a) is np.ndarray and a.dtype.char == "O":
                 stacked = absorb(a)
                 traced_here = type(stacked) is cls and stacked._trace is trace
-                values.append(stacked.value if traced_here else stacked)
+                values.append(stacked._primal if traced_here else stacked)
                 own.append(stacked if traced_here else None)
             else:
                 values.append(trace.keep(a) if type(a) is np.ndarray else a)
@@ -391,7 +391,7 @@ def _strip_options(kwargs: dict, trace: Any) -> dict:
 def _value(a: Any, trace: Any) -> Any:
     """a without this trace; lists are looked into."""
     if isinstance(a, EngineArray) and a._trace is trace:
-        return a.value
+        return a._primal
     if type(a) is list:
         return [_value(v, trace) for v in a]
     if type(a) is tuple:
@@ -427,7 +427,7 @@ class TapeArray(EngineArray):
     def _rebind(self, other: Any) -> None:
         if not (type(other) is TapeArray and other._trace is self._trace):
             other = self._constant(other)
-        self.value, self.place = other.value, other.place
+        self._primal, self.place = other._primal, other.place
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
@@ -435,7 +435,7 @@ class TapeArray(EngineArray):
             trace = self._trace
             if rule is not None and trace.open:
                 if len(inputs) == 1:
-                    x = self.value
+                    x = self._primal
                     y = rule.call(x)
                     place = trace.next_place()
                     if (
@@ -454,21 +454,21 @@ class TapeArray(EngineArray):
                     else:
                         trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
                     array = _new(TapeArray)
-                    array.value, array._trace, array.place = y, trace, place
+                    array._primal, array._trace, array.place = y, trace, place
                     return array
                 if len(inputs) == 2:
                     a, b = inputs
                     p = q = -1
                     kind = type(a)
                     if kind is TapeArray and a._trace is trace:
-                        p, a = a.place, a.value
+                        p, a = a.place, a._primal
                     elif kind not in _PLAIN or (kind is np.ndarray and a.dtype == object):
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     elif kind is np.ndarray and getattr(rule, "needs_args", True):
                         a = trace.keep(a)
                     kind = type(b)
                     if kind is TapeArray and b._trace is trace:
-                        q, b = b.place, b.value
+                        q, b = b.place, b._primal
                     elif kind not in _PLAIN or (kind is np.ndarray and b.dtype == object):
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     elif kind is np.ndarray and getattr(rule, "needs_args", True):
@@ -493,7 +493,7 @@ class TapeArray(EngineArray):
                     else:
                         trace.records[place] = (rule, (p, q), y, (a, b), _EMPTY)
                     array = _new(TapeArray)
-                    array.value, array._trace, array.place = y, trace, place
+                    array._primal, array._trace, array.place = y, trace, place
                     return array
         return ufunc_call(ufunc, method, inputs, kwargs)
 
@@ -506,7 +506,7 @@ class TapeArray(EngineArray):
             and (not kwargs or _NAMED.issuperset(kwargs))
         ):
             trace = self._trace
-            x = self.value
+            x = self._primal
             if trace.open:
                 if len(args) == 1 and not kwargs and function is np.sum and type(x) is np.ndarray:
                     y = _ADD(x, None)
@@ -527,7 +527,7 @@ class TapeArray(EngineArray):
                 place = trace.next_place()
                 trace.records[place] = record
                 array = _new(TapeArray)
-                array.value, array._trace, array.place = y, trace, place
+                array._primal, array._trace, array.place = y, trace, place
                 return array
         return Array.__array_function__(self, function, types, args, kwargs)
 
@@ -537,8 +537,8 @@ class TapeArray(EngineArray):
         if kind is not int and kind is not slice:
             index = trace.keep_index(plain_index(index))
         if not trace.open:
-            return self.value[index]
-        x = self.value
+            return self._primal[index]
+        x = self._primal
         try:
             y = x[index]
         except (IndexError, TypeError):
@@ -549,7 +549,7 @@ class TapeArray(EngineArray):
         # The shape is all that the way back needs of x.
         trace.records[place] = (GETITEM, (self.place,), None, (x.shape, index), _EMPTY)
         array = _new(TapeArray)
-        array.value, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array.place = y, trace, place
         if type(y) is np.ndarray:
             if kind is slice or is_basic(index):
                 link_view(self, array, index)
@@ -558,7 +558,7 @@ class TapeArray(EngineArray):
         return array
 
     def __bool__(self) -> bool:
-        return bool(self.value)
+        return bool(self._primal)
 
 
 _new: Callable[[type], Any] = TapeArray.__new__  # type: ignore[assignment]
@@ -584,13 +584,13 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
     def forward(self: TapeArray, other: Any) -> Any:
         kind = type(other)
         trace = self._trace
-        a = self.value
+        a = self._primal
         if other is self and square is not None:
             return square(self)
         if kind is TapeArray:
             if other._trace is not trace:
                 return ufunc_call(function, "__call__", (self, other), {})
-            b = other.value
+            b = other._primal
             parents = (self.place, other.place)
         elif kind is float or kind is int:
             try:
@@ -604,7 +604,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
             else:
                 trace.records[place] = (unstretched, (self.place, -1), y, (a, other), _EMPTY)
             array = _new(TapeArray)
-            array.value, array._trace, array.place = y, trace, place
+            array._primal, array._trace, array.place = y, trace, place
             return array
         elif kind in _PLAIN:
             b = other
@@ -629,7 +629,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         else:
             trace.records[place] = (rule, parents, y, (a, b), _EMPTY)
         array = _new(TapeArray)
-        array.value, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array.place = y, trace, place
         return array
 
     def backward(self: TapeArray, other: Any) -> Any:
@@ -638,7 +638,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
             if kind not in _PLAIN or kind is np.ndarray:
                 return _slow_backward(self, other)
         trace = self._trace
-        b = self.value
+        b = self._primal
         try:
             y = operate(other, b)
         except ZeroDivisionError:
@@ -649,7 +649,7 @@ def _binary(function: Any, operate: Callable, rule: Rule | None) -> tuple[Callab
         else:
             trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)
         array = _new(TapeArray)
-        array.value, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array.place = y, trace, place
         return array
 
     unstretched = getattr(rule, "unstretched", rule)
@@ -677,7 +677,7 @@ def _power(general: Callable, square: Elementwise) -> Callable:
         if type(other) is not int or other != 2:
             return general(self, other)
         trace = self._trace
-        x = self.value
+        x = self._primal
         y = x**2
         place = trace.next_place()
         if type(x) is np.ndarray and x.dtype is _FLOAT64:
@@ -685,7 +685,7 @@ def _power(general: Callable, square: Elementwise) -> Callable:
         else:
             trace.records[place] = (square, (self.place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
-        array.value, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array.place = y, trace, place
         return array
 
     uniform_square = square.uniform
@@ -695,7 +695,7 @@ def _power(general: Callable, square: Elementwise) -> Callable:
 def _unary(function: Any, operate: Callable, rule: Any) -> Callable:
     def apply(self: TapeArray) -> Any:
         trace = self._trace
-        x = self.value
+        x = self._primal
         y = operate(x)
         place = trace.next_place()
         if uniform is not None and type(x) is np.ndarray and x.dtype is _FLOAT64:
@@ -703,7 +703,7 @@ def _unary(function: Any, operate: Callable, rule: Any) -> Callable:
         else:
             trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
-        array.value, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array.place = y, trace, place
         return array
 
     # negative and square: what they give is not needed on the way back
@@ -715,12 +715,12 @@ def _comparison(operate: Callable, slow: Callable) -> Callable:
     def compare(self: TapeArray, other: Any) -> Any:
         kind = type(other)
         if kind is TapeArray and other._trace is self._trace:
-            result = operate(self.value, other.value)
+            result = operate(self._primal, other._primal)
             if type(result) is not np.ndarray:
                 self._trace.selecting.update((self.place, other.place))
             return result
         if kind is float or kind is int:
-            return operate(self.value, other)
+            return operate(self._primal, other)
         return slow(self, other)
 
     return compare

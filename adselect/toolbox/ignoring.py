@@ -34,9 +34,9 @@ def ignore_derivatives(x: Any) -> Any:
 
 def _constant(value: Any) -> Any:
     while isinstance(value, EngineArray):
-        value = value.value
+        value = value._primal
     if isinstance(value, FrameworkArray):
-        stopped = _stopped(value.value)
+        stopped = _stopped(value._primal)
         return type(value)(stopped, 0, value.integer) if is_native(stopped) else stopped
     return _stopped(value)
 

@@ -81,7 +81,7 @@ def test_second_order_against_finite_differences(name):
     f = FUNCTIONS[name]
     w = np.array([1.0, -0.5, 2.0])
     got = gradient(lambda x: np.sum(gradient(f, x)[0] * w), X)[0]
-    along = BACKEND.pushforward(lambda xs: ([gradient(f, xs[0])[0]], []), [X], [w])[1][0]
+    along = BACKEND.pushforwards(lambda xs: ([gradient(f, xs[0])[0]], []), [X], [[w]])[1][0][0]
     expected = gradient_with_error(lambda x: float(gradient(f, x)[0] @ w), X)[0][0]
     np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-8)
     np.testing.assert_allclose(along, got, rtol=1e-11, atol=1e-11)
@@ -145,7 +145,7 @@ def test_two_arguments_at_the_origin(f):
 def test_a_zero_tangent_stays_zero_through_an_infinite_slope():
     with np.errstate(all="ignore"):
         x = np.array([0.0, 1.0])
-        _, dots, _ = BACKEND.pushforward(lambda xs: ([np.sqrt(xs[0])], []), [x], [x])
+        _, (dots,), _ = BACKEND.pushforwards(lambda xs: ([np.sqrt(xs[0])], []), [x], [[x]])
     np.testing.assert_array_equal(dots[0], [0.0, 0.5])
 
 
@@ -179,7 +179,7 @@ def test_complex_convention_is_the_conjugate_of_autograds():
     assert gradient(lambda z: np.real(z * z), z)[0] == 2 - 4j
     assert gradient(lambda z: z**3, z, seed=1.0)[0] == np.conj(3 * z**2)
     assert gradient(lambda z: z**3, z, seed=1j)[0] == pytest.approx(1j * np.conj(3 * z**2))
-    _, dots, _ = BACKEND.pushforward(lambda xs: ([xs[0] ** 3, 1j * np.real(xs[0])], []), [z], [1j])
+    _, (dots,), _ = BACKEND.pushforwards(lambda xs: ([xs[0] ** 3, 1j * np.real(xs[0])], []), [z], [[1j]])
     assert dots == [pytest.approx(3j * z**2), 0]
 
 

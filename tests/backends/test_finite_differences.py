@@ -300,7 +300,7 @@ def test_pullback_evaluates_lazily_and_once():
 
 def test_pushforward_along_a_direction():
     x, v = np.array([0.3, 0.7]), np.array([2.0, -1.0])
-    _, dots, _ = FD.pushforward(lambda xs: ([np.sin(xs[0]), np.exp(1j * xs[0])], []), [x], [v])
+    _, (dots,), _ = FD.pushforwards(lambda xs: ([np.sin(xs[0]), np.exp(1j * xs[0])], []), [x], [[v]])
     np.testing.assert_allclose(dots[0], np.cos(x) * v, rtol=1e-10)
     np.testing.assert_allclose(dots[1], 1j * np.exp(1j * x) * v, rtol=1e-10)
 
@@ -310,7 +310,7 @@ def test_pushforward_across_scales_adds_up_coordinates():
         return np.sin(x[0] * 1e6) + x[1] ** 2 / 1e12
 
     x = np.array([2.0**-20, 1e6])
-    _, dots, _ = FD.pushforward(lambda xs: ([f(xs[0])], []), [x], [np.ones(2)])
+    _, (dots,), _ = FD.pushforwards(lambda xs: ([f(xs[0])], []), [x], [[np.ones(2)]])
     assert dots[0] == pytest.approx(1e6 * np.cos(1e6 * x[0]) + 2e-6, rel=1e-6)
 
 

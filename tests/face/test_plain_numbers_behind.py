@@ -67,3 +67,14 @@ def test_plain_values_keep_their_memory(exact_backend):
         return np.sum(x * len(np.asarray(inside).tobytes()))
 
     assert ad.gradient(f, exact_backend.adtype, X)[0].tolist() == [16.0, 16.0]
+
+
+def test_what_unwraps_quantities_leaves_traced_values_alone(backend):
+    """Code for quantities and parameters asks for ``value``; arrays and numbers of NumPy have none."""
+
+    def f(x):
+        bare = [getattr(v, "value", v) for v in (x, x[0], 2 * x)]
+        return sum(np.sum(v**2) for v in bare)
+
+    x = np.array([1.0, 2.0])
+    np.testing.assert_allclose(ad.gradient(f, backend.adtype, x)[0], 10 * x + [2.0, 0.0], rtol=1e-6)
