@@ -1353,7 +1353,11 @@ def _ufunc_at(ufunc: Any, inputs: tuple) -> None:
 
 def picked(array: Any, index: Any) -> Any:
     """``array[index]``, also of a plain array at a traced index."""
-    return dispatch(operator.getitem, (array, index), {}) if is_traced(index) else array[index]
+    if isinstance(array, Array) or not is_traced(index):
+        return array[index]
+    if isinstance(index, Array) and index.framework:
+        return dispatch(np.take, (array, index), {"axis": 0})
+    return dispatch(operator.getitem, (array, index), {})
 
 
 def occurrences(positions: np.ndarray) -> np.ndarray:

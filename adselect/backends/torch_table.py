@@ -552,7 +552,9 @@ def implements(*functions: Any) -> Callable:
 
 @implements(vanishing)
 def _vanishing(value: Tensor, lost: Any, unknown: Any) -> Tensor:
-    lost, unknown = [_tensor(mask, value).expand(value.shape) for mask in (lost, unknown)]
+    lost, unknown = [
+        torch.as_tensor(mask, dtype=torch.bool, device=value.device).expand(value.shape) for mask in (lost, unknown)
+    ]
     return torch.where(lost, torch.zeros_like(value), value) + Unknown.apply(value, unknown)
 
 
