@@ -34,6 +34,8 @@ _REARRANGING = """
     Sub Neg Movedim Narrow MaskedFill Tril Triu
     """
 _MOVES = frozenset(_REARRANGING.split())
+# Nodes in which every entry of the operands counts: what is below is looked at entry by entry again.
+_SPREADING = frozenset({"Var", "Std", "Mm", "Mv", "Bmm", "Dot"})
 
 
 class Unknown(torch.autograd.Function):
@@ -200,11 +202,15 @@ def _pulled(node: Any, slots: dict, nested: bool) -> list:
         return [None if x is None else _Bar(x, torch.zeros_like(x, dtype=torch.bool) if dead else None) for x in clean]
     if nested or name in ("UnknownBackward", "Unknown"):
         return [None if x is None else _Bar(x, None) for x in x_bars]
-    return [None if x is None else _Bar(_linear(node, name, k, g, x), None) for k, x in enumerate(x_bars)]
+    found = [None if x is None else _linear(node, name, k, g, x) for k, x in enumerate(x_bars)]
+    if name in _SPREADING:
+        return [None if x is None else _Bar(x, torch.ones_like(x, dtype=torch.bool)) for x in found]
+    return [None if x is None else _Bar(x, None) for x in found]
 
 
 def _moved(node: Any, g: list, marks: list, x_bars: tuple) -> list:
-    # Also where all entries are alive: a node that picks some leaves zeros in the places of the others.
+    if all(mark is None for mark in marks):
+        return [None if x is None else _Bar(x, None) for x in x_bars]
     ones = [torch.ones_like(v.detach()) if m is None else m.to(v.dtype) for v, m in zip(g, marks, strict=True)]
     with torch.no_grad():
         alive = _call(node, *ones)
