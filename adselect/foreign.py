@@ -14,6 +14,7 @@ import numpy as np
 
 from .errors import TracedValueError
 from .mistakes import Seen, UnknownError
+from .natives import is_of_framework
 from .places import user_place
 
 __all__ = [
@@ -156,7 +157,7 @@ def foreign_class(kind: type) -> Foreign | None:
         row = _ROWS.get((base.__module__.partition(".")[0].lstrip("_"), base.__name__))
         if row is not None:
             return row
-    if kind.__module__.partition(".")[0] in ("adselect", "numpy", "autograd"):  # autograd's boxes are a backend's
+    if kind.__module__.partition(".")[0] in ("adselect", "numpy") or is_of_framework(kind):
         return None
     own = issubclass(kind, np.ndarray) and any(
         [getattr(kind, name, None) is not getattr(np.ndarray, name) for name in _ALGEBRA]

@@ -14,7 +14,16 @@ import numpy as np
 
 from .errors import ADSelectTypeError
 
-__all__ = ["Natives", "framework_of", "is_native", "natives_of", "register_natives", "to_numpy", "unregister_natives"]
+__all__ = [
+    "Natives",
+    "framework_of",
+    "is_native",
+    "is_of_framework",
+    "natives_of",
+    "register_natives",
+    "to_numpy",
+    "unregister_natives",
+]
 
 
 class Natives:
@@ -137,6 +146,14 @@ def _find(kind: type) -> Natives | None:
     if sure:
         _MET[kind] = found
     return found
+
+
+def is_of_framework(kind: type) -> bool:
+    """Whether a class comes from a framework, as its arrays do and what it wraps NumPy's in."""
+    package = kind.__module__.partition(".")[0]
+    return any([package == module.partition(".")[0] for _, module, _ in _ROWS]) or any(
+        [package == natives.module.partition(".")[0] for natives in _REGISTERED.values()]
+    )
 
 
 def framework_of(value: Any) -> str:

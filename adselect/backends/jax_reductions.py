@@ -357,7 +357,8 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     a, b = jnp.asarray(a), jnp.asarray(b)
     dtype = np.result_type(*[v.dtype if jnp.issubdtype(v.dtype, jnp.inexact) else np.float64 for v in (a, b)])
     a, b = a.astype(dtype), b.astype(dtype)
-    x, residuals, rank, s = _by_svd(a, b, rcond)
+    # What LAPACK takes for its own precision, where rcond is negative, is half of eps.
+    x, residuals, rank, s = _by_svd(a, b, rcond if rcond is None or rcond >= 0 else 0.5 * np.finfo(dtype).eps)
     m, n = a.shape
     known = concrete(s)
     if known is not None and not np.isfinite(known).all():

@@ -2063,7 +2063,7 @@ def _multi_dot(arrays: Any, *, out: Any = None) -> Tensor:
 @_linalg(np.linalg.lstsq)
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
     a, b = _promoted(_inexact(a), _inexact(b))
-    rtol = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 1) if rcond is None or rcond == -1 else rcond
+    rtol = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 0.5) if rcond is None or rcond < 0 else rcond
     s = torch.linalg.svdvals(a)
     if not bool(torch.isfinite(s).all()):
         raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")

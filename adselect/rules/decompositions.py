@@ -691,7 +691,8 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     m, n = np.shape(a)
     x = least_squares(a, b, rcond)
     s = further_values(a)
-    cut = np.finfo(s.dtype).eps * (max(m, n) if rcond is None else 1) if rcond is None or rcond == -1 else rcond
+    # What LAPACK takes for its own precision, where rcond is negative, is half of eps.
+    cut = np.finfo(s.dtype).eps * (max(m, n) if rcond is None else 0.5) if rcond is None or rcond < 0 else rcond
     rank = np.int32(np.sum(s > cut * np.max(s, initial=0.0)))
     if rank == n and m > n:
         residuals = np.sum(squared_modulus(b - a @ x), axis=0)
@@ -730,9 +731,9 @@ def least_squares(a: Any, b: Any, rcond: Any) -> Any:
 
 
 def _pinv_of(a: Any, rcond: Any) -> Any:
-    if rcond is None or rcond == -1:
+    if rcond is None or rcond < 0:
         eps = np.finfo(a.dtype).eps
-        return np.linalg.pinv(a, rcond=eps * max(np.shape(a)) if rcond is None else eps)
+        return np.linalg.pinv(a, rcond=eps * max(np.shape(a)) if rcond is None else 0.5 * eps)
     return np.linalg.pinv(a, rcond=rcond)
 
 
