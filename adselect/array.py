@@ -84,7 +84,6 @@ class Array(OfArrays, metaclass=ArrayType):
     """A traced value. Behaves like the ``numpy.ndarray`` (or scalar) it stands for."""
 
     __slots__ = ("__weakref__", "_astray", "_link", "_primal", "_views")
-    framework = ""  # whose array is behind the face
     __array_priority__ = 1000.0
 
     _primal: Any
@@ -1355,7 +1354,7 @@ def picked(array: Any, index: Any) -> Any:
     """``array[index]``, also of a plain array at a traced index."""
     if isinstance(array, Array) or not is_traced(index):
         return array[index]
-    if isinstance(index, Array) and index.framework:
+    if isinstance(index, Array) and getattr(index, "framework", ""):
         return dispatch(np.take, (array, index), {"axis": 0})
     return dispatch(operator.getitem, (array, index), {})
 

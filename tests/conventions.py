@@ -363,6 +363,7 @@ LIMITS = {
     ("torch", "second: linalg.norm(ord=3)**2 of 0"): _OFF_DIAGONAL,
     ("jax", "second: arctanh(1)"): "JAX's slope of 1/(1 - x²) is an infinity less an infinity there: NaN",
     ("torch", "tangent: slogdet of a singular matrix"): _PARTS,
+    ("autograd", "tangent: linalg.cond of the zero matrix"): "0 along what leaves the singular values alone",
     ("autograd", "reverse: tanh(1000)"): "autograd's slope of tanh divides by a cosh that overflows",
 }
 

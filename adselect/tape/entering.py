@@ -62,4 +62,4 @@ def is_uncovered(leaves: list) -> bool:
 
 def uncover(values: list) -> list:
     """The framework's own arrays behind their faces."""
-    return [v._primal if isinstance(v, Array) and v.framework else v for v in values]
+    return [v._primal if isinstance(v, Array) and getattr(v, "framework", "") else v for v in values]
