@@ -74,7 +74,7 @@ def test_views_are_linked(exact_backend):
 
 def test_memory_read_as_another_dtype_is_refused(exact_backend):
     for wanted, says in ((np.float32, "astype"), ("i8", "astype"), (np.matrix, "matrix")):
-        with pytest.raises(ad.UnsupportedError, match=says):
+        with pytest.raises((ad.UnsupportedError, ad.TracedValueError), match=says):
             ad.gradient(lambda x, wanted=wanted: np.sum(x.view(wanted)), exact_backend.adtype, X)
 
 
@@ -82,5 +82,5 @@ def test_memory_read_as_another_dtype_is_refused(exact_backend):
 def test_what_cannot_be_joined_says_what_can(exact_backend):
     with pytest.raises(ad.TracedValueError, match=r"np\.mgrid .*test_joining.*np\.meshgrid"):
         ad.gradient(lambda x: np.sum(np.mgrid[0 : x[0] : 3j, 0:1:2j]), exact_backend.adtype, X)
-    with pytest.raises(ad.UnsupportedError, match="matrix"):
+    with pytest.raises(ad.TracedValueError, match="matrix"):
         ad.gradient(lambda x: np.sum(np.r_["r", x, 1.0]), exact_backend.adtype, X)
