@@ -1,13 +1,15 @@
 """Runs every ``python`` block of the README and of docs/: in order, one namespace per file, in this process.
 
-Blocks written as doctests (``>>>``) are run as doctests. A block that cannot run is fenced as ``text`` or marked
-``python no-run``.
+Blocks written as doctests (``>>>``) are run as doctests; lines of others that start with ``# > `` are what they print.
+A block that cannot run is fenced as ``text`` or marked ``python no-run``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib.util
+import io
 import re
 import warnings
 from pathlib import Path
@@ -82,9 +84,12 @@ def run_block(source, namespace, path, line):
         assert not report, f"{name}, block at line {line}:\n{''.join(report)}"
         return
     padded = "\n" * (line - 1) + source  # line numbers of the file in tracebacks
-    with warnings.catch_warnings():
+    printed = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
         warnings.simplefilter("error")
         exec(compile(padded, str(path), "exec", dont_inherit=True), namespace)
+    shown = [row[4:] for row in source.splitlines() if row.startswith("# > ")]
+    assert [row.rstrip() for row in printed.getvalue().splitlines()] == shown, f"{name}:{line}"
 
 
 def test_fences_are_closed():

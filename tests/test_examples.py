@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
 import re
 import sys
 from pathlib import Path
@@ -16,7 +14,6 @@ import adselect as ad
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
-PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 TRACING = ["AutoTape", "AutoForward", "AutoJax", "AutoTorch", "AutoAutograd"]
 
 
@@ -107,31 +104,6 @@ def test_compare_backends_fails_when_a_gradient_is_wrong(example, monkeypatch, c
 
 
 # -- documents --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
-def test_python_blocks_run_and_print_what_they_say(path):
-    """All blocks of a file run in one namespace; lines that start with ``# > `` are the output."""
-    blocks = [(m.start(), m[1]) for m in PYTHON_BLOCK.finditer(path.read_text(encoding="utf-8"))]
-    if not blocks:
-        return
-    needs_all_frameworks()
-    text = path.read_text(encoding="utf-8")
-    namespace: dict = {"__name__": f"block_of_{path.stem.replace('-', '_')}"}
-    module = type(sys)(namespace["__name__"])
-    module.__dict__.update(namespace)
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    try:
-        for start, block in blocks:
-            line = text.count("\n", 0, start) + 1
-            code = compile("\n" * line + block, str(path), "exec")  # tracebacks then name the document's own lines
-            printed = io.StringIO()
-            with contextlib.redirect_stdout(printed):
-                exec(code, module.__dict__)
-            expected = [row[4:] for row in block.splitlines() if row.startswith("# > ")]
-            assert [row.rstrip() for row in printed.getvalue().splitlines()] == expected, f"{path}:{line}"
-    finally:
-        del sys.modules[module.__name__]
 
 
 def prose(path: Path) -> str:
