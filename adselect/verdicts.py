@@ -68,9 +68,9 @@ def _average(*args: Any, **kwargs: Any) -> None:
             np.average(np.ones(shape), _argument(1, "axis", args, kwargs))
         return
     seen = Seen()
-    data, weights = np.broadcast_to(1.0, shape), seen.plain(weights)
-    if seen.made_up or not np.all(np.asarray(weights) > 0) or np.shape(weights) != data.shape:
-        np.average(data, _argument(1, "axis", args, kwargs), weights)
+    known = weights if type(weights) is np.ndarray else np.asarray(seen.plain(weights))
+    if seen.made_up or known.shape != shape or np.count_nonzero(known > 0) != known.size:
+        np.average(np.broadcast_to(1.0, shape), _argument(1, "axis", args, kwargs), known)
 
 
 def _bincount(*args: Any, **kwargs: Any) -> None:
