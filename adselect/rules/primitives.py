@@ -565,7 +565,7 @@ def _built_in_constant(f: Any) -> bool:
 
 
 def rule_in_words(f: Any, adtype: ADType, forward_first: bool) -> str:
-    """Which of adselect's rules of f a choice uses; "" where f has none and is known from NumPy.
+    """Which of adselect's rules of f a choice uses, in words that begin with "none" where it uses none.
 
     forward_first: whether an frule is what it asks for first.
     """

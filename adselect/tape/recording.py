@@ -99,7 +99,7 @@ def record(call: Callable, leaves: list) -> tuple[list, list, Recorded]:
             if type(output) is np.ndarray:
                 output = _absorbed(output)
             places.append(output.place if type(output) is TapeArray and output._trace is trace else -1)
-            plain_outputs.append(_handed_out(output, trace))
+            plain_outputs.append(_own_memory(_without(output, trace)))
     finally:
         trace.open = False
     if not covered:  # f may have captured values of an outer derivative
@@ -107,7 +107,7 @@ def record(call: Callable, leaves: list) -> tuple[list, list, Recorded]:
     by_place = {place: y for place, y in zip(places, plain_outputs, strict=True) if place >= 0}
     back = Recorded(trace, values, places, by_place, native, by_reference)
     for value in aux:
-        extras.append(_handed_out(value, trace))
+        extras.append(_own_memory(_without(value, trace)))
     return (uncover(plain_outputs), uncover(extras), back) if native else (plain_outputs, extras, back)
 
 
@@ -115,18 +115,17 @@ def _absorbed(output: Any) -> Any:
     return absorb(output) if type(output) is np.ndarray and output.dtype == object else output
 
 
-def _handed_out(value: Any, trace: Trace) -> Any:
-    """An output in memory of its own: the records and the caller's arrays are out of reach of whoever writes to it."""
-    value = _leave(value, trace)
+def _own_memory(value: Any) -> Any:
+    """A copy of an array: results share no memory with arguments, tangents or what was written down."""
     return value.copy("K") if type(value) is np.ndarray else value
 
 
-def _leave(value: Any, trace: Trace) -> Any:
-    """An output without this trace."""
-    if type(value) is TapeArray and value._trace is trace:
+def _without(value: Any, trace: Any) -> Any:
+    """A result as it is without this trace, or this forward pass."""
+    if type(value) in (TapeArray, DualArray) and value._trace is trace:
         return value._primal
     if type(value) is np.ndarray and value.dtype == object:
-        return _leave(absorb(value), trace)
+        return _without(absorb(value), trace)
     return value
 
 
@@ -198,19 +197,6 @@ def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
             tangent = choose(np.isfinite(plain(result._primal)), tangent, np.nan)
         return tangent
     return None
-
-
-def _own_memory(value: Any) -> Any:
-    """A copy of an array: results never share memory with arguments or tangents."""
-    return value.copy("K") if type(value) is np.ndarray else value
-
-
-def _without(value: Any, one_pass: Pass) -> Any:
-    if type(value) is DualArray and value._trace is one_pass:
-        return value._primal
-    if type(value) is np.ndarray and value.dtype == object:
-        return _without(absorb(value), one_pass)
-    return value
 
 
 def behind_faces(linearized_matrix: Callable, call: Callable, leaves: list) -> tuple[list, list]:
