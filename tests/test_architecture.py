@@ -95,6 +95,7 @@ UPWARDS = {
     ("adselect.backends.jax_prepared", "adselect.operators.gradient"),
     ("adselect.backends.torch_prepared", "adselect.operators.calling"),
     ("adselect.mistakes", "adselect.array"),
+    ("adselect.rules", "adselect.backends.registry"),
     ("adselect.rules.config", "adselect.operators.gradient"),
     ("adselect.rules.config", "adselect.operators.pushforward"),
     ("adselect.rules.primitives", "adselect.backends.torch_compiled"),
@@ -235,6 +236,22 @@ def test_names_have_one_home():
     assert set(adselect.__all__) <= set(dir(adselect))
     with pytest.raises(AttributeError, match="no attribute 'gradeint'"):
         _ = adselect.gradeint
+
+
+def test_the_rules_room_has_what_its_reference_says():
+    """ "Everything here is also in adselect.rules"."""
+    import re
+
+    text = (Path(adselect.__file__).parent.parent / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
+    homes = ("adselect.rules", "adselect.backends.registry", "adselect.tangents")
+    names = {
+        n
+        for n in re.findall(r"\w+", text)
+        if n in adselect.__all__ and getattr(adselect, n).__module__.startswith(homes)
+    }
+    assert {"rules_for", "rrule", "define_rrule", "Thunk"} <= names
+    rules = importlib.import_module("adselect.rules")
+    assert not {name for name in names if not hasattr(rules, name)}
 
 
 def test_importing_is_cheap(tmp_path):

@@ -52,3 +52,11 @@ from .primitives import (  # noqa: E402, F401
     scalar_rule,
 )
 from .thunks import Thunk, unthunk  # noqa: E402, F401
+
+
+def __getattr__(name: str) -> Any:
+    if name == "rules_for":  # a question to the backends, which stand on the rules
+        from ..backends.registry import rules_for
+
+        return rules_for
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
