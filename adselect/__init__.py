@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
-    from .array import Array
     from .backends.registry import available_backends, rules_for
     from .errors import (
         ADSelectError,
@@ -25,13 +24,14 @@ if TYPE_CHECKING:
         TracedValueError,
         UnsupportedError,
     )
+    from .face.array import Array
     from .operators.gradient import gradient, pullback, withgradient
     from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
     from .operators.jacobian import jacobian, withjacobian
     from .operators.prepare import prepare, source
     from .operators.pushforward import derivative, pushforward, second_derivative
-    from .rules.config import HasForwardMode, HasReverseMode, RuleConfig, SupportsMutation
-    from .rules.primitives import (
+    from .primitives.config import HasForwardMode, HasReverseMode, RuleConfig, SupportsMutation
+    from .primitives.define import (
         define_frule,
         define_rrule,
         frule,
@@ -41,12 +41,12 @@ if TYPE_CHECKING:
         rrule,
         scalar_rule,
     )
-    from .rules.thunks import Thunk, unthunk
-    from .structure import Const, project_to
-    from .tangents import NoTangent, Tangent, ZeroTangent, canonicalize
+    from .primitives.thunks import Thunk, unthunk
+    from .structure.nodes import Const, project_to
     from .toolbox.buffer import Buffer
     from .toolbox.ignoring import ignore_derivatives
     from .toolbox.tracing import is_traced
+    from .values.tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 
 __all__ = [
     "ADSelectError",
@@ -115,32 +115,32 @@ __version__ = "0.1.0"
 # nothing for whoever only names a choice (AutoJax()), or imports a library that imports adselect.
 _HOMES = {
     "adtypes": "ADType AutoAutograd AutoFiniteDifferences AutoForward AutoJax AutoTape AutoTorch",
-    "array": "Array",
     "backends.registry": "available_backends rules_for",
     "errors": (
         "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError "
         "NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "
         "UnsupportedError"
     ),
+    "face.array": "Array",
     "operators.gradient": "gradient pullback withgradient",
     "operators.hessian": "diaghessian hessian hessian_reverse hvp withhessian",
     "operators.jacobian": "jacobian withjacobian",
     "operators.prepare": "prepare source",
     "operators.pushforward": "derivative pushforward second_derivative",
-    "rules.config": "HasForwardMode HasReverseMode RuleConfig SupportsMutation",
-    "rules.primitives": ("define_frule define_rrule frule non_differentiable opt_out primitive rrule scalar_rule"),
-    "rules.thunks": "Thunk unthunk",
-    "structure": "Const project_to",
-    "tangents": "NoTangent Tangent ZeroTangent canonicalize",
+    "primitives.config": "HasForwardMode HasReverseMode RuleConfig SupportsMutation",
+    "primitives.define": "define_frule define_rrule frule non_differentiable opt_out primitive rrule scalar_rule",
+    "primitives.thunks": "Thunk unthunk",
+    "structure.nodes": "Const project_to",
     "toolbox.buffer": "Buffer",
     "toolbox.ignoring": "ignore_derivatives",
     "toolbox.tracing": "is_traced",
+    "values.tangents": "NoTangent Tangent ZeroTangent canonicalize",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 _ROOMS = frozenset(
     {
-        *("adtypes", "array", "backends", "errors", "operators", "rules", "structure", "tangents", "tape"),
-        *("testing", "toolbox"),
+        *("adtypes", "backends", "calls", "engine", "errors", "face", "operators", "places", "primitives", "replay"),
+        *("rules", "structure", "testing", "toolbox", "values"),
     }
 )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from .errors import ADSelectTypeError, ADSelectValueError
-from .kinds import isa
+from .values.kinds import isa
 
 __all__ = [
     "ADType",
@@ -125,7 +125,7 @@ class AutoTape(ADType):
 
     replay: bool = True
     native: bool = False
-    backend = "adselect.backends.tape:TapeBackend"
+    backend = "adselect.backends.tape.backend:TapeBackend"
     aliases = ("numpy",)
 
     def __post_init__(self) -> None:
@@ -145,7 +145,7 @@ class AutoForward(ADType):
     """
 
     chunk_size: int | None = None
-    backend = "adselect.backends.forward:ForwardBackend"
+    backend = "adselect.backends.forward.backend:ForwardBackend"
     aliases = ("forwardmode", "fwd")
 
     def __post_init__(self) -> None:
@@ -171,7 +171,7 @@ class AutoJax(ADType):
     jit: bool = True
     face: str = "auto"
     own_rules: Any = ()
-    backend = "adselect.backends.jax_:JaxBackend"
+    backend = "adselect.backends.jax.backend:JaxBackend"
     requires = "jax"
     extra = "jax"
     aliases = ("jnp", "jaxnumpy")
@@ -197,7 +197,7 @@ class AutoTorch(ADType):
     device: Any = None
     face: str = "auto"
     own_rules: Any = ()
-    backend = "adselect.backends.torch_:TorchBackend"
+    backend = "adselect.backends.torch.backend:TorchBackend"
     requires = "torch"
     extra = "torch"
     aliases = ("pytorch",)
@@ -227,7 +227,7 @@ class AutoAutograd(ADType):
 
     face: str = "auto"
     own_rules: Any = ()
-    backend = "adselect.backends.autograd_:AutogradBackend"
+    backend = "adselect.backends.autograd.backend:AutogradBackend"
     requires = "autograd"
     extra = "autograd"
     aliases = ("hips", "hipsautograd", "autogradnumpy")
@@ -254,7 +254,7 @@ class AutoFiniteDifferences(ADType):
     order: int | None = None
     step: Any = "auto"
     executor: Any = None
-    backend = "adselect.backends.finite_differences:FiniteDifferencesBackend"
+    backend = "adselect.backends.finite_differences.backend:FiniteDifferencesBackend"
     requires = "findiff"
     extra = "findiff"
     aliases = ("fd", "finitedifference", "finitediff", "finitediffs", "numericaldifferentiation")

@@ -26,7 +26,7 @@ from . import __version__
 from .adtypes import ADType
 from .backends.registry import BackendInfo, available_backends, choices_from
 from .errors import ADSelectError
-from .kinds import isa
+from .values.kinds import isa
 
 __all__ = ["main"]
 

@@ -112,7 +112,7 @@ def test_a_strangers_backend_has_names_too():
 
     @dataclasses.dataclass(frozen=True, repr=False)
     class AutoStrangeOne(ad.ADType):
-        backend = "adselect.backends.tape:TapeBackend"
+        backend = "adselect.backends.tape.backend:TapeBackend"
         aliases = ("oddone",)
 
     try:

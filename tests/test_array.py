@@ -20,8 +20,8 @@ from conftest import EXACT, numeric_jacobian
 from limits import LIMITS, judge
 
 import adselect as ad
-from adselect.array import Array
 from adselect.errors import MissingRuleError, TracedValueError, UnsupportedError
+from adselect.face.array import Array
 
 X = np.array([[1.3, -0.7, 2.1], [0.4, 3.2, -1.6]])
 V = np.array([1.3, -0.7, 2.1, 0.4])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import adselect as ad
-from adselect.natives import Natives, framework_of, is_native, register_natives, to_numpy, unregister_natives
+from adselect.values.natives import Natives, framework_of, is_native, register_natives, to_numpy, unregister_natives
 
 
 class Column:

@@ -19,8 +19,8 @@ from conftest import EXACT, present
 from options import SAMPLES, function_of
 
 import adselect as ad
-from adselect.array import Array
 from adselect.errors import ADSelectError, MissingRuleError
+from adselect.face.array import Array
 
 STEP = 1e-3
 TAPE = ad.AutoTape()

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 import adselect as ad
 from adselect import AutoForward, AutoTape
-from adselect.array import Array, dispatch
+from adselect.engine.trace import CONSTANT, ITEM, Trace
+from adselect.face.array import Array, dispatch
 from adselect.rules import registry
 from adselect.rules.elementwise import clipped, select
 from adselect.rules.indexing import scatter, set_item
 from adselect.rules.reductions import exactly
 from adselect.rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, unbroadcast
-from adselect.tape.trace import CONSTANT, ITEM, Trace
 
 TAPE, FORWARD = AutoTape(), AutoForward()
 RNG = np.random.default_rng(0)

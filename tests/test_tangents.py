@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from adselect import NoTangent, Tangent, ZeroTangent, canonicalize
-from adselect.tangents import add, field_names, scale
+from adselect.values.tangents import add, field_names, scale
 
 
 @dataclass

@@ -14,8 +14,8 @@ import pytest
 
 import adselect as ad
 from adselect import AutoForward, AutoTape, derivative, gradient, hessian, jacobian, pullback, withgradient
-from adselect.array import Array
-from adselect.tape.trace import TapeArray, Trace
+from adselect.engine.trace import TapeArray, Trace
+from adselect.face.array import Array
 
 BOTH = pytest.mark.parametrize("adtype", [AutoTape(), AutoForward()], ids=repr)
 PAIRS = [(a, b) for a in (AutoTape(), AutoForward()) for b in (AutoTape(), AutoForward())]
@@ -431,7 +431,7 @@ def test_views_do_not_pile_up():
 
 
 def test_a_trace_by_hand():
-    from adselect.tape.reverse import pull_back
+    from adselect.engine.reverse import pull_back
 
     trace = Trace()
     x, y = trace.leaf(np.float64(3.0)), trace.leaf(np.float64(4.0))

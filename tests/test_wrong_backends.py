@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from adselect.backends.tape.backend.backend import TapeBackend
 
 import adselect as ad
 from adselect.backends import base
 from adselect.backends.base import register_backend
 from adselect.backends.registry import available_backends
-from adselect.backends.tape import TapeBackend
 from adselect.testing import BackendCheckError, Scenario, check_backend, check_scenario, compare, default_scenarios
 
 GRADIENTS = [s for s in default_scenarios() if s.name.startswith(("vec_to_num", "column against row", "num_to_num"))]
@@ -252,7 +252,7 @@ class ByHand(base.Backend):
     forward = True
 
     def pushforwards(self, call, leaves, directions):
-        from adselect.tape.recording import push_forward
+        from adselect.engine.recording import push_forward
 
         return push_forward(call, leaves, directions, None)
 
@@ -295,7 +295,7 @@ def test_a_registered_backend_is_available(register):
 def test_a_backend_named_by_its_adtype(register):
     adtype = register(TapeBackend)
     base.unregister_backend(type(adtype))
-    type(adtype).backend = "adselect.backends.tape:TapeBackend"
+    type(adtype).backend = "adselect.backends.tape.backend:TapeBackend"
     assert ad.gradient(lambda x: x**2, adtype, 3.0) == (6.0,)
     type(adtype).backend = ""
 

@@ -15,17 +15,16 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import ARRAYS_ALWAYS, Array, is_traced, occurrences, plain_index
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
-from ..kinds import isa
-from ..natives import to_numpy
-from ..rules import load_for
-from ..rules.enforcement import by_own_rule, check_own_rules
-from ..rules.hosted import hosted
+from ..face.array import ARRAYS_ALWAYS, Array, is_traced, occurrences, plain_index
+from ..primitives.by_numpy import hosted
+from ..primitives.define import rule_in_words
+from ..primitives.own_rules import by_own_rule, check_own_rules
 from ..rules.indexing import scatter_parts, set_item
-from ..rules.primitives import rule_in_words
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional, without_zero_times_infinity
-from ..structure import leaf_dtype
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, load_for, positional, without_zero_times_infinity
+from ..structure.nodes import leaf_dtype
+from ..values.kinds import isa
+from ..values.natives import to_numpy
 
 __all__ = [
     "Backend",
@@ -45,7 +44,7 @@ Call = Callable[[list], tuple[list, list]]
 class Backend:
     """The object that implements a choice.
 
-    A *leaf* is a number, a NumPy array, the framework's own array, or an :class:`~adselect.array.Array` of an outer
+    A *leaf* is a number, a NumPy array, the framework's own array, or an Array of an outer
     derivative. ``call`` takes one lifted value per leaf (what the user's f shall see) and returns two lists: the
     outputs to differentiate and the auxiliary outputs; entries may be Arrays, native arrays or plain values that do
     not depend on any leaf. ``call`` must run exactly once per pullback or pushforward.
@@ -284,7 +283,7 @@ _CLASSES: dict[type, type[Backend]] = {}
 def register_backend(adtype: type[ADType], backend: type[Backend]) -> None:
     """Say which Backend class implements an adtype class: how a third-party package plugs in its own.
 
-    >>> from adselect.backends.tape import TapeBackend
+    >>> from adselect.backends.tape.backend import TapeBackend
     >>> from adselect import AutoTape
     >>> register_backend(AutoTape, TapeBackend)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..errors import ADSelectTypeError
-from ..foreign import HOLDER, LABELLED, REFUSED, Foreign, advice, foreign_of
+from ..face.foreign import HOLDER, LABELLED, REFUSED, Foreign, advice, foreign_of
 
 __all__ = ["node_of"]
 

@@ -11,9 +11,9 @@ from collections import ChainMap, UserDict, UserList, deque
 from typing import Any
 
 from ..errors import ADSelectTypeError
-from ..foreign import Foreign, advice
-from ..kinds import isa
-from ..structure import Container, is_leaf
+from ..face.foreign import Foreign, advice
+from ..structure.nodes import Container, is_leaf
+from ..values.kinds import isa
 
 __all__ = ["container_node", "sequence_node"]
 

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from ..array import BINARY_OPERATORS, Array
 from ..errors import UnsupportedError, user_line
-from ..foreign import foreign_of, is_computed_by_numpy
-from ..kinds import isa
-from ..structure import Container, is_leaf
+from ..face.array import BINARY_OPERATORS, Array
+from ..face.foreign import foreign_of, is_computed_by_numpy
+from ..structure.nodes import Container, is_leaf
+from ..values.kinds import isa
 from . import refused_argument
 
 __all__ = ["lifted", "pandas_node"]
@@ -176,8 +176,8 @@ class _Holder:
         return held.astype(dtype) if dtype is not None else held.copy() if copy else held
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from ..array import absorb
-        from ..foreign import converted
+        from ..face.array import absorb
+        from ..face.foreign import converted
 
         if is_computed_by_numpy(function, args, kwargs, absorb):
             return function(*converted(args, absorb), **{k: converted(v, absorb) for k, v in kwargs.items()})

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
 from ..errors import TracedValueError, UnsupportedError, user_line
-from ..foreign import foreign_of
-from ..kinds import isa
+from ..face.array import Array
+from ..face.foreign import foreign_of
 from ..rules.indexing import scatter
-from ..structure import Container
+from ..structure.nodes import Container
+from ..values.kinds import isa
 from . import refused_argument
 
 __all__ = ["TracedSparse", "product", "sparse_node"]

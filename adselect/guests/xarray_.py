@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ADSelectTypeError
-from ..structure import Container
+from ..structure.nodes import Container
 
 __all__ = ["xarray_node"]
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType, AutoTape
-from ..array import Array, absorb, is_traced, plain
 from ..backends.base import Backend, backend_of
 from ..backends.registry import class_named, classes
 from ..errors import (
@@ -25,13 +24,14 @@ from ..errors import (
     line_of,
     user_line,
 )
-from ..foreign import FAMILIAR, foreign_of
-from ..kinds import isa
-from ..natives import is_native, natives_of, to_numpy
+from ..face.array import Array, absorb, is_traced, plain
+from ..face.foreign import FAMILIAR, foreign_of
 from ..places import place_of
-from ..rules.enforcement import call_enforced
-from ..structure import Skeleton, flatten, is_leaf, project
-from ..tangents import Tangent
+from ..primitives.own_rules import call_enforced
+from ..structure.nodes import Skeleton, flatten, is_leaf, project
+from ..values.kinds import isa
+from ..values.natives import is_native, natives_of, to_numpy
+from ..values.tangents import Tangent
 from .escaped_errors import explained
 
 DEFAULT = AutoTape()

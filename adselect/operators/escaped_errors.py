@@ -10,9 +10,9 @@ from typing import Any
 
 from ..backends.base import Backend
 from ..errors import REFUSALS, ADSelectError, TracedValueError
-from ..object_arrays import refused_objects
+from ..face.object_arrays import refused_objects
+from ..face.refusals import refused_by_library, refused_by_python
 from ..places import PACKAGE, is_library, place_of
-from ..refusals import refused_by_library, refused_by_python
 
 __all__ = ["explained"]
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adtypes import ADType, AutoTape
-from ..array import Array
 from ..backends.base import backend_of
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
-from ..natives import is_native
+from ..face.array import Array
+from ..primitives.invocation import spread
 from ..rules.decompositions import ChoiceError, choosing
-from ..rules.invocation import spread
-from ..structure import flatten, project
+from ..structure.nodes import flatten, project
+from ..values.natives import is_native
 from .calling import (
     FlatCall,
     LossCall,

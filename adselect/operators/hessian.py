@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import is_traced
 from ..errors import ADSelectTypeError
-from ..kinds import isa
-from ..natives import is_native, natives_of
-from ..structure import Const, flatten, is_leaf, project
+from ..face.array import is_traced
+from ..structure.nodes import Const, flatten, is_leaf, project
+from ..values.kinds import isa
+from ..values.natives import is_native, natives_of
 from .calling import (
     FlatCall,
     check_missing,

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, is_traced
 from ..errors import ADSelectTypeError
-from ..foreign import advice, foreign_of
-from ..kinds import isa
-from ..natives import is_native, natives_of, to_numpy
-from ..structure import Const, flatten, is_leaf, leaf_dtype
+from ..face.array import Array, is_traced
+from ..face.foreign import advice, foreign_of
+from ..structure.nodes import Const, flatten, is_leaf, leaf_dtype
+from ..values.kinds import isa
+from ..values.natives import is_native, natives_of, to_numpy
 from .calling import ArrayCall, check_missing, resolve, settle_captured, write_out
 from .plain_run import plain_run
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, plain
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
-from ..natives import is_native, natives_of
-from ..structure import Const, flatten, is_value
+from ..face.array import Array, plain
+from ..structure.nodes import Const, flatten, is_value
+from ..values.natives import is_native, natives_of
 from .calling import flatten_output
 
 __all__ = ["PlainRun", "plain_run"]

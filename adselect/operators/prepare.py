@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, is_traced
 from ..backends.base import backend_of
+from ..calls.fixed import parts
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
-from ..fixed import parts
-from ..kinds import isa
-from ..natives import framework_of, is_native
-from ..rules.primitives import REGISTRATIONS
-from ..structure import Const, Skeleton, flatten, is_leaf, is_tracer, settings_of
+from ..face.array import Array, is_traced
+from ..primitives.define import REGISTRATIONS
+from ..structure.nodes import Const, Skeleton, flatten, is_leaf, is_tracer, settings_of
+from ..values.kinds import isa
+from ..values.natives import framework_of, is_native
 from .calling import take_adtype, write_out
 from .travelling import lossless, require_picklable
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..array import Array, absorb, is_traced
 from ..backends.base import backend_of
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
-from ..kinds import isa
-from ..natives import is_native
-from ..rules.invocation import describe, spread
-from ..rules.thunks import unthunk
-from ..structure import Const, flatten, is_leaf, project
-from ..tangents import NoTangent, ZeroTangent
+from ..face.array import Array, absorb, is_traced
+from ..primitives.invocation import describe, spread
+from ..primitives.thunks import unthunk
+from ..structure.nodes import Const, flatten, is_leaf, project
+from ..values.kinds import isa
+from ..values.natives import is_native
+from ..values.tangents import NoTangent, ZeroTangent
 from .calling import (
     StructuredCall,
     check_function,

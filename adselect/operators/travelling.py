@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ADSelectTypeError
-from ..kinds import isa
-from ..natives import is_native, to_numpy
-from ..structure import leaf_dtype, project
+from ..structure.nodes import leaf_dtype, project
+from ..values.kinds import isa
+from ..values.natives import is_native, to_numpy
 
 __all__ = ["lossless", "require_picklable"]
 

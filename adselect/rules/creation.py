@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, absorb
-from ..kinds import isa
+from ..face.array import Array, absorb
+from ..values.kinds import isa
 from .registry import composite, no_derivative
 
 

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
 from ..errors import MissingRuleError, UnsupportedError, user_line
-from ..kinds import isa
+from ..face.array import Array
+from ..values.kinds import isa
 from .linalg import _h, _like
 from .reductions import squared_modulus
 from .registry import RULES, Given, composite, define, dispatched, elementwise, no_derivative, somewhere, vanishing

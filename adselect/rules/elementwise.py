@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, dispatch
-from ..kinds import isa
+from ..face.array import Array, dispatch
+from ..values.kinds import isa
 from .registry import RULES, choose, composite, define, elementwise, kink, masked, no_derivative
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi

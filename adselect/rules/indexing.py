@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..array import Array, absorb, dispatch, is_basic, looked_at, partitioned, plain_index
 from ..errors import UnsupportedError
-from ..kinds import isa
-from ..refusals import refused_number
+from ..face.array import Array, absorb, dispatch, is_basic, looked_at, partitioned, plain_index
+from ..face.refusals import refused_number
+from ..values.kinds import isa
 from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
 
 __all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]

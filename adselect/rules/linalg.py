@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, dispatch
 from ..errors import UnsupportedError, user_line
-from ..kinds import isa
+from ..face.array import Array, dispatch
+from ..values.kinds import isa
 from .reductions import root, squared_modulus
 from .registry import composite, define, dispatched, no_derivative, unbroadcast
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, absorb
 from ..errors import UnsupportedError, user_line
-from ..kinds import isa
+from ..face.array import Array, absorb
+from ..values.kinds import isa
 from .registry import composite
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, absorb, is_traced, plain, plain_index
-from ..kinds import isa
+from ..face.array import Array, absorb, is_traced, plain, plain_index
+from ..values.kinds import isa
 from .reductions import _merged
 from .registry import composite, define, dispatched, elementwise, no_derivative, somewhere
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, dispatch
-from ..kinds import isa
+from ..face.array import Array, dispatch
+from ..values.kinds import isa
 from .registry import AtIndex, choose, composite, define, dispatched, elementwise, kink, linear
 
 _NOT_GIVEN: Any = np._NoValue

@@ -17,14 +17,15 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..array import Array, dispatch
 from ..errors import TracedValueError, UnsupportedError
-from ..kinds import isa
+from ..face.array import Array, dispatch
+from ..values.kinds import isa
 
 __all__ = [
     "COMPOSITES",
@@ -536,3 +537,16 @@ def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         else:
             break
     return tuple(moved), rest
+
+
+def load_for(function: Any) -> bool:
+    """Whether rules of a package loaded later cover function; registers them the first time.
+
+    The functions of scipy.special are ufuncs and arrive like NumPy's own. Their rules need SciPy, which ``import
+    adselect`` must not load: whoever calls one of them has it loaded already.
+    """
+    if "scipy.special" not in sys.modules or "adselect.rules.special" in sys.modules:
+        return False
+    from . import special  # noqa: F401  (registration)
+
+    return function in RULES or function in COMPOSITES

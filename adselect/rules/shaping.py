@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from ..array import Array, dispatch
 from ..errors import MissingRuleError, user_line
+from ..face.array import Array, dispatch
 from .indexing import rearranged
 from .registry import RULES, composite, define, linear, no_derivative, unbroadcast
 

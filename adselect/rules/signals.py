@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, picked
-from ..kinds import isa
+from ..face.array import Array, picked
+from ..values.kinds import isa
 from .linalg import _like
 from .registry import composite, define, dispatched, elementwise, somewhere, vanishing
 

@@ -1,4 +1,4 @@
-"""scipy.special: loaded when the first of its functions meets a traced value (``rules.load_for``).
+"""scipy.special: loaded when the first of its functions meets a traced value (``registry.load_for``).
 
 The rows below are the derivatives of the Digital Library of Mathematical Functions (dlmf.nist.gov). Formulas that
 cancel near a point have a series there, so that derivatives of derivatives hold too. Orders and shape parameters that

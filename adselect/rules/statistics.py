@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, absorb, dispatch, is_traced, plain_index
 from ..errors import MissingRuleError, user_line
-from ..kinds import isa
+from ..face.array import Array, absorb, dispatch, is_traced, plain_index
+from ..values.kinds import isa
 from .indexing import scatter
 from .reductions import root, squared_modulus
 from .registry import composite, no_derivative

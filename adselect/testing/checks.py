@@ -12,12 +12,12 @@ import numpy as np
 from ..adtypes import ADType
 from ..backends.base import backend_of
 from ..errors import ADSelectError, ADSelectTypeError
-from ..kinds import isa
-from ..natives import is_native, to_numpy
 from ..operators.gradient import pullback, withgradient
 from ..operators.hessian import withhessian
 from ..operators.jacobian import withjacobian
-from ..structure import Const, flatten
+from ..structure.nodes import Const, flatten
+from ..values.kinds import isa
+from ..values.natives import is_native, to_numpy
 from .results import entries, mismatches
 from .scenarios import Scenario, default_scenarios
 

@@ -18,9 +18,9 @@ import numpy as np
 from ..adtypes import ADType, AutoTape
 from ..backends.registry import BackendInfo, available_backends, class_named, name_of
 from ..errors import ADSelectTypeError, BackendNotInstalledError
-from ..kinds import isa
 from ..operators.gradient import withgradient
 from ..operators.plain_run import PlainRun
+from ..values.kinds import isa
 from .checks import is_exact, tolerance
 from .results import difference, entries, has_nan, magnitude, short
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
-from ..kinds import isa
-from ..natives import is_native, to_numpy
-from ..tangents import NoTangent, Tangent, ZeroTangent
+from ..face.array import Array
+from ..values.kinds import isa
+from ..values.natives import is_native, to_numpy
+from ..values.tangents import NoTangent, Tangent, ZeroTangent
 
 __all__ = ["difference", "entries", "magnitude", "mismatches"]
 

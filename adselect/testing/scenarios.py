@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..kinds import isa
 from ..operators.gradient import gradient, pullback
 from ..operators.hessian import diaghessian, hessian, hessian_reverse, hvp
 from ..operators.jacobian import jacobian
 from ..operators.prepare import prepare
 from ..operators.pushforward import derivative, pushforward, second_derivative
-from ..structure import Const, map_leaves
-from ..tangents import Tangent
+from ..structure.nodes import Const, map_leaves
+from ..values.kinds import isa
+from ..values.tangents import Tangent
 
 __all__ = ["Scenario", "closurify", "constantify", "default_scenarios"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, absorb, covers_all, dispatch, is_traced, plain, plain_index
-from ..kinds import isa
+from ..face.array import Array, absorb, covers_all, dispatch, is_traced, plain, plain_index
 from ..rules.indexing import set_item
+from ..values.kinds import isa
 
 __all__ = ["Buffer"]
 

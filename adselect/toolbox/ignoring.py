@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..array import Array
 from ..backends.base import FrameworkArray
-from ..natives import is_native, natives_of
-from ..structure import flatten
-from ..tape.trace import EngineArray
+from ..engine.trace import EngineArray
+from ..face.array import Array
+from ..structure.nodes import flatten
+from ..values.natives import is_native, natives_of
 
 __all__ = ["ignore_derivatives"]
 

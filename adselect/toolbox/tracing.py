@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array, plain
 from ..errors import UnsupportedError
-from ..kinds import isa
-from ..natives import natives_of
+from ..face.array import Array, plain
+from ..values.kinds import isa
+from ..values.natives import natives_of
 
 __all__ = ["is_traced"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import adselect as ad
-from adselect.array import Array
+from adselect.face.array import Array
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 import adselect as ad
-from adselect.array import plain
 from adselect.errors import ADSelectError
+from adselect.face.array import plain
 
 A = np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]])
 V = np.array([3.0, 1.0, 2.0])

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import adselect as ad
-from adselect.array import plain
 from adselect.errors import UnsupportedError
+from adselect.face.array import plain
 
 A = np.arange(1.0, 7.0).reshape(2, 3)
 S = np.array([[2.0, 0.5], [0.5, 3.0]])

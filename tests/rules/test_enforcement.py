@@ -7,7 +7,7 @@ import pytest
 import scipy.special as sp
 
 import adselect as ad
-from adselect.rules import enforcement
+from adselect.primitives import own_rules as enforcement
 from adselect.rules.registry import RULES, Elementwise, Rule
 from adselect.testing import check_scenario, compare, default_scenarios
 

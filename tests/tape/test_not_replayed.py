@@ -8,10 +8,10 @@ import pytest
 
 import adselect as ad
 from adselect import AutoTape, NotReplayedWarning
-from adselect.tape import algebra, native
-from adselect.tape import prepared as room
-from adselect.tape.algebra import same
-from adselect.tape.program import Ref
+from adselect.replay import algebra, native
+from adselect.replay import prepared as room
+from adselect.replay.algebra import same
+from adselect.replay.program import Ref
 
 X = np.array([0.5, 2.0, -3.0, 1.5])
 Y = np.array([1.0, 0.0, 1.0, 0.0])

@@ -150,7 +150,7 @@ def test_values_of_pythons_own_modules_are_told_by_what_they_are():
     """Their modules are imported by who makes such values: here after a first look at another object."""
     code = """
 from types import SimpleNamespace
-from adselect.fixed import frozen
+from adselect.calls.fixed import frozen
 frozen(SimpleNamespace(a=1))
 import datetime, decimal, pathlib, uuid
 for make in (
@@ -228,7 +228,7 @@ def test_what_a_function_among_the_arguments_captured():
 
 
 def test_too_many_settings_stay_eager(monkeypatch):
-    from adselect.tape import prepared as room
+    from adselect.replay import prepared as room
 
     monkeypatch.setattr(room, "FIXED", 3)
     f = lambda x, s: np.sum(x) * len(s)

@@ -312,7 +312,7 @@ def test_a_wrong_program_is_found(monkeypatch):
 
 
 def test_long_programs_stay_eager(monkeypatch):
-    from adselect.tape import prepared as room
+    from adselect.replay import prepared as room
 
     monkeypatch.setattr(room, "LIMIT", 5)
     with pytest.warns(ad.NotReplayedWarning, match="more than 5 operations"):

@@ -1,0 +1,77 @@
+"""JAX's own arrays and tracers, as the rest of the library asks about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...values.natives import Natives, to_numpy
+
+__all__ = ["JaxNatives"]
+
+
+class JaxNatives(Natives):
+    """``jax.Array``, tracers among them."""
+
+    framework = "jax"
+    module = "jax"
+    by_class = False  # some tracers stand for references and tokens
+
+    def classes(self) -> tuple[type, ...]:
+        import jax
+
+        return jax.Array, jax.core.Tracer
+
+    def is_array(self, value: Any) -> bool:
+        import jax
+
+        return isinstance(value, jax.Array)
+
+    def is_tracer(self, value: Any) -> bool:
+        import jax
+
+        return isinstance(value, jax.core.Tracer)
+
+    def dtype(self, value: Any) -> np.dtype | None:
+        name = str(value.dtype)
+        return None if "bfloat16" in name else np.dtype(name)
+
+    def like(self, array: Any, value: Any) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        with jax.enable_x64(True):
+            array = np.asarray(array)
+            dtype = value.dtype if jnp.issubdtype(value.dtype, jnp.inexact) else jnp.dtype(float)
+            return jnp.asarray(array).astype(
+                jnp.result_type(dtype, jnp.complex64) if array.dtype.kind == "c" else dtype
+            )
+
+    def project(self, grad: Any, leaf: Any) -> Any:
+        import jax
+        import jax.numpy as jnp
+
+        dtype = leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.result_type(float)
+        if isinstance(grad, jax.Array):
+            grad = grad.real if jnp.iscomplexobj(grad) and not jnp.iscomplexobj(leaf) else grad
+            return jnp.broadcast_to(grad, leaf.shape).astype(dtype)
+        with jax.enable_x64(True):  # a float64 array keeps its precision when it is put back
+            return jnp.broadcast_to(jnp.asarray(np.asarray(to_numpy(grad))), leaf.shape).astype(dtype)
+
+    def stack(self, columns: list) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.stack(columns, axis=1)
+
+    def without_history(self, value: Any) -> Any:
+        import jax
+
+        return jax.lax.stop_gradient(value)
+
+    def face(self, value: Any) -> Any:
+        if not self.is_tracer(value):
+            return np.asarray(value)
+        from .face import JaxArray
+
+        return JaxArray(value)

@@ -1,0 +1,567 @@
+"""Prepared operators on JAX: the operator's whole computation compiled by ``jax.jit``, NumPy in and NumPy out.
+
+The operator itself is run once under ``jax.jit``, on leaves that are traced: what it computes on the way (seeds,
+projections, the rows of a matrix) becomes part of one program, and the structure of its result is kept beside it.
+
+Nobody can look at a derivative while JAX compiles, so strong zeros would have to be paid for in every product. Two
+programs are made instead: one with JAX's own products, and, when the first of its results comes out that is not
+finite, one with strong ones.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from ...adtypes import AutoJax
+from ...calls.captured import Watch, classes_of
+from ...calls.fixed import UnknownError, class_settings, frozen, picture
+from ...errors import ADSelectError, TracedValueError, UnsupportedError
+from ...face.array import Array
+from ...places import place_text
+from ...structure.nodes import Const, Skeleton, flatten
+from ...values.kinds import isa
+from .backend import FlatCall, precise
+from .callbacks import original_error
+from .face import NO_VALUE, JaxArray, close, opened, texts_known, to_numpy, under_jit
+
+__all__ = ["CompiledOperator", "compile_operator"]
+
+RENEWALS = 4  # times that an operator is compiled anew because f captures other values; then it is called plainly
+PROGRAMS = 32  # compiled at a time for one prepared operator, one for each set of fixed values
+_CONFIG = jax.config
+_AN_ARRAY = np.zeros(1)
+_FORESEEN = (np.ndarray, np.floating, np.complexfloating, np.integer, float, complex, int)
+_COMPILED = frozenset(
+    {
+        *("gradient", "withgradient", "jacobian", "withjacobian", "derivative", "second_derivative", "pushforward"),
+        *("hessian", "withhessian", "hessian_reverse", "hvp", "diaghessian"),
+    }
+)
+
+
+def compile_operator(
+    operator: Callable, f: Callable, adtype: AutoJax, args: tuple, options: dict
+) -> CompiledOperator | None:
+    """``operator(f, adtype, *args, **options)`` compiled, or None where it has to stay a plain call.
+
+    Plain are operators that return functions, calls inside another derivative, and arguments of which compiling would
+    freeze a part that may change from call to call.
+    """
+    if getattr(operator, "__name__", "") not in _COMPILED or not adtype.jit:
+        return None
+    leaves, skeleton = flatten(args)
+    if not leaves or any(isinstance(leaf, (Array, Tracer)) for leaf in leaves):
+        return None
+    try:
+        _key_of(skeleton)
+    except _UnknownError:
+        return None
+    return CompiledOperator(operator, f, adtype, args, options)
+
+
+class CompiledOperator:
+    """An operator compiled for arguments of one structure; call it with their leaves and the arguments themselves."""
+
+    def __init__(self, operator: Callable, f: Callable, adtype: AutoJax, args: tuple, options: dict):
+        self.operator, self.f, self.adtype, self.options = operator, f, adtype, options
+        self.name = operator.__name__
+        leaves, skeleton = flatten(args)
+        flat = FlatCall(lambda lifted: ([], []), leaves, adtype.face)
+        self.wide = flat.wide
+        self.native = [kind == "native" for kind in flat.kinds]
+        self.converters = [i for i, leaf in enumerate(leaves) if _needs_conversion(leaf)]
+        self.args = args
+        self.has_fixed = _key_of(skeleton) != ((), [])
+        self.integers = [i for i in self.converters if _is_integer(leaves[i])]
+        self.arrays = [i for i, leaf in enumerate(leaves) if isa(leaf, np.ndarray) and leaf.ndim > 1]
+        self.by_integer = False  # whether a program is compiled for each set of integers
+        self.programs: dict[tuple, _Program] = {}
+        self.python = all([type(leaf) in (float, int, complex) for leaf in leaves])
+        self.reference = None
+        if not self._foreseeable(leaves):
+            # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
+            self.reference = flatten((operator(f, adtype, *args, **options),))[0]
+        self.gradients = self._gradients(leaves, skeleton)
+        self.watch = Watch({"f": f, **options}, classes_of(args))
+        self.traced = False  # whether f has been called since it was last looked at
+        self.renewed = 0  # times that something f captures was found changed
+        self(leaves, args)
+
+    def _is_another(self) -> bool:
+        """What f captures is not what it was when it was compiled: compile anew, at most a few times."""
+        changes = self.watch.changes()
+        if changes:
+            self.renewed += 1
+            self.programs.clear()
+            self.only, self.watch = None, self.watch.renewed()
+        return self.renewed > RENEWALS
+
+    def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
+        if not self.watch.holds() and self._is_another():
+            return self.operator(self.f, self.adtype, *args, **self.options)
+        if self.has_fixed:
+            key, leaves, arrays = self._keyed(args)
+            program = self.programs.get(key)
+        else:
+            key, program, arrays = (), self.only, None
+        given = leaves
+        ordered = [leaves[i].strides for i in self.arrays if not leaves[i].flags.c_contiguous]
+        if ordered:  # f may ask for the order in memory
+            key = (key, tuple([leaves[i].strides for i in self.arrays]))
+            program = self.programs.get(key)
+        if self.by_integer:
+            key = (key, tuple([_contents(leaves[i]) for i in self.integers]))
+            program = self.programs.get(key)
+        if self.converters:
+            leaves = list(leaves)
+            for i in self.converters:
+                leaves[i] = _number(leaves[i])
+        if arrays:
+            leaves = [*leaves, *arrays]
+        if program is None:
+            program = self._program(key, args, {i: given[i] for i in self.integers} if self.by_integer else {})
+            if not (self.has_fixed or self.by_integer or ordered):
+                self.only = program
+        try:
+            if self.wide and not _CONFIG.jax_enable_x64:
+                with jax.enable_x64(True):
+                    result = program(leaves)
+            else:
+                result = program(leaves)
+        except Exception as error:
+            original = original_error(error)
+            if program.finish is None and self.integers and not self.by_integer:
+                # f may have used an integer as an index or a size: those have to be known to be compiled.
+                return self._by_integer(given, args)
+            if original is None:
+                raise
+            raise original from None
+        if self.traced:
+            self.traced = False
+            self.watch = self.watch.settled(lambda: self.operator(self.f, self.adtype, *args, **self.options))
+        return result
+
+    only: _Program | None = None
+
+    # Every single operation of an eager run is compiled by itself, which takes several times as long as compiling the
+    # whole: what the results are to be is told without one where that is possible.
+
+    def _foreseeable(self, leaves: list) -> bool:
+        """Whether the kinds of all results follow from those of the leaves."""
+        if self.name in ("gradient", "withgradient"):
+            return all([isinstance(leaf, _FORESEEN) and not isa(leaf, Fraction) for leaf in leaves])
+        return self.python or all([isa(leaf, (np.ndarray, np.generic)) and np.ndim(leaf) for leaf in leaves])
+
+    def _gradients(self, leaves: list, skeleton: Skeleton) -> dict[str, Any]:
+        """Places in the result that are like a leaf of the arguments, by their paths."""
+        if self.name not in ("gradient", "withgradient"):
+            return {}
+        result = skeleton.result(leaves)
+        if self.name == "withgradient":
+            from ...operators.gradient import WithGradient
+
+            result = WithGradient(None, result)
+        found, places = flatten((result,))
+        return dict(zip(places.paths, found, strict=True))
+
+    def likeness(self, i: int, count: int, path: str, value: Any) -> Any:
+        """Something of the kind that result i of count is in the eager call; None where that is not known."""
+        if self.reference is not None:
+            return self.reference[i] if len(self.reference) == count else None
+        like = self.gradients.get(path)
+        if like is not None:
+            return float(like) if type(like) is int else like
+        if value.ndim:
+            return _AN_ARRAY
+        return 0.0 if self.python and value.dtype in (np.float64, np.complex128) else np.float64(0.0)
+
+    def _by_integer(self, leaves: list, args: tuple) -> Any:
+        """The call, and those that follow, by programs that are compiled for one set of integers each."""
+        self.by_integer, self.only = True, None
+        self.programs.clear()
+        try:
+            return self(leaves, args)
+        except Exception:
+            self.by_integer = False
+            raise
+
+    def _program(self, key: tuple, args: tuple, integers: dict[int, Any]) -> _Program:
+        program = _Program(self, args, integers)
+        if len(self.programs) >= PROGRAMS:
+            self.programs.clear()
+        self.programs[key] = program
+        return program
+
+    def _keyed(self, args: tuple) -> tuple[tuple, list, list]:
+        """What a program is compiled for, and all the values it takes: the leaves and the arrays of fixed parts."""
+        leaves, skeleton = flatten(args)
+        try:
+            key, arrays = _key_of(skeleton)
+        except _UnknownError as unknown:
+            raise UnsupportedError(
+                f"an argument of a prepared {self.name} holds a {unknown}, which JAX cannot take as an argument nor "
+                "compare with the one it compiled for; call the operator unprepared, or use AutoJax(jit=False)"
+            ) from None
+        return key, leaves, arrays
+
+
+class _Program:
+    """The compiled computation for one set of fixed values; made on first use, and once more with strong zeros."""
+
+    def __init__(self, owner: CompiledOperator, args: tuple, integers: dict[int, Any]):
+        self.owner, self.args, self.integers = owner, args, integers
+        self.finish: Any = None
+        self.finish_unchecked: Any = None
+        self.weak = jax.jit(lambda *values: self._trace(values, strong=False))
+        self.strong = jax.jit(lambda *values: self._trace(values, strong=True))
+
+    def __call__(self, values: list) -> Any:
+        try:
+            natives = self.weak(*values)
+        except NO_VALUE as error:
+            raise UnsupportedError(
+                under_jit("A Python branch, size or index", place_text(error)) + self._hint()
+            ) from error
+        except UnsupportedError as error:
+            if not self.integers:
+                raise
+            raise UnsupportedError(f"{error}{self._hint()}") from error
+        except (IndexError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, TracedValueError) and self.integers:
+                error.add_note(f"adselect:{self._hint()}")
+            if not self.integers or isinstance(error, ADSelectError):
+                raise
+            raise UnsupportedError(
+                f"f cannot be compiled by JAX: {error} (at {place_text(error)}).{self._hint()}"
+            ) from error
+        result = self.finish(natives)
+        if result is _NOT_FINITE:
+            result = self.finish_unchecked(self.strong(*values))
+        return result
+
+    def _hint(self) -> str:
+        if not self.integers:
+            return ""
+        return (
+            " An integer argument that is differentiated counts as a float here: prepare with Const(n) where n is an "
+            "index, a size or a setting, or with AutoJax(jit=False), where f runs eagerly."
+        )
+
+    def _trace(self, values: tuple, strong: bool) -> list:
+        """Run the operator on traced values; gives its native results and notes what they are."""
+        owner = self.owner
+        owner.traced = True
+        traces = opened(values, -1)
+        try:
+            args = self._arguments(values)
+            with precise(strong), texts_known(bool(self.integers) or not owner.integers):
+                result = owner.operator(_Inside(owner.f), owner.adtype, *args, **owner.options)
+        finally:
+            close(traces)
+        leaves, skeleton = flatten((result,))
+        natives, kinds, constants = [], [], []
+        for i, (leaf, path) in enumerate(zip(leaves, skeleton.paths, strict=True)):
+            value = leaf._primal if isinstance(leaf, JaxArray) else leaf
+            if isinstance(value, jax.Array):
+                reference = owner.likeness(i, len(leaves), path, value)
+                natives.append(value)
+                constants.append(None)
+                kinds.append(_kind_of(reference, leaf, value, any(owner.native)))
+            else:
+                constants.append(value)
+                kinds.append("")
+        self.finish = _finisher(skeleton, constants, kinds, checked=True)
+        self.finish_unchecked = _finisher(skeleton, constants, kinds, checked=False)
+        return natives
+
+    def _arguments(self, values: tuple) -> list:
+        """The operator's arguments around traced values."""
+        leaves, skeleton = flatten(self.args)
+        count = len(leaves)
+        lifted: list = [v if n else JaxArray(v, 0) for v, n in zip(values[:count], self.owner.native, strict=True)]
+        lifted = [x if type(x) is not JaxArray else x._given_as(leaf) for x, leaf in zip(lifted, leaves, strict=False)]
+        for i, integer in self.integers.items():
+            lifted[i].integer = integer
+        lifted = [_floating(x) for x in lifted]
+        remaining = iter(values[count:])
+        for node, old in zip(skeleton.nodes, self.args if skeleton.nodes else (), strict=True):
+            if not node.numeric:
+                value = _joined(node.value, remaining)
+                node.value = value if isinstance(old, Const) or not isinstance(value, (Array, Tracer)) else _held(value)
+        rebuilt = skeleton.rebuild(lifted)
+        return [Const(new) if isinstance(old, Const) else new for old, new in zip(self.args, rebuilt, strict=True)]
+
+
+class _Inside:
+    """f as the traced operator calls it: with strong zeros in the derivatives that it takes itself.
+
+    Only the operator's own results are looked at afterwards. Arguments that are held back from the operator (a mask is
+    no leaf, and must not become one by being traced) are handed out.
+    """
+
+    def __init__(self, f: Callable):
+        self.f = self.__wrapped__ = f
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        args = tuple([a() if getattr(a, "__code__", None) is _HELD else a for a in args])
+        with precise(True):
+            return self.f(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.f, name)
+
+
+def _held(value: Any) -> Callable[[], Any]:
+    """A traced value as something that has no leaves: a function without a closure."""
+
+    def handed_out(value: Any = value) -> Any:
+        return value
+
+    return handed_out
+
+
+_HELD = _held(None).__code__  # type: ignore[attr-defined]
+
+
+# -- leaves in ---------------------------------------------------------------------------------------------------------
+
+
+def _needs_conversion(leaf: Any) -> bool:
+    if isa(leaf, (np.ndarray, np.generic)):
+        return leaf.dtype.kind in "iub" or not leaf.dtype.isnative
+    return not isa(leaf, (float, complex, jax.Array)) or type(leaf) not in (float, complex)
+
+
+def _is_integer(leaf: Any) -> bool:
+    return isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iu")
+
+
+def _contents(leaf: Any) -> Any:
+    """An integer argument as a key."""
+    return leaf.tobytes() if isa(leaf, np.ndarray) else leaf
+
+
+def _number(leaf: Any) -> Any:
+    """A leaf that JAX does not take as it is, as the floating-point value that it counts as."""
+    if isa(leaf, (np.ndarray, np.generic)):
+        return np.asarray(leaf, dtype=float if leaf.dtype.kind in "iub" else leaf.dtype.newbyteorder("="))
+    if isa(leaf, complex):
+        return complex(leaf)
+    return leaf if isinstance(leaf, jax.Array) else float(leaf)
+
+
+def _floating(leaf: Any) -> Any:
+    return leaf.astype(float) if not isinstance(leaf, JaxArray) and leaf.dtype.kind in "iub" else leaf
+
+
+# -- the fixed parts of arguments --------------------------------------------------------------------------------------
+
+
+class _UnknownError(Exception):
+    """A fixed value that can neither be an argument of the program nor be compared: its type's name."""
+
+
+def _fixed_nodes(skeleton: Skeleton) -> Any:
+    """The places of a skeleton without leaves, in order: constants, masks, names, functions."""
+    pending, seen = list(reversed(skeleton.nodes)), set()
+    while pending:
+        node = pending.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if not node.numeric:
+            yield node
+        else:
+            pending.extend(reversed(getattr(node, "children", ())))
+
+
+def _key_of(skeleton: Skeleton) -> tuple[tuple, list]:
+    """What the fixed parts of arguments are, and the arrays among them that a program can take as arguments.
+
+    Those of whole arguments; an array deep inside of one counts with its contents.
+    """
+    arrays: list = []
+    whole = {id(node) for node in skeleton.nodes}
+    fixed = [_split(n.value, arrays if id(n) in whole else None) for n in _fixed_nodes(skeleton)]
+    return (*fixed, *_functions(skeleton)), arrays
+
+
+def _functions(skeleton: Skeleton) -> list:
+    """What tells functions and methods apart that hold leaves: their leaves are arguments, their code is not."""
+    pending, seen, found = list(skeleton.nodes), set(), []
+    while pending:
+        node = pending.pop()
+        if node is None or not node.numeric or id(node) in seen:
+            continue
+        seen.add(id(node))
+        pending.extend(getattr(node, "children", ()))
+        value = getattr(node, "value", None)
+        if isinstance(value, types.FunctionType):
+            found.append(picture(value, captured=False))
+        elif isinstance(value, types.MethodType):
+            found.append(picture(value.__func__))
+        elif getattr(node, "keys", None) and not isinstance(value, dict):
+            found.extend(class_settings(type(value)))
+    return found
+
+
+def _split(value: Any, arrays: list | None) -> Any:
+    """A key that is equal where a compiled program can be used again; arrays and floats are set apart as arguments."""
+    if isa(value, (np.ndarray, jax.Array, float, complex, np.inexact)):
+        if isa(value, np.ndarray) and value.dtype.kind not in "fciub":
+            raise _UnknownError(f"NumPy array of dtype {value.dtype}")
+        if arrays is None:
+            contents = np.asarray(value)
+            return type(value), contents.dtype, contents.shape, contents.tobytes()
+        arrays.append(value)
+        return "array"
+    if isa(value, Fraction) or value is None or isa(value, (str, bytes, int, np.generic)):
+        return type(value), value
+    if type(value) in (tuple, list):
+        return type(value), tuple([_split(v, arrays) for v in value])
+    if type(value) is dict:
+        return dict, tuple([(k, _split(v, arrays)) for k, v in value.items()])
+    try:
+        return frozen(value)
+    except UnknownError as error:
+        raise _UnknownError(str(error)) from None
+
+
+def _joined(value: Any, arrays: Any) -> Any:
+    """The value again, around the next of the arrays."""
+    if isinstance(value, jax.Array):
+        return next(arrays)
+    if isa(value, (np.ndarray, float, complex, np.inexact)):
+        return JaxArray(next(arrays), 0)
+    if type(value) in (tuple, list):
+        return type(value)([_joined(v, arrays) for v in value])
+    if type(value) is dict:
+        return {k: _joined(v, arrays) for k, v in value.items()}
+    return value
+
+
+# -- results out -------------------------------------------------------------------------------------------------------
+
+_NOT_FINITE = object()
+
+# What is finite where all entries are (or overflows), and at small cost.
+_SIZES = {
+    "array*": "vdot({0}, {0}).real",
+    "large*": "vdot({0}, {0}).real",
+    "numpy*": "vdot({0}, {0}).real",
+    "vector*": "{0}.dot({0}).real",
+}
+
+# From a native array to what the eager call gives at the same place. NumPy shows a jax array as one that cannot be
+# written; what a user gets can: small ones are copies, large ones take over memory that nobody else refers to.
+_CONVERSIONS = {
+    "array": "asarray({0}).copy()",
+    "vector": "asarray({0}).copy()",
+    "large": "asarray(TakenOver(asarray({0})))",
+    "scalar": "asarray({0})[()]",
+    "number": "{0}.item()",
+    "fraction": "Fraction({0}.item())",
+    "native": "{0}",
+    "numpy": "to_numpy({0})",
+}
+
+
+_WORTH_TAKING = 8192  # entries from which taking over takes less than copying
+
+
+class _TakenOver:
+    """An output of a compiled program as an array that can be written.
+
+    XLA puts every output into memory of its own, also one that equals an argument, a constant or another output, and
+    the jax array is dropped as soon as it is here.
+    """
+
+    __slots__ = ("__array_interface__", "array")
+
+    def __init__(self, array: np.ndarray):
+        interface = array.__array_interface__
+        interface["data"] = (interface["data"][0], False)  # not read-only
+        self.array, self.__array_interface__ = array, interface
+
+
+def _kind_of(reference: Any, leaf: Any, value: Any, keeps_native: bool) -> str:
+    """What a result is to become: a key of the table above, with a star where it can be anything but finite."""
+    if isinstance(reference, jax.Array) or (reference is None and keeps_native and not isinstance(leaf, JaxArray)):
+        return "native"
+    star = "*" if value.dtype.kind in "fc" else ""
+    if isa(reference, np.ndarray):
+        return ("large" if value.size >= _WORTH_TAKING else "vector" if value.ndim == 1 else "array") + star
+    if isa(reference, np.generic):
+        return "scalar" + star
+    if isa(reference, Fraction):
+        return "fraction"
+    return ("number" if isa(reference, (float, complex, int)) else "numpy") + star
+
+
+def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -> Callable[[list], Any]:
+    """A function from a program's native results to the operator's result, written out as straight-line Python.
+
+    It looks whether numbers are finite at half the price of np.isfinite: the sum of squares of finite numbers is
+    finite, and when that overflows, each number is looked at. Then it gives _NOT_FINITE.
+    """
+    names: dict[str, Any] = {
+        "asarray": np.asarray,
+        "vdot": np.vdot,
+        "TakenOver": _TakenOver,
+        "isfinite": math.isfinite,
+        "infinite": lambda value: not np.isfinite(value).all(),
+        "Fraction": Fraction,
+        "to_numpy": to_numpy,
+        "skeleton": skeleton,
+        "NOT_FINITE": _NOT_FINITE,
+    }
+    lines, places = [], [i for i, kind in enumerate(kinds) if kind]
+    if places:
+        lines.append(f"{', '.join(f'n{i}' for i in places)}, = natives")
+    for i, kind in enumerate(kinds):
+        if not kind:
+            names[f"c{i}"] = constants[i]
+            lines.append(f"r{i} = c{i}.copy()" if isa(constants[i], np.ndarray) else f"r{i} = c{i}")
+            continue
+        lines.append(f"r{i} = {_CONVERSIONS[kind.rstrip('*')].format(f'n{i}')}")
+        if checked and kind.endswith("*"):
+            size = _SIZES.get(kind, "abs({0})").format(f"r{i}")
+            lines.append(f"if not isfinite({size}) and infinite(r{i}): return NOT_FINITE")
+    lines.append(f"return {_expression(skeleton.nodes[0] if skeleton.nodes else None, len(kinds), names)}")
+    source = "def finish(natives):\n    " + "\n    ".join(lines)
+    exec(compile(source, "<result of a prepared operator>", "exec"), names)
+    return names["finish"]
+
+
+def _expression(node: Any, count: int, names: dict) -> str:
+    """The result's structure as an expression over its leaves; through the skeleton where it is not plain tuples."""
+    if node is None:
+        return "r0"  # a single leaf
+    written = _tuples(node, names)
+    return written or f"skeleton.rebuild([{', '.join(f'r{i}' for i in range(count))}])[0]"
+
+
+def _tuples(node: Any, names: dict) -> str | None:
+    if hasattr(node, "index"):
+        return f"r{node.index}"
+    value = getattr(node, "value", _NOT_FINITE)
+    if not node.numeric:
+        return "None" if value is None else None
+    if not isinstance(value, tuple):
+        return None
+    parts = [_tuples(child, names) for child in node.children]
+    if None in parts:
+        return None
+    if type(value) is tuple:
+        return f"({''.join(f'{p}, ' for p in parts)})"
+    kind = f"T{len(names)}"
+    names[kind] = type(value)
+    return f"{kind}({', '.join(parts)})" if hasattr(type(value), "_fields") else None  # type: ignore[arg-type]

@@ -1,0 +1,69 @@
+"""torch's tensors, as the rest of the library asks about them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...values.natives import Natives
+
+__all__ = ["TorchNatives"]
+
+
+class TorchNatives(Natives):
+    """``torch.Tensor``, parameters and the wrapped tensors of ``torch.func`` among them."""
+
+    framework = "torch"
+    module = "torch"
+
+    def classes(self) -> tuple[type, ...]:
+        import torch
+
+        return (torch.Tensor,)
+
+    def is_watched(self, value: Any) -> bool:
+        return bool(value.requires_grad)
+
+    def to_numpy(self, value: Any) -> Any:
+        return value.detach().cpu().resolve_conj().numpy()
+
+    def dtype(self, value: Any) -> np.dtype | None:
+        name = str(value.dtype).removeprefix("torch.")
+        return None if "bfloat16" in name else np.dtype(name)
+
+    def like(self, array: Any, value: Any) -> Any:
+        import torch
+
+        new = torch.from_numpy(np.array(array))
+        dtype = value.dtype if value.is_floating_point() or value.is_complex() else torch.float64
+        return new.to(device=value.device, dtype=dtype.to_complex() if new.is_complex() else dtype)
+
+    def project(self, grad: Any, leaf: Any) -> Any:
+        import torch
+
+        dtype = leaf.dtype if leaf.is_floating_point() or leaf.is_complex() else torch.float64
+        if not isinstance(grad, torch.Tensor):
+            grad = torch.from_numpy(np.array(grad))
+        if grad.is_complex() and not leaf.is_complex():
+            grad = grad.real
+        if grad.dtype is dtype and grad.shape == leaf.shape and grad.device == leaf.device:
+            return grad
+        return grad.to(device=leaf.device, dtype=dtype).expand(leaf.shape)
+
+    def stack(self, columns: list) -> Any:
+        import torch
+
+        return torch.stack([c if isinstance(c, torch.Tensor) else torch.as_tensor(c) for c in columns], dim=1)
+
+    def without_history(self, value: Any) -> Any:
+        return value.detach()
+
+    def face(self, value: Any) -> Any:
+        import torch
+
+        if (value.requires_grad and torch.is_grad_enabled()) or torch._C._functorch.is_functorch_wrapped_tensor(value):
+            from .backend import TorchArray
+
+            return TorchArray(value)
+        return self.to_numpy(value)

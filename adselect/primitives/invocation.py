@@ -1,0 +1,594 @@
+"""One call of a primitive, as a flat function of its leaves: what every backend's translation of a rule is made of.
+
+A rule speaks of values and tangents in the user's structure; a backend speaks of lists of arrays. An
+:class:`Invocation` stands between them: it rebuilds the arguments around whatever leaves a backend has, runs the rule,
+checks what came back, and derives the missing mode by transposition. Backends only wrap and unwrap.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import numpy as np
+
+from ..adtypes import ADType, AutoForward, AutoTape
+from ..errors import MissingRuleError, RuleError, TracedValueError, UnsupportedError, user_line
+from ..face.array import Array, absorb
+from ..structure.nodes import Skeleton, flatten, is_extension_float, is_mask, is_value
+from ..values.kinds import isa
+from ..values.tangents import NoTangent, Tangent, ZeroTangent, add
+from .config import RuleConfig
+from .thunks import unthunk
+
+__all__ = ["FirstOrderError", "Invocation", "is_cut_off", "is_inexact"]
+
+
+class FirstOrderError(UnsupportedError):
+    """More than one derivative was asked of a rule that runs on real arrays."""
+
+
+class Invocation:
+    """A call of ``primitive`` whose arguments are the leaves of ``skeleton``; calling it runs the primitive again."""
+
+    __slots__ = ("kinds", "primitive", "results", "skeleton")
+
+    results: Skeleton
+
+    def __init__(self, primitive: Any, skeleton: Skeleton, kinds: tuple):
+        self.primitive, self.skeleton, self.kinds = primitive, skeleton, kinds
+
+    @property
+    def __name__(self) -> str:
+        return self.primitive.__name__
+
+    def __call__(self, *values: Any) -> Any:
+        args, kwargs = self.arguments(values)
+        return self.primitive(*args, **kwargs)
+
+    def arguments(self, values: Any) -> tuple[tuple, dict]:
+        """``(args, kwargs)`` around other leaves."""
+        args, kwargs = self.skeleton.rebuild(list(values))
+        return args, kwargs
+
+    def apply_on(self, array: Array, leaves: tuple) -> Any:
+        """Carry the call out on the engine of ``array``, the traced value of the highest level among the leaves."""
+        treatment = self.treatment
+        if treatment == "missing":
+            raise self.missing()
+        if array._by_reference and not hasattr(array, "_trace") and treatment != "body":
+            from ..replay import replayed_primitives as steps
+
+            return steps.call(self, leaves)
+        self.check_keywords([isinstance(v, Array) and getattr(v, "deps", 1) != 0 for v in leaves])
+        if treatment == "body":
+            args, kwargs = self.arguments(leaves)
+            return self.primitive.function(*args, **kwargs)
+        return self._translation(getattr(array, "framework", "")).apply(self, array, leaves)
+
+    def apply_native(self, framework: str, leaves: list) -> Any:
+        """Carry the call out on a framework's own arrays; the result holds the framework's arrays, too."""
+        return self._translation(framework).apply_native(self, leaves)
+
+    def check_keywords(self, traced: list[bool]) -> None:
+        """Raise when a rule is to be used and a traced value was given by keyword: rules have no tangent for those."""
+        if self.treatment != "rule":
+            return
+        for path, is_traced in zip(self.skeleton.paths, traced, strict=True):
+            if is_traced and path.startswith("args[1]"):
+                raise UnsupportedError(
+                    f"{self.__name__} was given a traced value as the keyword argument {path[7:]} ({user_line()}), and "
+                    "its rule has tangents for positional arguments only. Make it a positional argument of "
+                    f"{self.__name__}, or mark the value with adselect.ignore_derivatives."
+                )
+
+    @staticmethod
+    def _translation(framework: str) -> Any:
+        if not framework:
+            from ..engine import recorded_primitives as closures
+
+            return closures
+        return importlib.import_module(f"adselect.backends.{framework.lower()}.rules")
+
+    # -- which rule ----------------------------------------------------------------------------------------------
+
+    @property
+    def treatment(self) -> str:
+        """``"rule"``, ``"constant"`` (no derivative), ``"body"`` (what the function does is differentiated) or
+        ``"missing"`` (a black box without a rule).
+        """
+        p = self.primitive
+        if p.no_derivative:
+            return "constant"
+        if (p.rrule is None and p.frule is None) or (p.opted_out and p.is_opted_out(self.kinds)):
+            return "missing" if p.host else "body"
+        return "rule"
+
+    def missing(self) -> MissingRuleError:
+        """The error for a black box that has to be differentiated without a rule."""
+        p = self.primitive
+        return MissingRuleError(
+            f"{p.__name__} is a host primitive without a derivative rule{' for these types' if p.opted_out else ''} "
+            f"and was called on a traced value at {user_line()}. Give it one with "
+            f"adselect.define_rrule({p.__name__}), or "
+            f"say that it has no derivative with adselect.non_differentiable({p.__name__})."
+        )
+
+    def first_order_only(self, definition: Any = None) -> FirstOrderError:
+        """The error for a second derivative of a black box whose rule runs on real arrays."""
+        p = self.primitive
+        return FirstOrderError(
+            f"a second derivative of the host primitive {p.__name__} was asked for at {user_line()}, but its rule "
+            f"{definition or p.rrule or p.frule} runs on real arrays and has a first derivative only. Register it with "
+            "host=False, written in functions that have derivatives themselves (other primitives included)."
+        )
+
+    def _config(self, definition: Any, adtype: ADType) -> RuleConfig:
+        config = RuleConfig(adtype)
+        missing = definition.needs - config.capabilities
+        if missing:
+            raise UnsupportedError(
+                f"the rule {definition} needs {', '.join(sorted(n.__name__ for n in missing))}, which {adtype!r} does "
+                f"not have ({user_line()}). Choose a backend that has it, or register a rule without that need."
+            )
+        return config
+
+    def run(self, definition: Any, before: tuple, values: Any, adtype: ADType) -> tuple:
+        """What the rule returns: a pair, checked to be one."""
+        config = self._config(definition, adtype)
+        if definition.host:
+            values = [host_value(v, self, definition) for v in values]
+        args, kwargs = self.arguments(values)
+        first = (config,) if definition.needs else ()
+        result = definition.function(*first, *before, *args, **kwargs)
+        if type(result) is not tuple or len(result) != 2:
+            raise RuleError(
+                f"the rule {definition} returned {describe(result)}; a rule returns a pair: {definition.pair}"
+            )
+        return result
+
+    # -- reverse mode --------------------------------------------------------------------------------------------
+
+    def pull(self, values: Any, adtype: ADType) -> tuple[list, Callable[[list], list]]:
+        """``(result leaves, back)`` by the rule: ``back(y_bars)`` is one cotangent per argument leaf, None for none.
+
+        values may be traced by an outer derivative; the rule is then recorded there. The rule runs once.
+        """
+        definition = self.primitive.rrule
+        if self.treatment == "missing":
+            raise self.missing()
+        if definition is None:
+            return self._pull_by_frule(values, adtype)
+        y, pullback = self.run(definition, (), values, adtype)
+        if not callable(pullback):
+            raise RuleError(f"the rule {definition} returned {describe(pullback)} as its pullback; it must be callable")
+        outputs = self.take_result(y)
+        shapes = [(np.shape(v), v) for v in values]
+
+        def back(y_bars: list) -> list:
+            if definition.host:
+                y_bars = [None if g is None else host_value(g, self, definition) for g in y_bars]
+            bars = pullback(self._result_tangent(outputs, y_bars))
+            if not isinstance(bars, (tuple, list)):
+                raise RuleError(
+                    f"the pullback of {definition} returned {describe(bars)}; it returns a tuple with one tangent per "
+                    "input, that of the function itself first: NoTangent() for a plain function"
+                )
+            return self._argument_tangents(bars, definition, shapes)
+
+        return outputs, back
+
+    def pull_strongly(self, values: list, y_bars: list) -> list:
+        """The cotangents, where a cotangent of 0 contributes 0, also through an infinite derivative.
+
+        For plain values, when the pullback came out non-finite: the rule is run again. Its pullback is linear, so it is
+        the transpose of its transpose, which the tape works out with strong zeros. A rule on real arrays cannot be
+        traced: it is only known that no cotangent at all means no derivative.
+        """
+        with np.errstate(all="ignore"):
+            outputs, back = self.pull(values, AutoTape())
+            if self.primitive.stubborn:  # its NaN is meant
+                return back(y_bars)
+            if not any(g is not None and np.any(g) for g in y_bars):
+                return [None if b is None else np.where(np.isfinite(b), b, 0.0)[()] for b in back(y_bars)]
+            definition = self.primitive.rrule
+            if definition is None or definition.host:
+                return back(y_bars)
+            live = [k for k, g in enumerate(y_bars) if g is not None]
+            reached: list = []
+
+            def cotangent_map(lifted: list) -> tuple[list, list]:
+                seeds: list = [None] * len(outputs)
+                for k, g in zip(live, lifted, strict=True):
+                    seeds[k] = g
+                bars = back(seeds)
+                reached[:] = [i for i, b in enumerate(bars) if b is not None]
+                return [bars[i] for i in reached], []
+
+            ones = [zeros_of(outputs[k]) + 1 for k in live]
+            _, _, pushforward = transpose(cotangent_map, ones)
+            tangents = [zeros_of(values[i]) + 1 for i in reached]
+            _, _, strong = transpose(
+                lambda lifted: ([0.0 if d is None else d for d in pushforward(lifted)], []), tangents
+            )
+            found: list = [None] * len(values)
+            for i, x_bar in zip(reached, strong([y_bars[k] for k in live]), strict=True):
+                found[i] = zeros_of(values[i]) if x_bar is None else x_bar
+            return found
+
+    def _argument_tangents(self, bars: Any, definition: Any, shapes: list) -> list:
+        """Cotangents of the argument leaves from a pullback's tuple."""
+        nodes = self.skeleton.nodes[0].children  # type: ignore[attr-defined]
+        given, most = len(nodes) + 1, max(len(nodes), definition.inputs) + 1
+        if not given <= len(bars) <= most:
+            raise RuleError(
+                f"the pullback of {definition} returned {len(bars)} tangents for {given} inputs (the function itself "
+                f"and {given - 1} arguments); return one for each, NoTangent() where there is none"
+            )
+        found: list = [None] * len(shapes)
+        for i, (node, bar) in enumerate(zip(nodes, bars[1:], strict=False)):
+            spread(node, bar, found, f"argument {i} by the pullback of {definition}")
+        return [
+            None
+            if bar is None
+            else fitted(bar, shape, value, f"args{self.skeleton.paths[i][7:]} by the pullback of {definition}")
+            for i, (bar, (shape, value)) in enumerate(zip(found, shapes, strict=True))
+        ]
+
+    def _pull_by_frule(self, values: Any, adtype: ADType) -> tuple[list, Callable[[list], list]]:
+        """The pullback as the transpose of the linear map that the frule is."""
+        definition = self.primitive.frule
+        active = [i for i, v in enumerate(values) if is_inexact(v) or (isinstance(v, Array) and not is_mask(v))]
+        if definition.host:
+            outputs, _ = self.push(values, [[None] * len(values)], adtype)
+
+            def by_units(y_bars: list) -> list:
+                found: list = [None] * len(values)
+                for i in active:
+                    directions = [[unit if j == i else None for j in range(len(values))] for unit in units(values[i])]
+                    rows = self.push(values, directions, adtype)[1]
+                    found[i] = assembled([inner(y_bars, row) for row in rows], values[i])
+                return found
+
+            return outputs, by_units
+
+        def tangent_map(lifted: list) -> tuple[list, list]:
+            x_dots: list = [None] * len(values)
+            for i, x_dot in zip(active, lifted, strict=True):
+                x_dots[i] = x_dot
+            # The tape traces the tangents, whoever asked: what the rule asks of its configuration goes by its engine.
+            ys, dots = self.push(values, [x_dots], AutoForward())
+            return [0.0 if d is None else d for d in dots[0]], ys
+
+        _, outputs, transposed = transpose(tangent_map, [zeros_of(values[i]) for i in active])
+
+        def back(y_bars: list) -> list:
+            found: list = [None] * len(values)
+            for i, x_bar in zip(active, transposed(y_bars), strict=True):
+                found[i] = x_bar
+            return found
+
+        return outputs, back
+
+    # -- forward mode --------------------------------------------------------------------------------------------
+
+    def push(self, values: Any, directions: list[list], adtype: ADType) -> tuple[list, list[list]]:
+        """``(result leaves, [their tangents per direction])`` by the rule; a tangent None is zero."""
+        definition = self.primitive.frule
+        if self.treatment == "missing":
+            raise self.missing()
+        if definition is None:
+            return self._push_by_rrule(values, directions, adtype)
+        outputs: list = []
+        dots = []
+        for x_dots in directions:
+            full = [
+                (zeros_of(v) if is_inexact(v) or (isinstance(v, Array) and not is_mask(v)) else NoTangent())
+                if t is None
+                else t
+                for v, t in zip(values, x_dots, strict=True)
+            ]
+            if definition.host:
+                full = [t if isinstance(t, NoTangent) else host_value(t, self, definition) for t in full]
+            nodes = self.skeleton.nodes[0].children  # type: ignore[attr-defined]
+            memo: dict = {}
+            tangents = tuple([n.result(full, memo) if n.numeric else NoTangent() for n in nodes])
+            y, y_dot = self.run(definition, ((NoTangent(), *tangents),), values, adtype)
+            outputs = self.take_result(y)
+            found: list = [None] * len(outputs)
+            node = self.results.nodes[0] if self.results.nodes else None
+            spread(node, y_dot, found, f"the result by the rule {definition}")
+            dots.append(
+                [
+                    None if d is None else fitted(d, np.shape(v), v, f"the result by the rule {definition}")
+                    for d, v in zip(found, outputs, strict=True)
+                ]
+            )
+        return outputs, dots
+
+    def _push_by_rrule(self, values: Any, directions: list[list], adtype: ADType) -> tuple[list, list[list]]:
+        """The pushforward as the transpose of the linear map that the pullback is."""
+        outputs, back = self.pull(values, adtype)
+        live = [k for k, y in enumerate(outputs) if is_number(y)]
+        if self.primitive.rrule.host:
+            return outputs, self._push_by_units(outputs, live, back, directions)
+
+        def cotangent_map(lifted: list) -> tuple[list, list]:
+            y_bars: list = [None] * len(outputs)
+            for k, y_bar in zip(live, lifted, strict=True):
+                y_bars[k] = y_bar
+            bars = back(y_bars)
+            reached.update([i for i, b in enumerate(bars) if b is not None])
+            return [0.0 if b is None else b for b in bars], []
+
+        reached: set = set()  # arguments with a tangent, be it zero
+        try:
+            _, _, transposed = transpose(cotangent_map, [zeros_of(outputs[k]) for k in live])
+        except (TracedValueError, ValueError) as error:
+            # A pullback that fills plain arrays cannot be traced. It can be called.
+            if any(isinstance(v, Array) for v in values) or not is_cut_off(error):
+                raise
+            return outputs, self._push_by_units(outputs, live, back, directions)
+        dots = []
+        for x_dots in directions:
+            row: list = [None] * len(outputs)
+            moved = any(x_dot is not None and i in reached for i, x_dot in enumerate(x_dots))
+            for k, y_dot in zip(live, transposed(x_dots), strict=True):
+                row[k] = zeros_of(outputs[k]) if y_dot is None and moved else y_dot
+            dots.append(row)
+        return outputs, dots
+
+    @staticmethod
+    def _push_by_units(outputs: list, live: list, back: Callable, directions: list[list]) -> list[list]:
+        """One pullback per entry of the result: what a pullback that cannot be traced leaves."""
+        dots: list[list] = [[None] * len(outputs) for _ in directions]
+        for k in live:
+            rows = []
+            for unit in units(outputs[k]):
+                y_bars: list = [None] * len(outputs)
+                y_bars[k] = unit
+                rows.append(back(y_bars))
+            for d, x_dots in enumerate(directions):
+                dots[d][k] = assembled([inner(row, x_dots) for row in rows], outputs[k])
+        return dots
+
+    # -- results -------------------------------------------------------------------------------------------------
+
+    def take_result(self, y: Any) -> list:
+        """The leaves of what the function, or its rule, returned."""
+        if type(y) is np.ndarray and y.dtype == object:
+            y = absorb(y)
+        leaves, self.results = flatten((y,), root="f(…)", also=_is_result)
+        self.results.release()
+        return [np.float64(v) if type(v) is float else np.bool_(v) if type(v) is bool else v for v in leaves]
+
+    def result(self, leaves: list) -> Any:
+        """The result around other leaves."""
+        return self.results.rebuild(list(leaves))[0]
+
+    def _result_tangent(self, outputs: list, y_bars: list) -> Any:
+        """The cotangent in the result's structure, with zeros where there is none."""
+        full = []
+        for y, g in zip(outputs, y_bars, strict=True):
+            if not is_number(y):
+                full.append(NoTangent())
+            else:
+                full.append(zeros_of(y) if g is None else g)
+        return self.results.result(full)[0]
+
+
+# -- leaves and tangents -----------------------------------------------------------------------------------------------
+
+
+def is_cut_off(error: Exception) -> bool:
+    """Whether an error says that a traced value was to become a plain number."""
+    return isinstance(error, TracedValueError) or isinstance(error.__cause__, TracedValueError)
+
+
+def is_inexact(value: Any) -> bool:
+    """Whether a leaf is a floating-point or complex one."""
+    dtype = getattr(value, "dtype", None)
+    if dtype is None:
+        return isa(value, (float, complex))
+    kind = getattr(dtype, "kind", "V")
+    if kind != "V":  # V: JAX's bfloat16 and the like
+        return kind in "fc"
+    return "float" in str(dtype) or "complex" in str(dtype)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a leaf can carry a derivative: floating-point, or an integer, which counts as a float64."""
+    dtype = getattr(value, "dtype", None)
+    return is_inexact(value) or (type(value) is not bool and isa(value, int) if dtype is None else "int" in str(dtype))
+
+
+def _is_result(value: Any) -> bool:
+    return type(value) is bool or is_value(value)
+
+
+def host_value(value: Any, invocation: Invocation, definition: Any) -> Any:
+    """A leaf as the real NumPy value that a host rule is promised."""
+    if isinstance(value, Array):
+        raise invocation.first_order_only(definition)
+    return value if isa(value, (np.ndarray, np.generic, int)) else np.asarray(value)[()]
+
+
+def zeros_of(value: Any) -> Any:
+    """The zero tangent of a leaf."""
+    dtype = value.dtype if hasattr(value, "dtype") else np.result_type(type(value))
+    if dtype.kind not in "fc":
+        dtype = np.dtype(float)
+    zeros = np.zeros(np.shape(value), dtype)
+    return zeros if zeros.ndim else zeros[()]
+
+
+def units(value: Any) -> list:
+    """The unit tangents of a leaf; i times them as well where it is complex."""
+    zeros = zeros_of(value)
+    found = []
+    for unit in (1.0, 1j) if zeros.dtype.kind == "c" else (1.0,):
+        for i in range(zeros.size):
+            tangent = np.zeros(zeros.size, zeros.dtype)
+            tangent[i] = unit
+            found.append(tangent.reshape(zeros.shape) if zeros.ndim else tangent[0])
+    return found
+
+
+def inner(a: list, b: list) -> Any:
+    """Re Σ ā·b over the leaves both have; where b is 0 nothing comes through."""
+    total: Any = 0.0
+    for x, y in zip(a, b, strict=True):
+        if x is not None and y is not None:
+            total = total + np.real(np.sum(np.where(np.equal(y, 0), 0.0, np.conj(x) * y)))
+    return total
+
+
+def assembled(entries: list, value: Any) -> Any:
+    """A tangent shaped like value from its entries along :func:`units`."""
+    zeros = zeros_of(value)
+    if zeros.dtype.kind == "c":
+        entries = [a + 1j * b for a, b in zip(entries[: zeros.size], entries[zeros.size :], strict=True)]
+    flat = np.stack(entries) if entries else np.zeros(0)
+    return np.reshape(flat, zeros.shape) if zeros.ndim else flat[0]
+
+
+def transpose(linear: Callable, at: list) -> tuple[list, list, Callable]:
+    """The transpose of a linear map of lists, from running it once at zero: ``(outputs, aux, transposed)``.
+
+    The tape records it on top of whatever its constants are traced by.
+    """
+    from ..engine.recording import record
+
+    return record(linear, at)
+
+
+def fitted(bar: Any, shape: tuple, value: Any, where: str) -> Any:
+    """A tangent as the rule returned it, checked against the leaf it belongs to."""
+    bar = unthunk(bar)
+    if bar is None or isinstance(bar, NoTangent):
+        return None
+    if isinstance(bar, ZeroTangent):
+        return zeros_of(value)
+    if not hasattr(bar, "shape"):
+        bar = absorb(bar) if isinstance(bar, (list, tuple)) else bar
+        try:
+            bar = bar if isinstance(bar, Array) else np.asarray(bar)[()]
+        except ValueError:
+            raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no array") from None
+    elif type(bar) is np.ndarray and bar.dtype == object:
+        bar = absorb(bar)
+    host = isa(bar, (Array, np.ndarray, np.generic))
+    if host and bar.dtype.kind not in "fiuc" and not is_extension_float(bar.dtype):
+        raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no number and no numeric array")
+    if tuple(bar.shape) != tuple(shape):
+        raise RuleError(f"the tangent of {where} has shape {tuple(bar.shape)}, the value has shape {tuple(shape)}")
+    if "complex" in str(bar.dtype) and "complex" not in str(getattr(value, "dtype", type(value).__name__)):
+        raise RuleError(f"the tangent of {where} is complex, the value is real; return its real part")
+    return bar
+
+
+def spread(node: Any, bar: Any, found: list, where: str, seen: set | None = None) -> None:
+    """Put the entries of a structured tangent at the leaves they belong to; what is reached twice adds up."""
+    bar = unthunk(bar)
+    if bar is None or isinstance(bar, NoTangent):
+        return
+    if node is None or hasattr(node, "index"):  # a leaf
+        i = 0 if node is None else node.index
+        if isinstance(bar, (Tangent, dict)):
+            raise RuleError(f"the tangent of {where} is {describe(bar)}, the value is an array or a number")
+        found[i] = bar if found[i] is None else add(found[i], bar)
+        return
+    if not node.numeric:
+        return
+    seen = set() if seen is None else seen
+    if id(node) in seen:
+        return
+    if not hasattr(node.value, "__len__") or isinstance(node.value, dict):
+        seen.add(id(node))
+    for i, (child, part) in enumerate(zip(node.children, _parts(node, bar, where), strict=True)):
+        if child is not None:
+            spread(child, part, found, _within(where, node, i), seen)
+
+
+def _within(where: str, node: Any, i: int) -> str:
+    """The place of a node's i-th entry, in words."""
+    place, by, rule = where.partition(" by ")
+    if isinstance(node.value, dict):
+        step = f"[{node.keys[i]!r}]"
+    elif isa(node.value, (tuple, list, np.ndarray)):
+        step = f"[{i}]"
+    else:
+        step = f".{node.keys[i]}" if node.keys else ""
+    return f"{place}{step}{by}{rule}"
+
+
+def _parts(node: Any, bar: Any, where: str) -> list:
+    """The entries of a structured tangent, one per child of the node."""
+    if isinstance(bar, ZeroTangent):
+        return [bar] * len(node.children)
+    value, names = node.value, node.keys
+    if hasattr(node, "parts"):
+        parts = node.parts(bar)
+        if parts is None:
+            raise RuleError(f"the tangent of {where} is {describe(bar)}; the value is a {type(value).__name__}")
+        return parts
+    if isinstance(value, dict):
+        if isinstance(bar, dict):
+            _refuse_strange_names(bar, names, where, "key")
+            return [bar.get(k) for k in names]
+    elif isa(value, (tuple, list, np.ndarray)):
+        if isinstance(bar, Tangent) and hasattr(value, "_fields"):
+            _refuse_strange_names(bar, value._fields, where, "field")
+            return [bar._fields.get(n) for n in value._fields]
+        flat = bar
+        if isa(bar, (np.ndarray, Array)) and bar.ndim:
+            flat = list(bar.flat) if bar.dtype == object else list(bar)
+        if isinstance(flat, (tuple, list)) and len(flat) == len(node.children):
+            return list(flat)
+    else:
+        if isinstance(value, MethodType):
+            return [bar]  # the tangent of its object
+        names = names or ["func", "args", "keywords"][: len(node.children)]
+        if isinstance(bar, dict):
+            _refuse_strange_names(bar, names, where, "field")
+            return [bar.get(n) for n in names]
+        if isinstance(bar, Tangent):
+            _refuse_strange_names(bar, names, where, "field")
+            return [bar._fields.get(n) for n in names]
+        if type(bar) is type(value):
+            return [getattr(bar, n, None) for n in names]
+    raise RuleError(
+        f"the tangent of {where} is {describe(bar)}; the value is a {type(value).__name__}, whose tangent is "
+        + (
+            "a dict"
+            if isinstance(value, dict)
+            else f"a {type(value).__name__} of {len(node.children)} entries"
+            if isa(value, (tuple, list, np.ndarray))
+            else f"Tangent[{type(value).__name__}](…) or NoTangent()"
+        )
+    )
+
+
+def _refuse_strange_names(bar: Any, names: Any, where: str, what: str) -> None:
+    """Raise for an entry of a tangent that the value does not have."""
+    strange = [k for k in bar if k not in names]
+    if strange:
+        raise RuleError(
+            f"the tangent of {where} has the {what} {strange[0]!r}, the value does not; it has "
+            f"{', '.join(map(repr, names)) or 'none'}"
+        )
+
+
+def describe(value: Any) -> str:
+    """A value in a few words, for error messages."""
+    if value is None:
+        return "None (is a return statement missing?)"
+    if isinstance(value, (Tangent, ZeroTangent, NoTangent)):  # they have every attribute one asks for
+        return repr(value)
+    if hasattr(value, "shape"):
+        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
+    if isinstance(value, (tuple, list)):
+        return f"a {type(value).__name__} of {len(value)} entries"
+    return repr(value) if isa(value, (int, float, complex, str)) else type(value).__name__

@@ -1,0 +1,609 @@
+"""Small programs compiled with numba: loops over numbers and short arrays, where NumPy's cost is that of its calls.
+
+The simplified program is written once more, as loops: elementwise operations of one shape share a loop and keep their
+values in registers, sums are accumulated on the way, views are index arithmetic. What has no line here (a
+factorisation, a sort, a long array, for which NumPy's loops are as good) leaves the program with NumPy.
+
+Everything that lives from one loop to another has its place in one workspace. Long programs are cut into functions of
+some hundred lines, since compilers take much longer for one function of twice the length.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import operator
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import BackendNotInstalledError
+from ..rules.elementwise import select
+from ..rules.indexing import scatter_parts
+from ..rules.shaping import join, pile
+from ..values.kinds import isa
+from .algebra import Simplified
+from .program import CONSTANT, GuardFailed, Instruction, NotReplayable, Ref, refs_of, uses_of
+
+__all__ = ["compile_natively"]
+
+_NUMBER = re.compile(r"\bv\d+\b")
+_LONGEST = 4096  # entries of an array up to which a program is compiled
+_PIECE = 250  # lines of one function
+_FLOAT = np.dtype(np.float64)
+_BOOL = np.dtype(bool)
+
+# NumPy's functions as expressions of floats; masks are 1.0 and 0.0.
+_EXPRESSIONS: dict[Any, str] = {
+    np.add: "{0} + {1}",
+    np.subtract: "{0} - {1}",
+    np.multiply: "{0} * {1}",
+    np.divide: "{0} / {1}",
+    np.negative: "-{0}",
+    np.positive: "{0}",
+    np.square: "{0} * {0}",
+    np.reciprocal: "1.0 / {0}",
+    np.power: "({0}) ** ({1})",
+    np.absolute: "abs({0})",
+    np.fabs: "abs({0})",
+    np.sign: "(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else 0.0 * {0})",
+    np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})",
+    np.minimum: "({0} if {0} <= {1} or {0} != {0} else {1})",
+    np.less: "(1.0 if {0} < {1} else 0.0)",
+    np.less_equal: "(1.0 if {0} <= {1} else 0.0)",
+    np.greater: "(1.0 if {0} > {1} else 0.0)",
+    np.greater_equal: "(1.0 if {0} >= {1} else 0.0)",
+    np.equal: "(1.0 if {0} == {1} else 0.0)",
+    np.not_equal: "(1.0 if {0} != {1} else 0.0)",
+    np.logical_not: "(1.0 if {0} == 0.0 else 0.0)",
+    np.logical_and: "(1.0 if {0} != 0.0 and {1} != 0.0 else 0.0)",
+    np.logical_or: "(1.0 if {0} != 0.0 or {1} != 0.0 else 0.0)",
+    np.bitwise_and: "(1.0 if {0} != 0.0 and {1} != 0.0 else 0.0)",  # of masks: other integers are not compiled
+    np.bitwise_or: "(1.0 if {0} != 0.0 or {1} != 0.0 else 0.0)",
+    np.bitwise_xor: "(1.0 if ({0} != 0.0) != ({1} != 0.0) else 0.0)",
+    np.invert: "(1.0 if {0} == 0.0 else 0.0)",
+    np.isfinite: "(1.0 if {0} - {0} == 0.0 else 0.0)",
+    np.isnan: "(1.0 if {0} != {0} else 0.0)",
+    select: "({1} if {0} != 0.0 else {2})",
+    np.where: "({1} if {0} != 0.0 else {2})",
+    **{
+        getattr(np, name): f"math.{other}({{0}})"
+        for name, other in [
+            *((name, name) for name in ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "sin", "cos", "tan")),
+            *((name, name) for name in ("sinh", "cosh", "tanh")),
+            *(("arc" + name, "a" + name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")),
+        ]
+    },
+    np.arctan2: "math.atan2({0}, {1})",
+    np.hypot: "math.hypot({0}, {1})",
+}
+_ACCUMULATED = {
+    np.sum: ("0.0", "{0} + {1}"),
+    np.max: ("-math.inf", _EXPRESSIONS[np.maximum]),
+    np.min: ("math.inf", _EXPRESSIONS[np.minimum]),
+}
+
+
+class Place(NamedTuple):
+    """Where the entries of an array lie: ``base[offset + Σ index · stride]``."""
+
+    base: str
+    offset: int
+    strides: tuple[int, ...]
+    shape: tuple[int, ...]
+
+    def at(self, names: list[str]) -> str:
+        """The entry at an index, given by the names of the loop variables (aligned at the last axis)."""
+        used = names[len(names) - len(self.strides) :]
+        terms = [
+            name if stride == 1 else f"{stride} * {name}"
+            for name, stride, n in zip(used, self.strides, self.shape, strict=True)
+            if stride and n != 1
+        ]
+        return f"{self.base}[{' + '.join(([str(self.offset)] if self.offset or not terms else []) + terms)}]"
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether the entries follow each other in order."""
+        return all(s == t or n == 1 for s, t, n in zip(self.strides, _steps(self.shape), self.shape, strict=True))
+
+
+def _steps(shape: tuple[int, ...]) -> tuple[int, ...]:
+    steps, step = [], 1
+    for n in reversed(shape):
+        steps.append(step)
+        step *= n
+    return tuple(reversed(steps))
+
+
+class _Loops:
+    """Writes a program as loops."""
+
+    def __init__(self, program: Simplified):
+        self.program, self.instructions = program, program.instructions
+        self.places: dict[int, Place] = {}  # arrays in memory
+        self.numbers: dict[int, str] = {}  # scalars: the local variable
+        self.constants: dict[int, tuple[str, np.ndarray]] = {}
+        self.lines: list[list[str]] = []  # statements, each of one or more lines
+        self.size = 0
+        self.free: dict[int, list[int]] = {}
+        self.group: list[Instruction] = []
+        self.extent: tuple[int, ...] = ()  # the shape that the open group runs over
+        self.inside: dict[int, str] = {}  # members of the open group: expression in the loop
+        self.pending: set[int] = set()  # what is known when the open group is closed
+        self.outputs: dict[int, str] = {}
+
+    def write(self) -> None:
+        live = {r.number for r in self.program.outputs if type(r) is Ref} | {n for n, _ in self.program.guards}
+        self.users: dict[int, list[int]] = {}
+        for i in reversed(self.instructions):
+            if i.number in live:
+                for n in uses_of(i):
+                    live.add(n)
+                    self.users.setdefault(n, []).append(i.number)
+        guards: dict[int, list] = {}
+        for n, value in self.program.guards:
+            guards.setdefault(n, []).append(value)
+        for k, r in enumerate(self.program.outputs):
+            if type(r) is Ref and self.instructions[r.number].shape and r.number not in self.outputs:
+                if self.instructions[r.number].function is not None:
+                    self.outputs[r.number] = f"out{k}"
+        for k, n in enumerate(self.program.inputs):
+            i = self.instructions[n]
+            if i.dtype != _FLOAT:
+                raise NotReplayable("an argument of another kind than float64")
+            if i.scalar:
+                self.numbers[n] = f"x{k}"
+            else:
+                self.places[n] = Place(f"x{k}", 0, _steps(i.shape), i.shape)
+        for i in self.instructions:
+            if i.function is None or i.number not in live:
+                continue
+            if math.prod(i.shape) > _LONGEST or i.dtype not in (_FLOAT, _BOOL):
+                raise NotReplayable("a long array, or one of another kind than float64")
+            self._write_one(i)
+            if i.number in guards:
+                self._close()
+                for value in guards[i.number]:
+                    self._guard(self.numbers[i.number], value)
+        self._close()
+        for n, value in self.program.guards:
+            if self.instructions[n].function is None:
+                self._guard(self.numbers[n], value)
+        for k, r in enumerate(self.program.outputs):
+            self._return(k, r)
+
+    def _guard(self, name: str, value: Any) -> None:
+        if not isa(value, (bool, float, int)):
+            raise NotReplayable("a guard that is no number")
+        # A bool was asked whether the number is zero.
+        test = f"{name} == 0.0" if value is True else f"{name} != {float(value)!r}"
+        self.lines.append([f"if {test}: return False"])
+
+    def _return(self, k: int, r: Any) -> None:
+        """Array results are written into an array of the caller, numbers into the last entries of the workspace."""
+        if type(r) is Ref and not self.instructions[r.number].scalar:
+            shape = self.instructions[r.number].shape
+            if r.number not in self.places or self.instructions[r.number].dtype != _FLOAT:
+                raise NotReplayable("a result of another kind")
+            if self.outputs.get(r.number) == f"out{k}" and self.places[r.number].base == f"out{k}":
+                return
+            self._copy(self.places[r.number], Place(f"out{k}", 0, _steps(shape), shape))
+        elif type(r) is Ref:
+            self.lines.append([f"results[{k}] = {self.numbers[r.number]}"])
+        elif isa(r, (float, int)):
+            self.lines.append([f"results[{k}] = {float(r)!r}"])
+        else:
+            raise NotReplayable("a result that is a constant array")
+
+    # -- one instruction -----------------------------------------------------------------------------------------
+
+    def _write_one(self, i: Instruction) -> None:
+        f = i.function
+        if f is CONSTANT:
+            raise NotReplayable("a constant of another kind")
+        if any(isa(n, int) and n in self.pending for n in uses_of(i)):
+            self._close()
+        if f in _EXPRESSIONS and not i.kwargs:
+            if i.scalar or not i.shape:
+                self._number(i)
+            else:
+                self._elementwise(i)
+        elif f in _ACCUMULATED:
+            self._reduction(i)
+        else:
+            if any(n in self.inside for n in uses_of(i)):
+                self._close()
+            handler = _HANDLERS.get(f)
+            if handler is None:
+                raise NotReplayable(f"{getattr(f, '__name__', f)} is not compiled")
+            handler(self, i)
+
+    def _number(self, i: Instruction) -> None:
+        operands = [self._scalar(a) for a in i.args]
+        self.numbers[i.number] = f"v{i.number}"
+        self.lines.append([f"v{i.number} = {_EXPRESSIONS[i.function].format(*operands)}"])
+
+    def _scalar(self, spec: Any) -> str:
+        if type(spec) is Ref:
+            name = self.numbers.get(spec.number)
+            if name is None:  # an array of one entry, where NumPy takes it for a number
+                place = self._place(spec)
+                if math.prod(place.shape) != 1:
+                    raise NotReplayable("an array where a number is needed")
+                return place.at(["0"] * len(place.shape))
+            return name
+        if isa(spec, (float, int)):
+            return repr(float(spec)) if math.isfinite(spec) else f"math.{'nan' if spec != spec else 'inf'}"
+        raise NotReplayable("an operand of another kind")
+
+    def _shape(self, spec: Any) -> tuple:
+        return self.instructions[spec.number].shape if type(spec) is Ref else np.shape(spec)
+
+    def _place(self, spec: Any) -> Place:
+        """An array in memory."""
+        if type(spec) is Ref:
+            if spec.number in self.inside:
+                self._close()
+            return self.places[spec.number]
+        return self._constant(spec)
+
+    def _constant(self, array: Any) -> Place:
+        """A captured array is an argument of the compiled function: it is read anew in every call."""
+        if type(array) is not np.ndarray or array.dtype not in (_FLOAT, _BOOL) or array.size > _LONGEST:
+            raise NotReplayable("an operand of another kind")
+        name, _ = self.constants.setdefault(id(array), (f"c{len(self.constants)}", array))
+        if array.flags.c_contiguous:
+            return Place(name, 0, _steps(array.shape), array.shape)
+        if array.size and not any(array.strides):
+            return Place(name, 0, (0,) * array.ndim, array.shape)
+        raise NotReplayable("a captured array that is a view")
+
+    def _elementwise(self, i: Instruction) -> None:
+        self._join(i, i.shape)
+        self.inside[i.number] = f"t{i.number}"
+
+    def _join(self, i: Instruction, shape: tuple) -> None:
+        """Put an instruction into the open group, if that has its shape, or into a new one."""
+        if self.group and self.extent != shape:
+            self._close()
+        self.extent = shape
+        self.group.append(i)
+
+    def _place_of_member(self, spec: Any) -> Place:
+        return self.places[spec.number] if type(spec) is Ref else self._constant(spec)
+
+    def _reduction(self, i: Instruction) -> None:
+        axis = i.kwargs.get("axis", i.args[1] if len(i.args) > 1 else None)
+        if len(i.args) > 2 or not set(i.kwargs) <= {"axis", "keepdims"}:
+            raise NotReplayable("a reduction with options")
+        shape = self._shape(i.args[0])
+        if not shape:
+            raise NotReplayable("a reduction of a number")
+        if i.scalar:
+            self._join(i, shape)
+            self.pending.add(i.number)
+            self.numbers[i.number] = f"v{i.number}"
+            return
+        self._close()
+        axes = {
+            k % len(shape) for k in (range(len(shape)) if axis is None else axis if type(axis) is tuple else (axis,))
+        }
+        kept = tuple(1 if k in axes else n for k, n in enumerate(shape))
+        place = self._new(i)
+        target = Place(
+            place.base, place.offset, tuple(0 if k in axes else s for k, s in enumerate(_steps(kept))), shape
+        )
+        start, step = _ACCUMULATED[i.function]
+        self._loop(i.shape, lambda names: [f"{place.at(names)} = {start}"])
+        source = self._place(i.args[0])
+        self._loop(shape, lambda names: [f"{target.at(names)} = {step.format(target.at(names), source.at(names))}"])
+
+    # -- loops ---------------------------------------------------------------------------------------------------
+
+    def _new(self, i: Instruction) -> Place:
+        """Memory for a result."""
+        if i.number in self.outputs:
+            place = Place(self.outputs[i.number], 0, _steps(i.shape), i.shape)
+        else:
+            place = Place("w", self.size, _steps(i.shape), i.shape)
+            self.size += math.prod(i.shape)
+        self.places[i.number] = place
+        return place
+
+    def _loop(self, shape: tuple, body: Callable[[list[str]], list[str]], before: Iterable[str] = ()) -> None:
+        """Nested loops over shape."""
+        names = [f"i{k}" for k in range(len(shape))]
+        lines = list(before)
+        for depth, (name, n) in enumerate(zip(names, shape, strict=True)):
+            lines.append("    " * depth + f"for {name} in range({n}):")
+        lines.extend("    " * len(shape) + line for line in body(names))
+        self.lines.append(lines)
+
+    def _close(self) -> None:
+        """Write the open group as one loop."""
+        group, self.group = self.group, []
+        if not group:
+            return
+        shape = self.extent
+        members = {i.number for i in group}
+        stored = [
+            i
+            for i in group
+            if i.shape and (i.number in self.outputs or any(u not in members for u in self.users.get(i.number, ())))
+        ]
+        places = {i.number: self._new(i) for i in stored}
+        flat = all(p.contiguous and p.shape == shape for i in group for p in self._places_read(i))
+        loop = (math.prod(shape),) if flat else shape
+
+        def entry(place: Place, names: list[str]) -> str:
+            return Place(place.base, place.offset, (1,), loop).at(names) if flat else place.at(names)
+
+        def operand(spec: Any, names: list[str]) -> str:
+            if type(spec) is Ref and spec.number in self.inside:
+                return self.inside[spec.number]
+            if self._shape(spec):
+                return entry(self._place_of_member(spec), names)
+            return self._scalar(spec)
+
+        def body(names: list[str]) -> list[str]:
+            lines = []
+            for i in group:
+                if not i.shape:
+                    step = _ACCUMULATED[i.function][1]
+                    lines.append(f"v{i.number} = {step.format(f'v{i.number}', operand(i.args[0], names))}")
+                    continue
+                text = _EXPRESSIONS[i.function].format(*[operand(a, names) for a in i.args])
+                lines.append(f"t{i.number} = {text}")
+                if i.number in places:
+                    lines.append(f"{entry(places[i.number], names)} = t{i.number}")
+            return lines
+
+        starts = [f"v{i.number} = {_ACCUMULATED[i.function][0]}" for i in group if not i.shape]
+        self._loop(loop, body, starts)
+        for i in group:
+            self.inside.pop(i.number, None)
+        self.pending.clear()
+
+    def _places_read(self, i: Instruction) -> list[Place]:
+        specs = i.args if i.shape else i.args[:1]
+        return [
+            self._place_of_member(a)
+            for a in specs
+            if self._shape(a) and not (type(a) is Ref and a.number in self.inside)
+        ]
+
+    def _copy(self, source: Place, target: Place, sign: str = "=") -> None:
+        self._loop(target.shape, lambda names: [f"{target.at(names)} {sign} {source.at(names)}"])
+
+    # -- views and the like --------------------------------------------------------------------------------------
+
+    def reshape(self, i: Instruction) -> None:
+        """Another shape of the same memory; a copy where the entries do not follow each other."""
+        if type(i.args[0]) is Ref and i.args[0].number in self.numbers:
+            place = self._new(i)
+            name = self._scalar(i.args[0])
+            self._loop(i.shape, lambda names: [f"{place.at(names)} = {name}"])
+            return
+        source = self._place(i.args[0])
+        if not source.contiguous:
+            copied = Place("w", self.size, _steps(source.shape), source.shape)
+            self.size += math.prod(source.shape)
+            self._copy(source, copied)
+            source = copied
+        self.places[i.number] = Place(source.base, source.offset, _steps(i.shape), i.shape)
+
+    def transpose(self, i: Instruction) -> None:
+        source = self._place(i.args[0])
+        order = i.args[1] if len(i.args) > 1 and i.args[1] is not None else tuple(range(len(source.shape)))[::-1]
+        self.places[i.number] = Place(
+            source.base, source.offset, tuple(source.strides[k] for k in order), tuple(source.shape[k] for k in order)
+        )
+
+    def broadcast(self, i: Instruction) -> None:
+        if not self._shape(i.args[0]):
+            self.reshape(i)
+            return
+        source = self._place(i.args[0])
+        lead = len(i.shape) - len(source.shape)
+        strides = tuple(0 if n == 1 else s for s, n in zip(source.strides, source.shape, strict=True))
+        self.places[i.number] = Place(source.base, source.offset, (0,) * lead + strides, i.shape)
+
+    def getitem(self, i: Instruction) -> None:
+        place = self._part(self._place(i.args[0]), i.args[1])
+        if i.scalar:
+            self.numbers[i.number] = f"v{i.number}"
+            self.lines.append([f"v{i.number} = {place.at([])}"])
+        else:
+            self.places[i.number] = place
+
+    def _part(self, source: Place, index: Any) -> Place:
+        """The part of an array that a basic index selects."""
+        if any(True for _ in refs_of(index)):
+            raise NotReplayable("an index that is computed")
+        parts = list(index) if type(index) is tuple else [index]
+        if any(k is Ellipsis for k in parts):
+            where = next(n for n, k in enumerate(parts) if k is Ellipsis)
+            missing = len(source.shape) - sum(k is not None for k in parts) + 1
+            parts[where : where + 1] = [slice(None)] * missing
+        parts += [slice(None)] * (len(source.shape) - sum(k is not None for k in parts))
+        offset, strides, shape, axis = source.offset, [], [], 0
+        for k in parts:
+            if k is None:
+                strides.append(0)
+                shape.append(1)
+                continue
+            n, stride = source.shape[axis], source.strides[axis]
+            axis += 1
+            if isinstance(k, slice):
+                start, stop, step = k.indices(n)
+                offset += start * stride
+                strides.append(step * stride)
+                shape.append(len(range(start, stop, step)))
+            elif isa(k, (int, np.integer)) and not isa(k, bool):
+                offset += (int(k) % n) * stride
+            else:
+                raise NotReplayable("an index array")
+        return Place(source.base, offset, tuple(strides), tuple(shape))
+
+    def scatter(self, i: Instruction) -> None:
+        place = self._new(i)
+        self._loop(i.shape, lambda names: [f"{place.at(names)} = 0.0"])
+        for part, index in zip(i.args, i.kwargs["indices"], strict=True):
+            target = self._part(place, index)
+            if self._shape(part):
+                self._copy(self._place(part), target, "+=")
+            else:
+                name = self._scalar(part)
+                self._loop(target.shape, lambda names, t=target, s=name: [f"{t.at(names)} += {s}"])
+
+    def joined(self, i: Instruction) -> None:
+        """Arrays one after the other along an axis, or stacked along a new one."""
+        place, start = self._new(i), 0
+        axis = i.kwargs["axis"] % len(i.shape)
+        for part in i.args:
+            n = 1 if i.function is pile else self._shape(part)[axis]
+            index: Any = (slice(None),) * axis + ((start,) if i.function is pile else (slice(start, start + n),))
+            target = self._part(place, index)
+            if self._shape(part):
+                self._copy(self._place(part), target)
+            else:
+                self.lines.append([f"{target.at([])} = {self._scalar(part)}"])
+            start += n
+
+    def matmul(self, i: Instruction) -> None:
+        a, b = (self._place(s) for s in i.args)
+        if len(a.shape) > 2 or len(b.shape) > 2 or math.prod(a.shape + b.shape[1:]) > 4 * _LONGEST:
+            raise NotReplayable("a large product of matrices")
+        total = f"v{i.number}"
+
+        def product(names: list[str]) -> list[str]:
+            rows = names[:1] if len(a.shape) == 2 else []
+            columns = names[-1:] if len(b.shape) == 2 else []
+            return [
+                f"{total} = 0.0",
+                f"for j in range({a.shape[-1]}):",
+                f"    {total} += {a.at([*rows, 'j'])} * {b.at(['j', *columns])}",
+            ]
+
+        if i.scalar:
+            self.numbers[i.number] = total
+            self.lines.append(product([]))
+            return
+        place = self._new(i)
+        self._loop(i.shape, lambda names: [*product(names), f"{place.at(names)} = {total}"])
+
+
+_HANDLERS: dict[Any, Callable[[_Loops, Instruction], None]] = {
+    np.reshape: _Loops.reshape,
+    np.transpose: _Loops.transpose,
+    np.broadcast_to: _Loops.broadcast,
+    operator.getitem: _Loops.getitem,
+    scatter_parts: _Loops.scatter,
+    join: _Loops.joined,
+    pile: _Loops.joined,
+    np.matmul: _Loops.matmul,
+}
+
+
+def compile_natively(program: Simplified) -> Callable[..., tuple]:
+    """The program as machine code: takes the flat inputs, returns the flat outputs.
+
+    Raises NotReplayable when something in it is left to NumPy, and BackendNotInstalledError with the line to type when
+    numba is missing. Compiles now: some seconds for a thousand operations.
+    """
+    if importlib.util.find_spec("numba") is None:
+        raise BackendNotInstalledError(
+            "AutoTape(native=True) needs the package numba, which is not installed. Type: "
+            'pip install "adselect[numba]", or use AutoTape() for the replay without it.'
+        )
+    loops = _Loops(program)
+    loops.write()
+    compiled = _compiled(loops)
+    # What is no plain memory is one number everywhere, made by the algebra.
+    held = [a.reshape(-1) if a.flags.c_contiguous else a.reshape(-1)[:1] for _, a in loops.constants.values()]
+    shapes = [
+        program.instructions[r.number].shape if type(r) is Ref and not program.instructions[r.number].scalar else None
+        for r in program.outputs
+    ]
+    size, count = loops.size, len(program.outputs)
+    spare: list[np.ndarray] = []  # workspaces: each call that is running has one for itself
+
+    def run(inputs: Sequence, buffers: Any = None) -> tuple:
+        outputs = [None if shape is None else np.empty(shape) for shape in shapes]
+        results = np.empty(count)
+        flat = [x.reshape(-1) if type(x) is np.ndarray else x for x in inputs]
+        targets = [o.reshape(-1) for o in outputs if o is not None]
+        try:
+            workspace = spare.pop()
+        except IndexError:
+            workspace = np.empty(size)
+        fits = compiled(workspace, results, *flat, *held, *targets)
+        spare.append(workspace)
+        if not fits:
+            raise GuardFailed
+        return tuple([results[k] if o is None else o for k, o in enumerate(outputs)])
+
+    return run
+
+
+def _compiled(loops: _Loops) -> Any:
+    """The statements as functions of at most some hundred lines, called one after the other."""
+    import numba
+
+    program = loops.program
+    arguments = [
+        *("w", "results"),
+        *[f"x{k}" for k in range(len(program.inputs))],
+        *[name for name, _ in loops.constants.values()],
+        *[f"out{k}" for k, r in enumerate(program.outputs) if _is_array(program, r)],
+    ]
+    pieces: list[list[list[str]]] = [[]]
+    length = 0
+    for statement in loops.lines:
+        if length + len(statement) > _PIECE and pieces[-1]:
+            pieces.append([])
+            length = 0
+        pieces[-1].append(statement)
+        length += len(statement)
+    scope: dict[str, Any] = {"math": math}
+    carried = _carried(pieces)
+    slots = {name: loops.size + k for k, name in enumerate(sorted(set().union(*carried.values(), set())))}
+    loops.size += len(slots)
+    for k, piece in enumerate(pieces):
+        reads, writes = _names(piece)
+        body = [f"{name} = w[{slots[name]}]" for name in sorted(reads & slots.keys())]
+        body += [line for statement in piece for line in statement]
+        body += [f"w[{slots[name]}] = {name}" for name in sorted(writes & slots.keys())]
+        text = "\n    ".join([f"def piece{k}({', '.join(arguments)}):", *body, "return True"])
+        exec(compile(text, "<adselect native>", "exec"), scope)
+        scope[f"piece{k}"] = numba.njit(scope[f"piece{k}"], error_model="numpy")
+    calls = " and ".join(f"piece{k}({', '.join(arguments)})" for k in range(len(pieces)))
+    exec(compile(f"def native({', '.join(arguments)}):\n    return {calls}", "<adselect native>", "exec"), scope)
+    return numba.njit(scope["native"], error_model="numpy")
+
+
+def _is_array(program: Simplified, r: Any) -> bool:
+    return type(r) is Ref and not program.instructions[r.number].scalar
+
+
+def _names(piece: list[list[str]]) -> tuple[set[str], set[str]]:
+    """The numbers (``v12``) that a piece reads before it writes them, and those it writes."""
+    reads: set[str] = set()
+    writes: set[str] = set()
+    for statement in piece:
+        for line in statement:
+            target, equals, value = line.partition(" = ")
+            target = target.strip()
+            is_number = bool(equals) and _NUMBER.fullmatch(target) is not None
+            reads |= set(_NUMBER.findall(value if is_number else line)) - writes
+            if is_number:
+                writes.add(target)
+    return reads, writes
+
+
+def _carried(pieces: list[list[list[str]]]) -> dict[int, set[str]]:
+    """What each piece needs of earlier ones."""
+    return {k: _names(piece)[0] for k, piece in enumerate(pieces)}

@@ -1,6 +1,0 @@
-"""The built-in engine: ``trace`` writes down, ``reverse`` pulls cotangents back, ``forward`` pushes tangents."""
-
-from .. import rules as _rules  # noqa: F401  (the rules come before the operators that use them)
-from .trace import install
-
-install()

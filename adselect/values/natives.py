@@ -1,0 +1,173 @@
+"""Arrays that frameworks bring: one row a framework; what it can be asked is answered in the framework's own package.
+
+A value is recognised by its class, which is remembered: the question costs one look into a dict. Nothing is imported
+for it; that there is a value of a framework's shows that the framework has been.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import numpy as np
+
+from ..errors import ADSelectTypeError
+
+__all__ = [
+    "Natives",
+    "framework_of",
+    "is_native",
+    "is_of_framework",
+    "natives_of",
+    "register_natives",
+    "to_numpy",
+    "unregister_natives",
+]
+
+
+class Natives:
+    """What the library asks a framework about its own arrays. Subclass it, and say so with :func:`register_natives`.
+
+    ``framework`` is the name in messages, ``module`` the module that is loaded where there are such arrays.
+    """
+
+    framework = ""
+    module = ""
+    by_class = True  # whether every instance of the classes is an array
+
+    def classes(self) -> tuple[type, ...]:
+        """The classes of the framework's arrays, tracers included; asked once ``module`` is loaded."""
+        raise NotImplementedError
+
+    def is_array(self, value: Any) -> bool:
+        """Whether an instance of the classes is an array, where its class does not tell (``by_class = False``)."""
+        return True
+
+    def is_numeric(self, value: Any) -> bool:
+        """Whether value holds numbers, so that it can have a derivative."""
+        name = str(value.dtype)
+        return "float" in name or "int" in name or "complex" in name
+
+    def is_tracer(self, value: Any) -> bool:
+        """Whether the numbers of value are not there to look at."""
+        return False
+
+    def is_watched(self, value: Any) -> bool:
+        """Whether the framework is differentiating with respect to value, tracer or not."""
+        return self.is_tracer(value)
+
+    def to_numpy(self, value: Any) -> Any:
+        """A concrete array as a NumPy array; a tracer as it is."""
+        return np.asarray(value)
+
+    def numbers(self, value: Any) -> Any:
+        """The numbers of value as a NumPy array, of a tracer too where it knows them."""
+        return self.to_numpy(value)
+
+    def dtype(self, value: Any) -> np.dtype | None:
+        """The NumPy dtype of value, None for one that NumPy does not have."""
+        return np.dtype(str(value.dtype))
+
+    def like(self, array: Any, value: Any) -> Any:
+        """A NumPy array as the framework's, where value is and in its precision (double, if value holds integers)."""
+        raise NotImplementedError
+
+    def project(self, grad: Any, leaf: Any) -> Any:
+        """A gradient as one of leaf's shape, dtype and place; of an integer leaf one in double precision."""
+        raise NotImplementedError
+
+    def stack(self, columns: list) -> Any:
+        """The framework's arrays as the columns of one."""
+        raise NotImplementedError
+
+    def without_history(self, value: Any) -> Any:
+        """The same numbers as a constant: no derivative of the framework's flows through."""
+        return value
+
+    def face(self, value: Any) -> Any:
+        """The value the built-in engine computes with: a NumPy array, or a tracer behind its NumPy face."""
+        return self.to_numpy(value)
+
+
+# One row a framework: its name, the module that is loaded where there are arrays of it, where its Natives are.
+_ROWS: list[tuple[str, str, str]] = [
+    ("jax", "jax", "adselect.backends.jax.natives:JaxNatives"),
+    ("torch", "torch", "adselect.backends.torch.natives:TorchNatives"),
+    ("autograd", "autograd.tracer", "adselect.backends.autograd.natives:AutogradNatives"),
+]
+_REGISTERED: dict[str, Natives] = {}
+_MET: dict[type, Natives | None] = {}
+_MOST = 4096  # classes remembered; programs that make classes as they go are not to keep them all alive
+
+
+def register_natives(natives: type[Natives]) -> None:
+    """Make the arrays of a framework known: leaves of arguments, results and gradients of their own kind.
+
+    Raises ADSelectTypeError for a class that does not say what its framework and module are. Cost: none.
+    """
+    row = natives()
+    if not row.framework or not row.module:
+        raise ADSelectTypeError(f"{natives.__name__} has to name its framework and the module that is loaded for it")
+    _REGISTERED[row.framework] = row
+    _MET.clear()
+
+
+def unregister_natives(framework: str) -> None:
+    """Forget what :func:`register_natives` made known. Raises KeyError for a framework that is not registered."""
+    del _REGISTERED[framework]
+    _MET.clear()
+
+
+def natives_of(value: Any) -> Natives | None:
+    """What is known of the framework whose own array value is, None for all other values."""
+    try:
+        found = _MET[type(value)]
+    except KeyError:
+        found = _find(type(value))
+    return found if found is None or found.by_class or found.is_array(value) else None
+
+
+def _find(kind: type) -> Natives | None:
+    found, sure = None, True
+    for framework, module, home in _ROWS:
+        if framework not in _REGISTERED and module in sys.modules:
+            place, _, name = home.partition(":")
+            _REGISTERED[framework] = getattr(importlib.import_module(place), name)()
+    for natives in list(_REGISTERED.values()):
+        if natives.module in sys.modules:
+            try:
+                if issubclass(kind, natives.classes()):
+                    found = natives
+            except AttributeError:  # the framework is just being imported
+                sure = False
+    if len(_MET) > _MOST:
+        _MET.clear()
+    if sure:
+        _MET[kind] = found
+    return found
+
+
+def is_of_framework(kind: type) -> bool:
+    """Whether a class comes from a framework, as its arrays do and what it wraps NumPy's in."""
+    package = kind.__module__.partition(".")[0]
+    return any([package == module.partition(".")[0] for _, module, _ in _ROWS]) or any(
+        [package == natives.module.partition(".")[0] for natives in _REGISTERED.values()]
+    )
+
+
+def framework_of(value: Any) -> str:
+    """``"jax"``, ``"torch"``, ``"autograd"`` … for their own arrays and tracers, else ``""``; imports no framework."""
+    natives = natives_of(value)
+    return "" if natives is None else natives.framework
+
+
+def is_native(value: Any) -> bool:
+    """Whether value is a framework's own array."""
+    return natives_of(value) is not None
+
+
+def to_numpy(value: Any) -> Any:
+    """A concrete native array as a NumPy array; anything else as it is."""
+    natives = natives_of(value)
+    return value if natives is None else natives.to_numpy(value)
