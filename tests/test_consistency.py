@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from adselect.structure.nodes.nodes import flatten
+from adselect.structure.nodes import flatten
 from conftest import BACKENDS, EXACT, numeric_jacobian
 from limits import LIMITS, judge
 from test_limits import HABITS

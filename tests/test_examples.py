@@ -91,7 +91,7 @@ def test_compare_backends_agrees(example, capsys):
 
 def test_compare_backends_fails_when_a_gradient_is_wrong(example, monkeypatch, capsys):
     module = example("compare_backends")
-    from adselect.backends.tape.backend.backend import TapeBackend
+    from adselect.backends.tape.backend import TapeBackend
 
     right = TapeBackend.pullback
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import adselect as ad
 from adselect import AutoForward, AutoTape
 from adselect.engine.trace import CONSTANT, ITEM, Trace
-from adselect.face.array import Array, dispatch
+from adselect.face.array import Array
+from adselect.face.atoms import clipped, scatter, select, set_item
+from adselect.face.dispatch import dispatch
 from adselect.rules import registry
-from adselect.rules.elementwise import clipped, select
-from adselect.rules.indexing import scatter, set_item
 from adselect.rules.reductions import exactly
 from adselect.rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, unbroadcast
 

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import attrs
 import numpy as np
 import pytest
-from adselect.structure.nodes.nodes import flatten, is_leaf, map_leaves
+from adselect.structure.nodes import flatten, is_leaf, map_leaves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -132,7 +132,7 @@ def test_one_entry_changed_before_the_pullback(exact_backend, n, what):
 
 @pytest.mark.parametrize("dtype", [float, np.float32, complex, int, bool, np.uint8, ">f8"])
 def test_the_mark_of_an_array_shows_every_change(dtype):
-    from adselect.face.array import fingerprint
+    from adselect.face.watching import fingerprint
 
     rng = np.random.default_rng(1)
     array = (rng.random(5000) * 100).astype(dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from adselect.backends.tape.backend.backend import TapeBackend
+from adselect.backends.tape.backend import TapeBackend
 
 import adselect as ad
 from adselect.backends import base

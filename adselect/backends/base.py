@@ -16,11 +16,14 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..errors import ADSelectTypeError, BackendNotInstalledError, MissingRuleError, user_line
-from ..face.array import ARRAYS_ALWAYS, Array, is_traced, occurrences, plain_index
+from ..face.array import Array
+from ..face.atoms import scatter_parts, set_item
+from ..face.dispatch import is_traced
+from ..face.functions import ARRAYS_ALWAYS
+from ..face.indices import occurrences, plain_index
 from ..primitives.by_numpy import hosted
 from ..primitives.define import rule_in_words
 from ..primitives.own_rules import by_own_rule, check_own_rules
-from ..rules.indexing import scatter_parts, set_item
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, load_for, positional, without_zero_times_infinity
 from ..structure.nodes import leaf_dtype
 from ..values.kinds import isa

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..face.array import fingerprint
+from ..face.watching import fingerprint
 from ..structure.nodes import CLOSED_PACKAGES, Const, opens
 from ..values.kinds import isa
 from ..values.natives import is_native

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, plain
-from ..rules.indexing import SET_ITEM, pull_set_item, scatter
+from ..face.array import Array
+from ..face.atoms import scatter
+from ..face.dispatch import plain
+from ..rules.indexing import SET_ITEM, pull_set_item
 from ..rules.registry import AtIndex, Elementwise, Uniform, by_entries, choose, kink, unbroadcast, vanishing
 from . import trace as _trace
 from .trace import CONSTANT, ITEM

@@ -13,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import COMPARISONS, Array, as_integers
+from ..face.array import Array
+from ..face.integers import as_integers
+from ..face.operators import COMPARISONS
 from ..rules.registry import Elementwise, Multilinear, Rule, by_entries, choose
 from ..values.kinds import isa
 from .trace import _LEVELS, WHOLE, EngineArray

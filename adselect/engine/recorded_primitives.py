@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import AutoForward, AutoTape
-from ..face.array import absorb
+from ..face.dispatch import absorb
 from ..primitives.invocation import Invocation, is_inexact
 from ..replay import replayed_primitives as steps
 from ..replay.program import NotReplayable

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, absorb, plain
+from ..face.array import Array
+from ..face.dispatch import absorb, plain
 from ..rules.decompositions import CHOICE, refusal
 from ..rules.registry import choose
 from ..values.natives import is_native

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, is_traced, plain
-from ..rules.indexing import SET_ITEM, accumulate_at, pull_set_item, scatter
+from ..face.array import Array
+from ..face.atoms import accumulate_at, scatter
+from ..face.dispatch import is_traced, plain
+from ..rules.indexing import SET_ITEM, pull_set_item
 from ..rules.registry import AtIndex, Elementwise, Given, Uniform
 from . import trace as _trace
 from .trace import CONSTANT, ITEM

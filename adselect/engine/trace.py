@@ -18,31 +18,19 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError, user_line
-from ..face.array import (
-    BINARY_OPERATORS,
-    COMPARISONS,
-    TO_INTEGERS,
-    UNARY_OPERATORS,
-    Array,
-    absorb,
-    as_integers,
-    axes_in_memory,
-    covers_all,
-    dispatch,
-    fingerprint,
-    is_basic,
-    link_view,
-    overwritten,
-    plain_index,
-    ufunc_call,
-    without_leading_ones,
-)
+from ..face.array import Array
+from ..face.atoms import clipped, join, pile, rolled, select, set_item
+from ..face.dispatch import absorb, dispatch
+from ..face.indices import covers_all, is_basic, plain_index, without_leading_ones
+from ..face.integers import TO_INTEGERS, as_integers
+from ..face.layout import axes_in_memory
 from ..face.likeness import entry_of_scalar
-from ..rules.elementwise import clipped, select
-from ..rules.indexing import rolled, set_item
+from ..face.operators import BINARY_OPERATORS, COMPARISONS, UNARY_OPERATORS
+from ..face.ufuncs import ufunc_call
+from ..face.views import link_view
+from ..face.watching import fingerprint, overwritten
 from ..rules.reductions import expand
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, load_for, positional
-from ..rules.shaping import join, pile
 from ..values.kinds import isa
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]

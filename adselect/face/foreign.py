@@ -19,6 +19,7 @@ from .mistakes import Seen, UnknownError
 
 __all__ = [
     "FAMILIAR",
+    "GUESTS",
     "HOLDER",
     "LABELLED",
     "REFUSED",
@@ -45,6 +46,11 @@ REFUSED = "refused"
 SEQUENCE = "sequence"
 LABELLED = "labelled"
 HOLDER = "holder"
+
+
+# What is done with the containers of other libraries by the room of guests, which stands above and fills this in:
+# "node", the skeleton's node of one; "lifted", one with labels around traced numbers; "product" with a sparse matrix.
+GUESTS: dict[str, Callable] = {}
 
 
 class Foreign(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..values.kinds import isa
-from .array import Array, absorb, is_traced
+from .array import Array
+from .dispatch import absorb, is_traced
 
 __all__ = ["Namespace"]
 

@@ -58,7 +58,7 @@ class _Carrier(np.ndarray):
 
 def _numbers(part: Any) -> Any:
     """A part of ``np.r_[…]`` that is no array of its own: numbers, of which some may be traced."""
-    from .array import absorb
+    from .dispatch import absorb
 
     if part.dtype != object:
         return part

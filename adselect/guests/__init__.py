@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import ADSelectTypeError
-from ..face.foreign import HOLDER, LABELLED, REFUSED, Foreign, advice, foreign_of
+from ..face.foreign import GUESTS, HOLDER, LABELLED, REFUSED, foreign_of
+from .refused import refused_argument
 
 __all__ = ["node_of"]
 
@@ -43,10 +43,16 @@ def node_of(value: Any, path: str, flattener: Any) -> Any:
     return sequence_node(value, path, flattener, found)
 
 
-def refused_argument(found: Foreign, path: str, value: Any = None) -> ADSelectTypeError:
-    """The error for a foreign value that was given to be differentiated, or that f returned."""
-    names = getattr(getattr(value, "dtype", None), "names", None)
-    return ADSelectTypeError(
-        f"{path} is {found.name}: {found.why}. {'Return' if path.startswith('f(') else 'Pass'} "
-        f"{advice(found, path, names[0] if names else '')}."
-    )
+def _lifted(value: Any) -> Any:
+    from .pandas_ import lifted
+
+    return lifted(value)
+
+
+def _product(other: Any, matrix: Any) -> Any:
+    from .sparse_ import product
+
+    return product(other, matrix)
+
+
+GUESTS.update(node=node_of, lifted=_lifted, product=_product)

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError, user_line
-from ..face.array import BINARY_OPERATORS, Array
+from ..face.array import Array
 from ..face.foreign import foreign_of, is_computed_by_numpy
+from ..face.operators import BINARY_OPERATORS
 from ..structure.nodes import Container, is_leaf
 from ..values.kinds import isa
-from . import refused_argument
+from .refused import refused_argument
 
 __all__ = ["lifted", "pandas_node"]
 
@@ -176,7 +177,7 @@ class _Holder:
         return held.astype(dtype) if dtype is not None else held.copy() if copy else held
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        from ..face.array import absorb
+        from ..face.dispatch import absorb
         from ..face.foreign import converted
 
         if is_computed_by_numpy(function, args, kwargs, absorb):

@@ -13,11 +13,11 @@ import numpy as np
 
 from ..errors import TracedValueError, UnsupportedError, user_line
 from ..face.array import Array
+from ..face.atoms import scatter
 from ..face.foreign import foreign_of
-from ..rules.indexing import scatter
 from ..structure.nodes import Container
 from ..values.kinds import isa
-from . import refused_argument
+from .refused import refused_argument
 
 __all__ = ["TracedSparse", "product", "sparse_node"]
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import guests as _guests  # noqa: F401  (makes the containers of other libraries known)
 from ..adtypes import ADType, AutoTape
 from ..backends.base import Backend, backend_of
 from ..backends.registry import class_named, classes
@@ -24,7 +25,8 @@ from ..errors import (
     line_of,
     user_line,
 )
-from ..face.array import Array, absorb, is_traced, plain
+from ..face.array import Array
+from ..face.dispatch import absorb, is_traced, plain
 from ..face.foreign import FAMILIAR, foreign_of
 from ..places import place_of
 from ..primitives.own_rules import call_enforced

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..errors import ADSelectTypeError
-from ..face.array import is_traced
+from ..face.dispatch import is_traced
 from ..structure.nodes import Const, flatten, is_leaf, project
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..errors import ADSelectTypeError
-from ..face.array import Array, is_traced
+from ..face.array import Array
+from ..face.dispatch import is_traced
 from ..face.foreign import advice, foreign_of
 from ..structure.nodes import Const, flatten, is_leaf, leaf_dtype
 from ..values.kinds import isa

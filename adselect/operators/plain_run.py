@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
-from ..face.array import Array, plain
+from ..face.array import Array
+from ..face.dispatch import plain
 from ..structure.nodes import Const, flatten, is_value
 from ..values.natives import is_native, natives_of
 from .calling import flatten_output

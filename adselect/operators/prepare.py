@@ -13,7 +13,8 @@ from ..adtypes import ADType
 from ..backends.base import backend_of
 from ..calls.fixed import parts
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
-from ..face.array import Array, is_traced
+from ..face.array import Array
+from ..face.dispatch import is_traced
 from ..primitives.define import REGISTRATIONS
 from ..structure.nodes import Const, Skeleton, flatten, is_leaf, is_tracer, settings_of
 from ..values.kinds import isa

@@ -12,7 +12,8 @@ import numpy as np
 from ..adtypes import ADType
 from ..backends.base import backend_of
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
-from ..face.array import Array, absorb, is_traced
+from ..face.array import Array
+from ..face.dispatch import absorb, is_traced
 from ..primitives.invocation import describe, spread
 from ..primitives.thunks import unthunk
 from ..structure.nodes import Const, flatten, is_leaf, project

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError, TracedValueError, UnsupportedError
-from ..face.array import absorb
+from ..face.dispatch import absorb
 from ..rules.registry import COMPOSITES
 from ..structure.nodes import flatten, is_value
 from ..values.tangents import NoTangent, ZeroTangent

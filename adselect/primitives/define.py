@@ -20,7 +20,8 @@ import numpy as np
 
 from ..adtypes import ADType, AutoTape
 from ..errors import RuleError
-from ..face.array import Array, dispatch, plain
+from ..face.array import Array
+from ..face.dispatch import dispatch, plain
 from ..rules.registry import (
     COMPOSITES,
     NO_DERIVATIVE,

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ADSelectValueError, UnsupportedError
-from ..face.array import Array, absorb
-from ..rules.indexing import scatter, scatter_parts, set_item
+from ..face.array import Array
+from ..face.atoms import scatter, scatter_parts, set_item
+from ..face.dispatch import absorb
 from ..rules.registry import COMPOSITES, RULES, AtIndex, Elementwise, Linear, load_for, positional
 from ..structure.nodes import flatten
 from ..values.natives import is_native

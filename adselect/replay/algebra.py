@@ -19,10 +19,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..rules.indexing import rolled, scatter_parts
-from ..rules.linalg import contract
+from ..face.atoms import contract, join, rolled, scatter_parts
 from ..rules.reductions import spread
-from ..rules.shaping import join
 from ..values.kinds import isa
 from .program import CONSTANT, Contents, Instruction, Program, Ref, key_of, refs_of, uses_of
 

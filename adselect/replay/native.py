@@ -20,9 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import BackendNotInstalledError
-from ..rules.elementwise import select
-from ..rules.indexing import scatter_parts
-from ..rules.shaping import join, pile
+from ..face.atoms import join, pile, scatter_parts, select
 from ..values.kinds import isa
 from .algebra import Simplified
 from .program import CONSTANT, GuardFailed, Instruction, NotReplayable, Ref, refs_of, uses_of

@@ -18,7 +18,7 @@ from ..calls.captured import FAILURES, Watch, classes_of
 from ..calls.fixed import Unknown, parts
 from ..engine.entering import enter
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
-from ..face.array import is_traced, plain
+from ..face.dispatch import is_traced, plain
 from ..places import place_text
 from ..primitives.define import REGISTRATIONS
 from ..structure.nodes import Const, flatten, is_leaf

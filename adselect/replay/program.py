@@ -20,9 +20,11 @@ import numpy as np
 
 from ..engine.trace import _LEVELS
 from ..errors import ADSelectError
-from ..face.array import COMPARISONS, Array, absorb, dispatch
+from ..face.array import Array
+from ..face.atoms import scatter_parts, set_item
+from ..face.dispatch import absorb, dispatch
+from ..face.operators import COMPARISONS
 from ..places import PACKAGE
-from ..rules.indexing import scatter_parts, set_item
 from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
@@ -570,7 +572,7 @@ def _install() -> None:
 
         return forward, backward
 
-    from ..face.array import BINARY_OPERATORS, UNARY_OPERATORS
+    from ..face.operators import BINARY_OPERATORS, UNARY_OPERATORS
 
     for name, function in BINARY_OPERATORS.items():
         forward, backward = binary(function)

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..rules.elementwise import select
-from ..rules.indexing import rolled, set_item
+from ..face.atoms import join, pile, rolled, select, set_item
 from ..rules.reductions import spread
-from ..rules.shaping import join, pile
 from ..values.kinds import isa
 from .program import CONSTANT, Instruction, Ref
 

@@ -15,11 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..rules.elementwise import select
-from ..rules.indexing import scatter_parts, set_item
-from ..rules.linalg import contract
+from ..face.atoms import contract, join, pile, scatter_parts, select, set_item
 from ..rules.reductions import spread
-from ..rules.shaping import join, pile
 from ..values.kinds import isa
 from .algebra import Simplified, as_written, is_basic, simplify
 from .program import CONSTANT, Contents, GuardFailed, Instruction, Outline, Program, Ref, Strides, refs_of, uses_of

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from ..face.array import Array, absorb, dispatch
+from ..face.array import Array
+from ..face.atoms import clipped, select
+from ..face.dispatch import absorb, dispatch
 from ..values.kinds import isa
-from .elementwise import clipped, select
 from .registry import composite
 
 

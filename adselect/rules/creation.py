@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, absorb
+from ..face.array import Array
+from ..face.dispatch import absorb
 from ..values.kinds import isa
 from .registry import composite, no_derivative
 

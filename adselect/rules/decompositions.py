@@ -23,10 +23,11 @@ import numpy as np
 
 from ..errors import MissingRuleError, UnsupportedError, user_line
 from ..face.array import Array
+from ..face.atoms import dispatched
 from ..values.kinds import isa
 from .linalg import _h, _like
 from .reductions import squared_modulus
-from .registry import RULES, Given, composite, define, dispatched, elementwise, no_derivative, somewhere, vanishing
+from .registry import RULES, Given, composite, define, elementwise, no_derivative, somewhere, vanishing
 
 __all__ = [
     "CHOICE",

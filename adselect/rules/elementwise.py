@@ -1,8 +1,7 @@
 """Rules of broadcasting functions: one product form ``g · ∂y/∂x`` per argument, serving both modes.
 
 At a kink the form gives a valid subgradient, finite where a finite one exists: ties share equally, ``abs`` has slope
-0 at 0, a clipped value keeps slope 1 at its bound.
-"""
+0 at 0, a clipped value keeps slope 1 at its bound."""
 
 from __future__ import annotations
 
@@ -10,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, dispatch
+from ..face.array import Array
+from ..face.atoms import clipped, select
+from ..face.dispatch import dispatch
 from ..values.kinds import isa
 from .registry import RULES, choose, composite, define, elementwise, kink, masked, no_derivative
 
@@ -284,11 +285,6 @@ def _angle(z: Any, deg: bool = False) -> Any:
     return np.degrees(angle) if deg else angle
 
 
-def select(condition: Any, a: Any, b: Any) -> Any:
-    """``np.where`` with three arguments."""
-    return np.where(condition, a, b)
-
-
 elementwise(
     select,
     None,
@@ -296,11 +292,6 @@ elementwise(
     lambda g, y, c, a, b: np.where(c, 0.0, g),
     call=np.where,
 )
-
-
-def clipped(x: Any, low: Any, high: Any) -> Any:
-    """``np.clip`` between two given bounds."""
-    return np.clip(x, low, high)
 
 
 elementwise(

@@ -1,8 +1,7 @@
 """Reading and writing at an index: getitem, writing in place, take, sorting, and everything that only rearranges.
 
 A function that moves elements around without changing them is applied to the numbers of the elements instead; the
-result is an index, and reading at it is the one rule all of them share.
-"""
+result is an index, and reading at it is the one rule all of them share."""
 
 from __future__ import annotations
 
@@ -14,39 +13,16 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import UnsupportedError
-from ..face.array import Array, absorb, dispatch, is_basic, looked_at, partitioned, plain_index
+from ..face.array import Array
+from ..face.atoms import dispatched, is_one_mask, rolled, scatter, scatter_parts, set_item
+from ..face.dispatch import absorb, dispatch
+from ..face.functions import partitioned
+from ..face.indices import is_basic, looked_at, plain_index
 from ..face.refusals import refused_number
 from ..values.kinds import isa
-from .registry import RULES, Rule, composite, define, dispatched, no_derivative, unbroadcast
+from .registry import RULES, Rule, composite, define, no_derivative, unbroadcast
 
-__all__ = ["SET_ITEM", "accumulate_at", "pull_set_item", "scatter", "set_item"]
-
-
-def _is_mask(index: Any) -> bool:
-    return getattr(getattr(index, "dtype", None), "kind", None) == "b"
-
-
-def accumulate_at(buffer: np.ndarray, index: Any, g: Any) -> None:
-    """``buffer[index] += g`` where repeated indices add up."""
-    if is_basic(index) or _is_mask(index):
-        buffer[index] += g
-    else:
-        np.add.at(buffer, index, g)
-
-
-def scatter(parts: list, indices: list, shape: tuple, dtype: Any) -> Any:
-    """Zeros of shape with every part added at its index."""
-    return dispatch(scatter_parts, tuple(parts), {"indices": tuple(indices), "shape": shape, "dtype": dtype})
-
-
-def scatter_parts(*parts: Any, indices: tuple, shape: tuple, dtype: Any) -> Any:
-    """The primitive behind :func:`scatter`."""
-    if any(isinstance(p, Array) for p in parts):
-        return dispatch(scatter_parts, parts, {"indices": indices, "shape": shape, "dtype": dtype})
-    buffer = np.zeros(shape, np.result_type(dtype, *parts))
-    for part, index in zip(parts, indices, strict=True):
-        accumulate_at(buffer, index, part)
-    return buffer if shape else buffer[()]
+__all__ = ["SET_ITEM", "pull_set_item"]
 
 
 define(
@@ -66,18 +42,6 @@ define(
 )
 
 
-def set_item(base: Any, value: Any, index: Any) -> Any:
-    """A copy of base with ``[index]`` replaced by value (the primitive behind writing in place)."""
-    if isinstance(base, Array) or isinstance(value, Array):
-        return dispatch(set_item, (base, value, index), {})
-    kind = np.result_type(base, value).kind
-    if kind == "c" and np.result_type(base).kind != "c":
-        raise TypeError("cannot write a complex value into a real array in place; use z = z.astype(complex) first")
-    new = np.array(base)
-    new[index] = value
-    return new
-
-
 def _is_computed(index: Any) -> bool:
     """Whether an index holds values of a program being written, where a replay has others."""
     return isinstance(index, Array) or (type(index) in (tuple, list) and any(isinstance(k, Array) for k in index))
@@ -86,7 +50,7 @@ def _is_computed(index: Any) -> bool:
 def _written(g: Any, index: Any) -> Any:
     """Cotangent of the written values; with repeated indices only the last write counts."""
     part = dispatch(operator.getitem, (g, index), {}) if _is_computed(index) else g[index]
-    if is_basic(index) or _is_mask(index):
+    if is_basic(index) or is_one_mask(index):
         return part
     if _is_computed(index):
         return np.where(_is_last(np.shape(g), index), part, 0.0)
@@ -210,16 +174,6 @@ def _flip(m: Any, axis: Any = None) -> Any:
 
 composite(np.flipud)(lambda m: np.flip(m, 0))
 composite(np.fliplr)(lambda m: np.flip(m, 1))
-
-
-@dispatched
-def rolled(a: Any, shift: int, axis: int) -> Any:
-    """np.roll along one axis by 0 < shift < its length."""
-    y = np.empty_like(a)
-    before = (slice(None),) * axis
-    y[(*before, slice(shift, None))] = a[(*before, slice(None, -shift))]
-    y[(*before, slice(None, shift))] = a[(*before, slice(-shift, None))]
-    return y
 
 
 define(

@@ -1,8 +1,7 @@
 """Products and numpy.linalg: dot, matmul, einsum, tensordot; solve, inv, det, slogdet, norm, cholesky.
 
 Matrix rules follow M. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
-differentiation" (2008), written for stacks of matrices and complex entries.
-"""
+differentiation" (2008), written for stacks of matrices and complex entries."""
 
 from __future__ import annotations
 
@@ -11,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError, user_line
-from ..face.array import Array, dispatch
+from ..face.array import Array
+from ..face.atoms import contract, dispatched
+from ..face.dispatch import dispatch
 from ..values.kinds import isa
 from .reductions import root, squared_modulus
-from .registry import composite, define, dispatched, no_derivative, unbroadcast
+from .registry import composite, define, no_derivative, unbroadcast
 
 
 def _h(a: Any) -> Any:
@@ -242,11 +243,6 @@ def _from_lists(operands: tuple) -> tuple[str, tuple]:
         last = pairs.pop()
     subscripts = ",".join(letters(s) for s in pairs[1::2])
     return (subscripts if last is None else f"{subscripts}->{letters(last)}"), tuple(pairs[::2])
-
-
-def contract(*arrays: Any, terms: tuple, output: str, optimize: Any = False) -> Any:
-    """An explicit einsum without repeated letters in one operand (the primitive)."""
-    return np.einsum(",".join(terms) + "->" + output, *arrays, optimize=optimize)
 
 
 def _contract_vjp(i: int, g: Any, y: Any, *arrays: Any, terms: tuple, output: str, optimize: Any = False) -> Any:

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError, user_line
-from ..face.array import Array, absorb
+from ..face.array import Array
+from ..face.dispatch import absorb
 from ..values.kinds import isa
 from .registry import composite
 

@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, absorb, is_traced, plain, plain_index
+from ..face.array import Array
+from ..face.atoms import dispatched
+from ..face.dispatch import absorb, is_traced, plain
+from ..face.indices import plain_index
 from ..values.kinds import isa
 from .reductions import _merged
-from .registry import composite, define, dispatched, elementwise, no_derivative, somewhere
+from .registry import composite, define, elementwise, no_derivative, somewhere
 
 # How fast the rank of a quantile moves with q, as (n times, plus); the methods not listed jump.
 _PACE = {

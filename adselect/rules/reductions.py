@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, dispatch
+from ..face.array import Array
+from ..face.atoms import dispatched
+from ..face.dispatch import dispatch
 from ..values.kinds import isa
-from .registry import AtIndex, choose, composite, define, dispatched, elementwise, kink, linear
+from .registry import AtIndex, choose, composite, define, elementwise, kink, linear
 
 _NOT_GIVEN: Any = np._NoValue
 _ADD: Any = np.add.reduce

@@ -9,12 +9,10 @@ higher order, replay and translation into other frameworks come free. Most rules
 * :func:`composite` — no rule of its own: written in terms of functions that have one.
 * :func:`no_derivative` — integer, boolean and shape results: traced arguments are replaced by their values.
 
-``g`` is the cotangent of the result (or the tangent of the argument), ``y`` the result.
-"""
+``g`` is the cotangent of the result (or the tangent of the argument), ``y`` the result."""
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import sys
@@ -24,7 +22,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import TracedValueError, UnsupportedError
-from ..face.array import Array, dispatch
+from ..face.array import Array
+from ..face.atoms import dispatched
 from ..values.kinds import isa
 
 __all__ = [
@@ -40,7 +39,6 @@ __all__ = [
     "choose",
     "composite",
     "define",
-    "dispatched",
     "elementwise",
     "kink",
     "linear",
@@ -51,6 +49,7 @@ __all__ = [
     "unbroadcast",
     "vanishing",
 ]
+
 
 RULES: dict[Any, Rule] = {}
 COMPOSITES: dict[Any, Callable] = {}
@@ -201,18 +200,6 @@ class Uniform(Rule):
     def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
         return strong(self.vjps[i], self.vjps[i](g, y, *args), g, y, args)
-
-
-def dispatched(function: Callable) -> Callable:
-    """Decorator: a function of the rules' own that takes traced arguments as NumPy's functions do, to have a rule."""
-
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if any(isinstance(a, Array) for a in args):
-            return dispatch(call, args, kwargs)
-        return function(*args, **kwargs)
-
-    return call
 
 
 class AtIndex:

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, plain_index
+from ..face.array import Array
+from ..face.atoms import dispatched
+from ..face.indices import plain_index
 from ..values.kinds import isa
-from .registry import composite, dispatched, no_derivative
+from .registry import composite, no_derivative
 
 
 @dispatched

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import MissingRuleError, user_line
-from ..face.array import Array, dispatch
+from ..face.array import Array
+from ..face.atoms import join, join_arrays, pile
+from ..face.dispatch import dispatch
 from .indexing import rearranged
 from .registry import RULES, composite, define, linear, no_derivative, unbroadcast
 
@@ -68,14 +70,6 @@ def _moveaxis(a: Any, source: Any, destination: Any) -> Any:
     return np.transpose(a, order)
 
 
-# -- joining -----------------------------------------------------------------------------------------------------------
-
-
-def join(*arrays: Any, axis: int) -> Any:
-    """``np.concatenate`` of its arguments (the primitive)."""
-    return np.concatenate(arrays, axis)
-
-
 def _join_vjp(i: int, g: Any, y: Any, *arrays: Any, axis: int) -> Any:
     start = sum(np.shape(a)[axis] for a in arrays[:i])
     window = (slice(None),) * (axis % np.ndim(g)) + (slice(start, start + np.shape(arrays[i])[axis]),)
@@ -89,22 +83,12 @@ def _join_jvp(i: int, d: Any, y: Any, *arrays: Any, axis: int) -> Any:
 define(join, _join_vjp, _join_jvp, variadic=True, by_shape=True)
 
 
-def join_arrays(arrays: Any, axis: int) -> Any:
-    """The primitive call for a sequence of arrays, traced or not."""
-    return dispatch(join, tuple(arrays), {"axis": axis})
-
-
 @composite(np.concatenate)
 def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, dtype: Any = None, casting: str = "same_kind") -> Any:
     if axis is None:
         arrays, axis = [np.reshape(a, -1) for a in arrays], 0
     joined = join_arrays([np.asarray(a) if type(a) in (list, tuple) else a for a in arrays], axis)
     return joined if dtype is None else joined.astype(dtype)
-
-
-def pile(*arrays: Any, axis: int) -> Any:
-    """``np.stack`` of its arguments (the primitive)."""
-    return np.stack(arrays, axis)
 
 
 def _pile_vjp(i: int, g: Any, y: Any, *arrays: Any, axis: int) -> Any:

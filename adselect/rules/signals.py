@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, picked
+from ..face.array import Array
+from ..face.atoms import dispatched
+from ..face.indices import picked
 from ..values.kinds import isa
 from .linalg import _like
-from .registry import composite, define, dispatched, elementwise, somewhere, vanishing
+from .registry import composite, define, elementwise, somewhere, vanishing
 
 _NOT_GIVEN: Any = np._NoValue
 

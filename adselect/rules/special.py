@@ -16,7 +16,8 @@ import scipy.special as sc
 from scipy.special import _ufuncs
 
 from ..errors import UnsupportedError, user_line
-from .registry import RULES, composite, define, dispatched, elementwise, kink, somewhere
+from ..face.atoms import dispatched
+from .registry import RULES, composite, define, elementwise, kink, somewhere
 
 PI, SQRT_PI, SQRT_2 = np.pi, math.sqrt(np.pi), math.sqrt(2)
 DEGREE, LOG10 = np.pi / 180, math.log(10)

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import MissingRuleError, user_line
-from ..face.array import Array, absorb, dispatch, is_traced, plain_index
+from ..face.array import Array
+from ..face.atoms import scatter
+from ..face.dispatch import absorb, dispatch, is_traced
+from ..face.indices import plain_index
 from ..values.kinds import isa
-from .indexing import scatter
 from .reductions import root, squared_modulus
 from .registry import composite, no_derivative
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import ADSelectTypeError
 from ..face.array import Array
-from ..face.foreign import FAMILIAR, foreign_of
+from ..face.foreign import FAMILIAR, GUESTS, foreign_of
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of, to_numpy
 from ..values.tangents import NoTangent, Tangent, ZeroTangent, field_names, tangent_of
@@ -451,9 +451,7 @@ def _refuse_extension_float(value: Any, path: str) -> None:
 
 def node_of(value: Any, path: str, flattener: _Flattener) -> Any:
     """The node of a container of another library's; None for a value that is none."""
-    from ..guests import node_of  # which builds on this file
-
-    return node_of(value, path, flattener)
+    return GUESTS["node"](value, path, flattener)
 
 
 class _Flattener:

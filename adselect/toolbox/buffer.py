@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..face.array import Array, absorb, covers_all, dispatch, is_traced, plain, plain_index
-from ..rules.indexing import set_item
+from ..face.array import Array
+from ..face.atoms import set_item
+from ..face.dispatch import absorb, dispatch, is_traced, plain
+from ..face.indices import covers_all, plain_index
 from ..values.kinds import isa
 
 __all__ = ["Buffer"]

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import UnsupportedError
-from ..face.array import Array, plain
+from ..face.array import Array
+from ..face.dispatch import plain
 from ..values.kinds import isa
 from ..values.natives import natives_of
 

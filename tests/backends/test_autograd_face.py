@@ -8,7 +8,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
-from adselect.backends.finite_differences.backend.backend import gradient_with_error
+from adselect.backends.finite_differences.backend import gradient_with_error
 from autograd.tracer import trace_stack
 
 import adselect.rules  # noqa: F401 - registers the shared rules

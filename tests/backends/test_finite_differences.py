@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from adselect.backends.finite_differences.backend.backend import (
+from adselect.backends.finite_differences.backend import (
     FiniteDifferencesBackend,
     gradient_with_error,
     one_sided_stencil,

@@ -15,7 +15,7 @@ import pytest
 
 import adselect as ad
 from adselect.errors import ADSelectError
-from adselect.face.array import plain
+from adselect.face.dispatch import plain
 
 A = np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]])
 V = np.array([3.0, 1.0, 2.0])

@@ -7,7 +7,7 @@ import pytest
 
 import adselect as ad
 from adselect.errors import UnsupportedError
-from adselect.face.array import plain
+from adselect.face.dispatch import plain
 
 A = np.arange(1.0, 7.0).reshape(2, 3)
 S = np.array([[2.0, 0.5], [0.5, 3.0]])

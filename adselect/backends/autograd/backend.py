@@ -34,7 +34,8 @@ from autograd.util import toposort
 from ...adtypes import AutoAutograd
 from ...engine import careful
 from ...errors import ADSelectTypeError, MissingRuleError, TracedValueError, UnsupportedError, user_line
-from ...face.array import Array, absorb
+from ...face.array import Array
+from ...face.dispatch import absorb
 from ...primitives.invocation import FirstOrderError, is_cut_off
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
@@ -572,7 +573,7 @@ class AutogradArray(FrameworkArray):
         return result
 
     def _setitem(self, index: Any, value: Any) -> Any:
-        from ...rules.indexing import set_item
+        from ...face.atoms import set_item
 
         new = self._operand(value)
         if _covers_all(index) and np.shape(getval(new)) == self.shape:

@@ -30,7 +30,7 @@ import numpy as np
 
 from ...adtypes import AutoFiniteDifferences
 from ...errors import ADSelectTypeError, ADSelectValueError
-from ...face.array import is_traced
+from ...face.dispatch import is_traced
 from ...values.kinds import isa
 from ..base import Backend, Call
 from .evaluation import Problem

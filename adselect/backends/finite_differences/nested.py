@@ -8,7 +8,7 @@ import numpy as np
 
 from ...engine.entering import enter
 from ...errors import ADSelectError, ADSelectValueError, UnsupportedError
-from ...face.array import is_traced, plain
+from ...face.dispatch import is_traced, plain
 from ...values.natives import is_native
 from ..base import Call, FrameworkArray
 from .evaluation import SILENCE

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import InaccurateDerivativeWarning, warn_user
-from ...face.array import is_traced
+from ...face.dispatch import is_traced
 from ...values.kinds import isa
 from ..base import Call
 from .curvature import Curvature, Entries, Settled, settled

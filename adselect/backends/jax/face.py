@@ -25,7 +25,10 @@ from jax.core import Tracer
 from jax.extend.core import set_current_trace
 
 from ...errors import ADSelectError, UnsupportedError, user_line
-from ...face.array import BINARY_OPERATORS, COMPARISONS, Array, covers_all, dispatch, without_leading_ones
+from ...face.array import Array
+from ...face.dispatch import dispatch
+from ...face.indices import covers_all, without_leading_ones
+from ...face.operators import BINARY_OPERATORS, COMPARISONS
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE
 from ...values.kinds import isa

@@ -30,8 +30,12 @@ from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
 from ...errors import ADSelectValueError, TracedValueError, UnsupportedError, user_line
-from ...face.array import CREATORS, Array, absorb, created, function_call, is_traced, ufunc_call
+from ...face.array import Array
+from ...face.creating import CREATORS, created
+from ...face.dispatch import absorb, is_traced
+from ...face.functions import function_call
 from ...face.likeness import AbsentAttributeError
+from ...face.ufuncs import ufunc_call
 from ...places import package_of
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.decompositions import phase_refusal

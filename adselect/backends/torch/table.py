@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from ...errors import UnsupportedError, user_line
-from ...face.array import fingerprint, overwritten
 from ...face.refusals import LISTS
+from ...face.watching import fingerprint, overwritten
 from ...primitives.own_rules import within_a_rule
 from ...rules.decompositions import SINGULAR, in_blocks, noise, refusal
 from ...rules.quantiles import quantile_dtype, ranked

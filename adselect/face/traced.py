@@ -1,0 +1,103 @@
+"""A traced value, as the rest of the library sees it: what an engine implements."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .likeness import HOLDING, SCALAR_CLASSES, ArrayType, OfArrays, held_as
+
+_LOADED = sys.modules
+
+
+class Traced(OfArrays, metaclass=ArrayType):
+    """A value whose derivative is computed, and what an engine implements for it; Array adds what NumPy's have."""
+
+    __slots__ = ("__weakref__", "_astray", "_link", "_primal", "_views")
+    __array_priority__ = 1000.0
+
+    _primal: Any
+
+    @property
+    def __class__(self) -> type:  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]
+        # What isinstance, np.isscalar and abstract base classes see: the NumPy type that stands here in plain code.
+        scalar = self._is_scalar()
+        if "pandas" in _LOADED:  # xarray loads it, too
+            asking = sys._getframe(1)
+            if asking.f_code.co_name in HOLDING:
+                return held_as(self, scalar, asking)
+        return SCALAR_CLASSES.get(self.dtype.char, np.float64) if scalar else np.ndarray
+
+    @property
+    def level(self) -> int:
+        """Nesting level: among several Arrays the one with the highest level carries the operation out."""
+        return 0
+
+    def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
+        """Carry ``function(*args, **kwargs)`` out; args may hold Arrays, also inside lists and tuples."""
+        raise NotImplementedError
+
+    def _getitem(self, index: Any) -> Any:
+        """``self[index]`` without view bookkeeping; index holds no Arrays."""
+        raise NotImplementedError
+
+    def _setitem(self, index: Any, value: Any) -> Traced:
+        """A new Array equal to self with ``[index]`` replaced by value; self stays as it is."""
+        raise NotImplementedError
+
+    def _rebind(self, other: Any) -> None:
+        """Become ``other`` (the handle keeps its identity): how writing in place is done."""
+        raise NotImplementedError
+
+    @property
+    def _inside(self) -> Any:
+        """The value one level further in."""
+        return self._primal
+
+    def _constant(self, value: np.ndarray) -> Any:
+        """value as an Array of this engine that depends on nothing yet: what ``np.zeros_like(x)``, ``like=x`` give."""
+        raise NotImplementedError
+
+    def _enclose(self) -> None:
+        """Note, for the derivatives that this value belongs to, that an inner one is taken at it."""
+
+    @property
+    def _closed(self) -> bool:
+        """Whether the derivative this value belonged to is over: from then on it behaves as its plain value."""
+        return False
+
+    # Whether plain arrays met on the way are recorded as they are, for a replay that shall see their later contents.
+    _by_reference = False
+
+    # Whether the engine itself finds out what has been computed from integers alone; else results are told.
+    _finds_integers = False
+
+    def _is_scalar(self) -> bool:
+        """Whether this stands for an immutable scalar rather than a 0-d array."""
+        return self.ndim == 0
+
+    def _as_array(self) -> Any:
+        """This, without dimensions, as a 0-d array that can be written to: for results that NumPy gives as arrays."""
+        return self
+
+    def _as_scalar(self) -> Any:
+        """This, without dimensions, as a scalar: for results that NumPy gives as scalars."""
+        return self
+
+    def _in_memory(self) -> Any:
+        """One level further in, to the NumPy array that shows the layout in memory, if there is one."""
+        return self._primal
+
+    def _laid_out(self, memory: np.ndarray) -> Any:
+        """This, with the layout in memory of a plain array: for engines whose values do not show NumPy's."""
+        return self
+
+    def _picked(self, base: Traced, index: Any) -> None:
+        """Note that this was picked out of base by an index of arrays, whose results NumPy lays out in its own way."""
+
+    def _own_layout(self) -> Any:
+        """An array with the layout in memory that plain NumPy would have given this one; None where it is not known."""
+        return np.empty(self.shape, bool)
