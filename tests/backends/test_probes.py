@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from adselect.backends.finite_differences.backend.evaluation import SILENCE
+from adselect.backends.finite_differences.evaluation import SILENCE
 
 import adselect as ad
 from adselect import AutoFiniteDifferences

@@ -12,7 +12,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 from adselect.backends.finite_differences.backend import hessian_with_error
-from adselect.backends.finite_differences.backend.stencils import second_stencil
+from adselect.backends.finite_differences.stencils import second_stencil
 
 import adselect as ad
 from adselect import AutoFiniteDifferences, AutoTape
