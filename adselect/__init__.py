@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         scalar_rule,
     )
     from .primitives.thunks import Thunk, unthunk
-    from .structure.nodes import Const, project_to
+    from .structure.leaves import Const
+    from .structure.projection import project_to
     from .toolbox.buffer import Buffer
     from .toolbox.ignoring import ignore_derivatives
     from .toolbox.tracing import is_traced

@@ -10,12 +10,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from adselect.structure.nodes import flatten
 from conftest import BACKENDS, EXACT, numeric_jacobian
 from limits import LIMITS, judge
 from test_limits import HABITS
 
 import adselect as ad
+from adselect.structure.flattening import flatten
 from adselect.testing import check_scenario, compare, default_scenarios
 from adselect.testing.checks import prepared_problems
 from adselect.testing.results import mismatches

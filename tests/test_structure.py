@@ -13,12 +13,13 @@ from types import SimpleNamespace
 import attrs
 import numpy as np
 import pytest
-from adselect.structure.nodes import flatten, is_leaf, map_leaves
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adselect as ad
 from adselect import Const, Tangent, gradient, project_to
+from adselect.structure.flattening import flatten, map_leaves
+from adselect.structure.leaves import is_leaf
 from adselect.values.natives import is_native, to_numpy
 
 Pair = namedtuple("Pair", "a b")

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from adselect.backends.tape.backend import TapeBackend
 
 import adselect as ad
 from adselect.backends import base
 from adselect.backends.base import register_backend
 from adselect.backends.registry import available_backends
+from adselect.backends.tape.backend import TapeBackend
 from adselect.testing import BackendCheckError, Scenario, check_backend, check_scenario, compare, default_scenarios
 
 GRADIENTS = [s for s in default_scenarios() if s.name.startswith(("vec_to_num", "column against row", "num_to_num"))]

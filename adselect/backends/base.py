@@ -25,7 +25,7 @@ from ..primitives.by_numpy import hosted
 from ..primitives.define import rule_in_words
 from ..primitives.own_rules import by_own_rule, check_own_rules
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, load_for, positional, without_zero_times_infinity
-from ..structure.nodes import leaf_dtype
+from ..structure.leaves import leaf_dtype
 from ..values.kinds import isa
 from ..values.natives import to_numpy
 

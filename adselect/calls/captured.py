@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..face.watching import fingerprint
-from ..structure.nodes import CLOSED_PACKAGES, Const, opens
+from ..structure.leaves import Const
+from ..structure.opening import CLOSED_PACKAGES, opens
 from ..values.kinds import isa
 from ..values.natives import is_native
 from ..values.tangents import field_names

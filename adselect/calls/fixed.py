@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from ..structure.nodes import CLOSED_PACKAGES, Skeleton, is_enum, opens
+from ..structure.flattening import Skeleton
+from ..structure.leaves import is_enum
+from ..structure.opening import CLOSED_PACKAGES, opens
 from ..values.kinds import isa
 from ..values.natives import is_native
 from ..values.tangents import field_names

@@ -13,7 +13,7 @@ from ..primitives.invocation import Invocation, is_inexact
 from ..replay import replayed_primitives as steps
 from ..replay.program import NotReplayable
 from ..rules.registry import Rule
-from ..structure.nodes import is_mask
+from ..structure.leaves import is_mask
 from .forward import DualArray
 from .trace import EngineArray, TapeArray
 

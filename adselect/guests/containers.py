@@ -12,7 +12,8 @@ from typing import Any
 
 from ..errors import ADSelectTypeError
 from ..face.foreign import Foreign, advice
-from ..structure.nodes import Container, is_leaf
+from ..structure.leaves import is_leaf
+from ..structure.nodes import Container
 from ..values.kinds import isa
 
 __all__ = ["container_node", "sequence_node"]

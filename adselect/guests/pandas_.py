@@ -18,7 +18,8 @@ from ..errors import UnsupportedError, user_line
 from ..face.array import Array
 from ..face.foreign import foreign_of, is_computed_by_numpy
 from ..face.operators import BINARY_OPERATORS
-from ..structure.nodes import Container, is_leaf
+from ..structure.leaves import is_leaf
+from ..structure.nodes import Container
 from ..values.kinds import isa
 from .refused import refused_argument
 

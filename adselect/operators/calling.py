@@ -30,7 +30,9 @@ from ..face.dispatch import absorb, is_traced, plain
 from ..face.foreign import FAMILIAR, foreign_of
 from ..places import place_of
 from ..primitives.own_rules import call_enforced
-from ..structure.nodes import Skeleton, flatten, is_leaf, project
+from ..structure.flattening import Skeleton, flatten
+from ..structure.leaves import is_leaf
+from ..structure.projection import project
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of, to_numpy
 from ..values.tangents import Tangent

@@ -13,7 +13,8 @@ from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..face.array import Array
 from ..primitives.invocation import spread
 from ..rules.decompositions import ChoiceError, choosing
-from ..structure.nodes import flatten, project
+from ..structure.flattening import flatten
+from ..structure.projection import project
 from ..values.natives import is_native
 from .calling import (
     FlatCall,

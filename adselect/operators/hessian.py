@@ -10,7 +10,9 @@ import numpy as np
 from ..adtypes import ADType
 from ..errors import ADSelectTypeError
 from ..face.dispatch import is_traced
-from ..structure.nodes import Const, flatten, is_leaf, project
+from ..structure.flattening import flatten
+from ..structure.leaves import Const, is_leaf
+from ..structure.projection import project
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of
 from .calling import (

@@ -12,7 +12,8 @@ from ..errors import ADSelectTypeError
 from ..face.array import Array
 from ..face.dispatch import is_traced
 from ..face.foreign import advice, foreign_of
-from ..structure.nodes import Const, flatten, is_leaf, leaf_dtype
+from ..structure.flattening import flatten
+from ..structure.leaves import Const, is_leaf, leaf_dtype
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of, to_numpy
 from .calling import ArrayCall, check_missing, resolve, settle_captured, write_out

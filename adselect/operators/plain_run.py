@@ -11,7 +11,8 @@ import numpy as np
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..face.array import Array
 from ..face.dispatch import plain
-from ..structure.nodes import Const, flatten, is_value
+from ..structure.flattening import flatten
+from ..structure.leaves import Const, is_value
 from ..values.natives import is_native, natives_of
 from .calling import flatten_output
 

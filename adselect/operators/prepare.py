@@ -16,7 +16,9 @@ from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, Prepa
 from ..face.array import Array
 from ..face.dispatch import is_traced
 from ..primitives.define import REGISTRATIONS
-from ..structure.nodes import Const, Skeleton, flatten, is_leaf, is_tracer, settings_of
+from ..structure.flattening import Skeleton, flatten
+from ..structure.leaves import Const, is_leaf, is_tracer
+from ..structure.opening import settings_of
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
 from .calling import take_adtype, write_out

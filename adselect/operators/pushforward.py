@@ -16,7 +16,9 @@ from ..face.array import Array
 from ..face.dispatch import absorb, is_traced
 from ..primitives.invocation import describe, spread
 from ..primitives.thunks import unthunk
-from ..structure.nodes import Const, flatten, is_leaf, project
+from ..structure.flattening import flatten
+from ..structure.leaves import Const, is_leaf
+from ..structure.projection import project
 from ..values.kinds import isa
 from ..values.natives import is_native
 from ..values.tangents import NoTangent, ZeroTangent

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ADSelectTypeError
-from ..structure.nodes import leaf_dtype, project
+from ..structure.leaves import leaf_dtype
+from ..structure.projection import project
 from ..values.kinds import isa
 from ..values.natives import is_native, to_numpy
 

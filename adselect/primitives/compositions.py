@@ -14,7 +14,8 @@ import numpy as np
 from ..errors import MissingRuleError, TracedValueError, UnsupportedError
 from ..face.dispatch import absorb
 from ..rules.registry import COMPOSITES
-from ..structure.nodes import flatten, is_value
+from ..structure.flattening import flatten
+from ..structure.leaves import is_value
 from ..values.tangents import NoTangent, ZeroTangent
 from .invocation import fitted, is_inexact, spread
 from .thunks import unthunk

@@ -100,7 +100,7 @@ class RuleConfig:
 
 
 def _tangent(tangent: Any, x: Any) -> Any:
-    from ..structure.nodes import flatten
+    from ..structure.flattening import flatten
 
     if tangent is not None:
         return tangent

@@ -32,7 +32,8 @@ from ..rules.registry import (
     unbroadcast,
     without_zero_times_infinity,
 )
-from ..structure.nodes import flatten, is_value
+from ..structure.flattening import flatten
+from ..structure.leaves import is_value
 from ..values.kinds import isa
 from ..values.natives import framework_of
 from ..values.tangents import NoTangent, ZeroTangent

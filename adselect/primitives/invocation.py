@@ -18,7 +18,8 @@ from ..adtypes import ADType, AutoForward, AutoTape
 from ..errors import MissingRuleError, RuleError, TracedValueError, UnsupportedError, user_line
 from ..face.array import Array
 from ..face.dispatch import absorb
-from ..structure.nodes import Skeleton, flatten, is_extension_float, is_mask, is_value
+from ..structure.flattening import Skeleton, flatten
+from ..structure.leaves import is_extension_float, is_mask, is_value
 from ..values.kinds import isa
 from ..values.tangents import NoTangent, Tangent, ZeroTangent, add
 from .config import RuleConfig

@@ -22,7 +22,7 @@ from ..face.array import Array
 from ..face.atoms import scatter, scatter_parts, set_item
 from ..face.dispatch import absorb
 from ..rules.registry import COMPOSITES, RULES, AtIndex, Elementwise, Linear, load_for, positional
-from ..structure.nodes import flatten
+from ..structure.flattening import flatten
 from ..values.natives import is_native
 from ..values.tangents import NoTangent, ZeroTangent
 from .define import Definition, Primitive

@@ -21,7 +21,8 @@ from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError
 from ..face.dispatch import is_traced, plain
 from ..places import place_text
 from ..primitives.define import REGISTRATIONS
-from ..structure.nodes import Const, flatten, is_leaf
+from ..structure.flattening import flatten
+from ..structure.leaves import Const, is_leaf
 from ..values.kinds import isa
 from ..values.natives import is_native
 from .native import compile_natively

@@ -15,7 +15,8 @@ from ..errors import ADSelectError, ADSelectTypeError
 from ..operators.gradient import pullback, withgradient
 from ..operators.hessian import withhessian
 from ..operators.jacobian import withjacobian
-from ..structure.nodes import Const, flatten
+from ..structure.flattening import flatten
+from ..structure.leaves import Const
 from ..values.kinds import isa
 from ..values.natives import is_native, to_numpy
 from .results import entries, mismatches

@@ -20,7 +20,8 @@ from ..operators.hessian import diaghessian, hessian, hessian_reverse, hvp
 from ..operators.jacobian import jacobian
 from ..operators.prepare import prepare
 from ..operators.pushforward import derivative, pushforward, second_derivative
-from ..structure.nodes import Const, map_leaves
+from ..structure.flattening import map_leaves
+from ..structure.leaves import Const
 from ..values.kinds import isa
 from ..values.tangents import Tangent
 

@@ -7,7 +7,7 @@ from typing import Any
 from ..backends.base import FrameworkArray
 from ..engine.trace import EngineArray
 from ..face.array import Array
-from ..structure.nodes import flatten
+from ..structure.flattening import flatten
 from ..values.natives import is_native, natives_of
 
 __all__ = ["ignore_derivatives"]

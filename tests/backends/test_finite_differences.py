@@ -9,17 +9,17 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+
+import adselect as ad
+from adselect import hvp, jacobian, pushforward
+from adselect.adtypes import AutoFiniteDifferences, AutoForward, AutoTape
+from adselect.backends.base import backend_of
 from adselect.backends.finite_differences.backend import (
     FiniteDifferencesBackend,
     gradient_with_error,
     one_sided_stencil,
     stencil,
 )
-
-import adselect as ad
-from adselect import hvp, jacobian, pushforward
-from adselect.adtypes import AutoFiniteDifferences, AutoForward, AutoTape
-from adselect.backends.base import backend_of
 from adselect.errors import ADSelectError, ADSelectTypeError, ADSelectValueError, UnsupportedError
 
 FD = FiniteDifferencesBackend(AutoFiniteDifferences())

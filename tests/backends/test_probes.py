@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from adselect.backends.finite_differences.evaluation import SILENCE
 
 import adselect as ad
 from adselect import AutoFiniteDifferences
+from adselect.backends.finite_differences.evaluation import SILENCE
 from adselect.errors import ADSelectValueError
 
 FD = AutoFiniteDifferences()

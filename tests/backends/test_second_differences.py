@@ -11,11 +11,11 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from adselect.backends.finite_differences.backend import hessian_with_error
-from adselect.backends.finite_differences.stencils import second_stencil
 
 import adselect as ad
 from adselect import AutoFiniteDifferences, AutoTape
+from adselect.backends.finite_differences.backend import hessian_with_error
+from adselect.backends.finite_differences.stencils import second_stencil
 from adselect.errors import ADSelectTypeError, ADSelectValueError, InaccurateDerivativeWarning
 
 FD = AutoFiniteDifferences()

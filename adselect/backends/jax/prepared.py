@@ -26,7 +26,8 @@ from ...calls.fixed import UnknownError, class_settings, frozen, picture
 from ...errors import ADSelectError, TracedValueError, UnsupportedError
 from ...face.array import Array
 from ...places import place_text
-from ...structure.nodes import Const, Skeleton, flatten
+from ...structure.flattening import Skeleton, flatten
+from ...structure.leaves import Const
 from ...values.kinds import isa
 from .backend import FlatCall, precise
 from .callbacks import original_error

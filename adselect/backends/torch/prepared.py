@@ -17,7 +17,7 @@ from ...calls.captured import Watch, classes_of
 from ...calls.fixed import parts
 from ...errors import ADSelectError, UnsupportedError, user_line
 from ...face.dispatch import absorb
-from ...structure.nodes import flatten
+from ...structure.flattening import flatten
 from ...values.kinds import isa
 from .backend import SELECTIONS, TorchArray, _close_block, _in_transform, _open_block, calls_in_progress, gradient_of
 from .table import SHARED
