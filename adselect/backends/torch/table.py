@@ -48,6 +48,19 @@ __all__ = [
 ]
 
 _NOT_GIVEN: Any = np._NoValue
+TABLE: dict[Any, Callable] = {}
+
+
+def implements(*functions: Any) -> Callable:
+    """Decorator: put an implementation into the table under the given NumPy functions."""
+
+    def enter(implementation: Callable) -> Callable:
+        for function in functions:
+            TABLE[function] = implementation
+        return implementation
+
+    return enter
+
 
 # -- dtypes and promotion ----------------------------------------------------------------------------------------------
 
@@ -524,7 +537,7 @@ BINARY: dict[Any, Callable] = {
     np.lcm: _binary(torch.lcm),
 }
 
-TABLE: dict[Any, Callable] = {
+TABLE |= {
     **UNARY,
     **BINARY,
     # For real numbers only: on a branch cut torch's slopes belong to the other side.
@@ -537,17 +550,6 @@ TABLE: dict[Any, Callable] = {
 
 def _at_least_double(x: Any) -> Any:
     return x.to(_common_dtype((x.dtype, torch.float64))) if isinstance(x, Tensor) else x
-
-
-def implements(*functions: Any) -> Callable:
-    """Decorator: put an implementation into the table under the given NumPy functions."""
-
-    def enter(implementation: Callable) -> Callable:
-        for function in functions:
-            TABLE[function] = implementation
-        return implementation
-
-    return enter
 
 
 @implements(vanishing)
