@@ -16,7 +16,7 @@ from torch import Tensor
 from ...rules.decompositions import noise
 from ...rules.quantiles import quantile_dtype
 from ...values.kinds import isa
-from ..base import UntranslatedError
+from ..framework_array import UntranslatedError
 from .kinks import _root, bent
 from .operands import (
     _INEXACT,

@@ -3,8 +3,8 @@
 An entry takes tensors, Python numbers and lists, under NumPy's names and in NumPy's order, and returns tensors of the
 shape and dtype NumPy would return. Most entries are rows of a dictionary; a function stands where the two libraries
 differ in more than a name: ``axis``/``dim``, NumPy 2's type promotion (torch lets a 0-d tensor be weak), and the kinks
-where torch's own derivative is not the one adselect promises. What is missing here falls back to the composites. The rows
-stand in one file per subject of the rules.
+where torch's own derivative is not the one adselect promises. What is missing here falls back to the composites. The
+rows stand in one file per subject of the rules.
 """
 
 from __future__ import annotations

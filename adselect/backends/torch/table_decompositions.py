@@ -11,7 +11,7 @@ from torch import Tensor
 from ...errors import user_line
 from ...primitives.own_rules import within_a_rule
 from ...rules.decompositions import SINGULAR, in_blocks, refusal
-from ..base import OwnRuleError
+from ..framework_array import OwnRuleError
 from .operands import _NOT_GIVEN, _inexact
 from .table_linalg import _conjugate_transpose, _linalg, _square
 
