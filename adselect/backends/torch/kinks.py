@@ -39,7 +39,7 @@ def bent(y: Tensor, at: Tensor, *of: Tensor) -> Tensor:
     return y + _Bend.apply(sum(of[1:], of[0]), at)
 
 
-def _root(variance: Tensor) -> Tensor:
+def root_of(variance: Tensor) -> Tensor:
     """The square root with slope 0 at 0, and no second derivative there."""
     flat = variance == 0
     root = torch.sqrt(torch.where(flat, torch.ones_like(variance), variance))

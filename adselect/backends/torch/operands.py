@@ -18,7 +18,7 @@ from ...face.refusals import LISTS
 __all__ = ["SHARED", "TABLE", "from_numpy", "numpy_dtype", "torch_dtype"]
 
 
-_NOT_GIVEN: Any = np._NoValue
+NOT_GIVEN: Any = np._NoValue
 TABLE: dict[Any, Callable] = {}
 
 
@@ -132,7 +132,7 @@ def from_numpy(array: Any, device: Any = None) -> Tensor:
 _COMMON: dict[tuple, torch.dtype] = {}
 
 
-def _common_dtype(kinds: tuple) -> torch.dtype:
+def common_dtype(kinds: tuple) -> torch.dtype:
     """NumPy's result type; kinds holds torch dtypes and, for the weak operands, Python's number types."""
     try:
         return _COMMON[kinds]
@@ -149,37 +149,37 @@ def _common_dtype(kinds: tuple) -> torch.dtype:
     return result
 
 
-def _tensor(x: Any, like: Any = None) -> Tensor:
+def tensor_of(x: Any, like: Any = None) -> Tensor:
     """x as a tensor; a Python number, a nested list or a list of tensors becomes one."""
     if isinstance(x, Tensor):
         return x
     device = like.device if isinstance(like, Tensor) else None
-    if isinstance(x, (list, tuple)) and _first_tensor(x) is not None:
-        first = _first_tensor(x)
-        return torch.stack(_promoted(*[_tensor(v, first) for v in x]))
+    if isinstance(x, (list, tuple)) and first_tensor(x) is not None:
+        first = first_tensor(x)
+        return torch.stack(promoted(*[tensor_of(v, first) for v in x]))
     if type(x) in (float, int, complex, bool) and isinstance(like, Tensor):
-        return torch.tensor(x, dtype=_common_dtype((like.dtype, type(x))), device=device)
+        return torch.tensor(x, dtype=common_dtype((like.dtype, type(x))), device=device)
     return from_numpy(x, device)
 
 
-def _first_tensor(items: Any) -> Tensor | None:
+def first_tensor(items: Any) -> Tensor | None:
     for item in items:
         if isinstance(item, Tensor):
             return item
         if isinstance(item, (list, tuple)):
-            found = _first_tensor(item)
+            found = first_tensor(item)
             if found is not None:
                 return found
     return None
 
 
-def _promoted(*operands: Any) -> list:
+def promoted(*operands: Any) -> list:
     """The operands as tensors of NumPy's common dtype (Python numbers are weak, 0-d tensors are not)."""
     first = next((x for x in operands if isinstance(x, Tensor)), None)
     device = None if first is None else first.device
     arrays = (list, tuple, np.ndarray, np.generic)
     operands = tuple([from_numpy(x, device) if isinstance(x, arrays) else x for x in operands])
-    dtype = _common_dtype(tuple([x.dtype if isinstance(x, Tensor) else _number_kind(x) for x in operands]))
+    dtype = common_dtype(tuple([x.dtype if isinstance(x, Tensor) else _number_kind(x) for x in operands]))
     result = []
     for x in operands:
         if not isinstance(x, Tensor):
@@ -195,14 +195,14 @@ def _number_kind(x: Any) -> type:
     raise TypeError(f"cannot use {type(x).__name__} as an operand of a NumPy function ({user_line()})")
 
 
-_INEXACT = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128})
+INEXACT = frozenset({torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64, torch.complex128})
 _FLOATS: dict[torch.dtype, torch.dtype] = {}
 
 
-def _inexact(x: Any) -> Tensor:
+def inexact(x: Any) -> Tensor:
     """x in a floating dtype, the one NumPy's float ufuncs choose for integers."""
-    x = _tensor(x)
-    if x.dtype in _INEXACT:
+    x = tensor_of(x)
+    if x.dtype in INEXACT:
         return x
     dtype = _FLOATS.get(x.dtype)
     if dtype is None:
@@ -213,19 +213,19 @@ def _inexact(x: Any) -> Tensor:
 # -- reductions --------------------------------------------------------------------------------------------------------
 
 
-def _given(value: Any) -> bool:
-    return value is not None and value is not _NOT_GIVEN
+def is_given(value: Any) -> bool:
+    return value is not None and value is not NOT_GIVEN
 
 
-def _axes(axis: Any, ndim: int) -> tuple:
+def axes_of(axis: Any, ndim: int) -> tuple:
     """axis as a tuple of non-negative ints; all of them for None."""
     if axis is None:
         return tuple(range(ndim))
     axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
-    return tuple([_axis(a, ndim) for a in axes])
+    return tuple([axis_of(a, ndim) for a in axes])
 
 
-def _axis(axis: Any, ndim: int) -> int:
+def axis_of(axis: Any, ndim: int) -> int:
     axis = operator.index(axis)
     if not -ndim <= axis < ndim:
         if ndim == 0 and axis in (0, -1):
@@ -234,55 +234,55 @@ def _axis(axis: Any, ndim: int) -> int:
     return axis + ndim if axis < 0 else axis
 
 
-def _masked(a: Tensor, where: Any, neutral: Any) -> Tensor:
+def masked(a: Tensor, where: Any, neutral: Any) -> Tensor:
     """a with the neutral element where the mask excludes it."""
-    if where is True or not _given(where):
+    if where is True or not is_given(where):
         return a
-    return torch.where(_tensor(where, a).to(torch.bool), a, torch.tensor(neutral, dtype=a.dtype, device=a.device))
+    return torch.where(tensor_of(where, a).to(torch.bool), a, torch.tensor(neutral, dtype=a.dtype, device=a.device))
 
 
-def _truth(keepdims: Any) -> bool:
-    return keepdims is not _NOT_GIVEN and bool(keepdims)
+def truth(keepdims: Any) -> bool:
+    return keepdims is not NOT_GIVEN and bool(keepdims)
 
 
-def _positional(a: Any, rest: tuple, keepdims: Any, initial: Any = None) -> tuple:
+def positional_tail(a: Any, rest: tuple, keepdims: Any, initial: Any = None) -> tuple:
     """The rare positional tail (out, keepdims, initial) of NumPy's reductions."""
     if rest:
         keepdims = rest[1] if len(rest) > 1 else keepdims
         initial = rest[2] if len(rest) > 2 else initial
-    return _tensor(a), _truth(keepdims), initial
+    return tensor_of(a), truth(keepdims), initial
 
 
-def _last(a: Tensor, axis: Any) -> tuple[Tensor, tuple]:
+def axes_last(a: Tensor, axis: Any) -> tuple[Tensor, tuple]:
     """a with the reduced axes joined into one at the end, and its shape with those axes as 1."""
-    axes = _axes(axis, a.ndim)
+    axes = axes_of(axis, a.ndim)
     kept = [k for k in range(a.ndim) if k not in axes]
     shape = tuple([1 if k in axes else n for k, n in enumerate(a.shape)])
     return a.permute(kept + list(axes)).reshape([a.shape[k] for k in kept] + [-1]), shape
 
 
-def _flat_axis(a: Any, axis: Any) -> tuple[Tensor, int]:
-    a = _tensor(a)
-    return (a.reshape(-1), 0) if axis is None else (a, _axis(axis, a.ndim))
+def flat_axis(a: Any, axis: Any) -> tuple[Tensor, int]:
+    a = tensor_of(a)
+    return (a.reshape(-1), 0) if axis is None else (a, axis_of(axis, a.ndim))
 
 
-def _ints(value: Any) -> Any:
+def ints(value: Any) -> Any:
     return tuple([operator.index(v) for v in value]) if isinstance(value, (tuple, list)) else operator.index(value)
 
 
-def _joined(arrays: Any) -> list:
+def joined(arrays: Any) -> list:
     items = list(arrays)
-    first = _first_tensor(items)
-    return _promoted(*[_tensor(a, first) for a in items])
+    first = first_tensor(items)
+    return promoted(*[tensor_of(a, first) for a in items])
 
 
-def _cast(tensors: list, dtype: Any) -> list:
+def cast(tensors: list, dtype: Any) -> list:
     return tensors if dtype is None else [t.to(torch_dtype(dtype)) for t in tensors]
 
 
-def _places(indices: Any) -> np.ndarray:
+def places_of(indices: Any) -> np.ndarray:
     return indices.detach().cpu().numpy() if isinstance(indices, Tensor) else np.asarray(indices)
 
 
-def _shape(shape: Any) -> tuple:
-    return _ints(shape) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
+def shape_of(shape: Any) -> tuple:
+    return ints(shape) if isinstance(shape, (tuple, list)) else (operator.index(shape),)

@@ -17,61 +17,61 @@ from ...rules.decompositions import noise
 from ...rules.quantiles import quantile_dtype
 from ...values.kinds import isa
 from ..framework_array import UntranslatedError
-from .kinks import _root, bent
+from .kinks import bent, root_of
 from .operands import (
-    _INEXACT,
-    _NOT_GIVEN,
+    INEXACT,
+    NOT_GIVEN,
     NUMPY_DTYPES,
     TABLE,
-    _axes,
-    _axis,
-    _cast,
-    _first_tensor,
-    _flat_axis,
-    _given,
-    _inexact,
-    _ints,
-    _joined,
-    _last,
-    _places,
-    _promoted,
-    _shape,
-    _tensor,
-    _truth,
+    axes_last,
+    axes_of,
+    axis_of,
+    cast,
+    first_tensor,
+    flat_axis,
     implements,
+    inexact,
+    ints,
+    is_given,
+    joined,
+    places_of,
+    promoted,
+    shape_of,
+    tensor_of,
     torch_dtype,
+    truth,
 )
-from .table_decompositions import _complement, _determined, _QRResult, _real_if_real, _SVDResult, _undetermined
-from .table_elementwise import _chosen, _degrees
+from .table_decompositions import QR_RESULT, SVD_RESULT, complement, determined, real_if_real, undetermined
+from .table_elementwise import chosen, degrees
 from .table_indexing import get_item
-from .table_linalg import _conjugate_transpose, _linalg, _matmul, _native_tensordot, _square
-from .table_quantiles import _has_infinities, _order_statistic
-from .table_reductions import _mean, _sum
-from .table_shaping import _astype, _reshape
+from .table_linalg import conjugate_transpose, implements_linalg, matrix_product, native_tensordot, square_matrix
+from .table_quantiles import has_infinities, order_statistic
+from .table_reductions import mean_of, sum_of
+from .table_shaping import astype, reshape_to
 
 
 @implements(np.where)
-def _where(condition: Any, x: Any = _NOT_GIVEN, y: Any = _NOT_GIVEN, /) -> Any:
-    if x is _NOT_GIVEN:
-        return torch.nonzero(torch.atleast_1d(_tensor(condition)), as_tuple=True)
-    like = _first_tensor((condition, x, y))
-    condition = _tensor(condition, like)
+def _where(condition: Any, x: Any = NOT_GIVEN, y: Any = NOT_GIVEN, /) -> Any:
+    if x is NOT_GIVEN:
+        return torch.nonzero(torch.atleast_1d(tensor_of(condition)), as_tuple=True)
+    like = first_tensor((condition, x, y))
+    condition = tensor_of(condition, like)
     if condition.dtype is not torch.bool:
         condition = condition != 0
-    x, y = _chosen(x, y, like)
+    x, y = chosen(x, y, like)
     return torch.where(condition, x, y)
 
 
 @implements(np.clip)
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Tensor:
-    low, high = a_min if _given(a_min) else min, a_max if _given(a_max) else max
-    low, high = low if _given(low) else None, high if _given(high) else None
+    low, high = a_min if is_given(a_min) else min, a_max if is_given(a_max) else max
+    low, high = low if is_given(low) else None, high if is_given(high) else None
     if low is None and high is None:
-        return _tensor(a).clone()
-    if isinstance(a, Tensor) and a.dtype in _INEXACT and all(v is None or type(v) in (float, int) for v in (low, high)):
+        return tensor_of(a).clone()
+    if isinstance(a, Tensor) and a.dtype in INEXACT and all(v is None or type(v) in (float, int) for v in (low, high)):
         return torch.clamp(a, low, high)
     bounds = [v for v in (low, high) if v is not None]
-    a, *bounds = _promoted(a, *bounds)
+    a, *bounds = promoted(a, *bounds)
     if low is None:
         return torch.where(a > bounds[0], bounds[0], a)
     a = torch.where(a < bounds[0], bounds[0], a)
@@ -80,15 +80,15 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
 
 @implements(np.angle)
 def _angle(z: Any, deg: bool = False) -> Tensor:
-    z = _inexact(z)
+    z = inexact(z)
     angle = torch.angle(z)
     if z.is_complex() and z.requires_grad:
         angle = bent(angle, z == 0, z.real, z.imag)
-    return _degrees(angle) if deg else angle
+    return degrees(angle) if deg else angle
 
 
-TABLE[np.iscomplexobj] = lambda x: _tensor(x).is_complex()
-TABLE[np.isrealobj] = lambda x: not _tensor(x).is_complex()
+TABLE[np.iscomplexobj] = lambda x: tensor_of(x).is_complex()
+TABLE[np.isrealobj] = lambda x: not tensor_of(x).is_complex()
 
 
 @implements(np.ptp)
@@ -98,14 +98,14 @@ def _ptp(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Te
 
 @implements(np.median)
 def _median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: Any = False) -> Tensor:
-    a = _inexact(a)
+    a = inexact(a)
     if not a.numel() or a.is_complex():
         raise UntranslatedError("no entries, or complex ones")
-    flat, shape = _last(a, axis)
+    flat, shape = axes_last(a, axis)
     n, ordered = flat.shape[-1], torch.sort(flat.detach(), dim=-1).values
-    high = _order_statistic(flat, ordered, n // 2)
-    y = high if n % 2 else (_order_statistic(flat, ordered, n // 2 - 1) + high) / 2
-    return y.reshape(shape) if _truth(keepdims) else y
+    high = order_statistic(flat, ordered, n // 2)
+    y = high if n % 2 else (order_statistic(flat, ordered, n // 2 - 1) + high) / 2
+    return y.reshape(shape) if truth(keepdims) else y
 
 
 @implements(np.quantile)
@@ -123,33 +123,33 @@ def _quantile(
 ) -> Tensor:
     if weights is not None or method not in _BETWEEN:
         raise UntranslatedError(f"method={method!r}")
-    if not _tensor(a).numel():
+    if not tensor_of(a).numel():
         raise UntranslatedError("no entries")
-    a, dtype = _inexact(a), None
+    a, dtype = inexact(a), None
     if a.dtype in NUMPY_DTYPES and (isinstance(q, Tensor) or type(q) is not float):
         strong = NUMPY_DTYPES.get(q.dtype) if isinstance(q, Tensor) else np.asarray(q).dtype
         given = type(q) if type(q) is int else strong
         dtype = torch_dtype(quantile_dtype(function, NUMPY_DTYPES[a.dtype], given, method))
         a = a.to(torch.promote_types(a.dtype, dtype))
     if function is np.percentile:
-        q = q / 100 if isinstance(q, Tensor) and q.dtype in _INEXACT else _places(q) / 100
+        q = q / 100 if isinstance(q, Tensor) and q.dtype in INEXACT else places_of(q) / 100
     watched = q.ravel() if isinstance(q, Tensor) and q.requires_grad else None
-    q = _places(q)
-    flat, shape = _last(a, axis)
+    q = places_of(q)
+    flat, shape = axes_last(a, axis)
     steps, ordered = flat.shape[-1] - 1, torch.sort(flat.detach(), dim=-1).values
-    if method in ("linear", "midpoint") and _has_infinities(ordered):
+    if method in ("linear", "midpoint") and has_infinities(ordered):
         raise UntranslatedError("infinities")
     found = []
     for i, place in enumerate(np.ravel(q) * steps):
         low, high = math.floor(place), math.ceil(place)
         share = _BETWEEN[method](place - low)
-        y = _order_statistic(flat, ordered, low if share < 1 else high)
+        y = order_statistic(flat, ordered, low if share < 1 else high)
         if 0 < share < 1:
-            y = y + (_order_statistic(flat, ordered, high) - y) * share
+            y = y + (order_statistic(flat, ordered, high) - y) * share
         if watched is not None:  # by how much a larger q takes the rank, and the value with it, upwards
-            gap = _order_statistic(flat, ordered, min(low + 1, steps)) - _order_statistic(flat, ordered, low)
+            gap = order_statistic(flat, ordered, min(low + 1, steps)) - order_statistic(flat, ordered, low)
             y = y + gap * ((watched[i] - watched[i].detach()) * (steps if method == "linear" else 0))
-        found.append(y.reshape(shape) if _truth(keepdims) else y)
+        found.append(y.reshape(shape) if truth(keepdims) else y)
     y = torch.stack(found).reshape(q.shape + found[0].shape)
     return y if dtype is None else y.to(dtype)
 
@@ -170,8 +170,8 @@ def _percentile(a: Any, q: Any, *args: Any, **kwargs: Any) -> Tensor:
 
 def _without_nan(reduce: Any, neutral: float) -> Callable:
     def call(a: Any, *args: Any, **kwargs: Any) -> Tensor:
-        a = _tensor(a)
-        if a.dtype in _INEXACT:
+        a = tensor_of(a)
+        if a.dtype in INEXACT:
             a = torch.where(torch.isnan(a), torch.full_like(a, neutral), a)
         return TABLE[reduce](a, *args, **kwargs)
 
@@ -188,7 +188,7 @@ def _nan_extremes(reduce: Any, neutral: float) -> Callable:
     without = _without_nan(reduce, neutral)
 
     def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Tensor:
-        a = _inexact(a)
+        a = inexact(a)
         y = without(a, axis, None, keepdims)
         missing = TABLE[np.all](torch.isnan(a), axis, None, keepdims)
         return torch.where(missing, torch.full_like(y, math.nan), y)
@@ -202,22 +202,22 @@ TABLE[np.nanmin] = _nan_extremes(np.min, math.inf)
 
 @implements(np.nanmean)
 def _nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False) -> Tensor:
-    a = _inexact(a)
-    return _mean(a, axis, dtype, keepdims=keepdims, where=~torch.isnan(a))
+    a = inexact(a)
+    return mean_of(a, axis, dtype, keepdims=keepdims, where=~torch.isnan(a))
 
 
 def _nan_moments(function: Any) -> Callable:
     def call(
         a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False
     ) -> Tensor:
-        a = _inexact(a)
+        a = inexact(a)
         kept = ~torch.isnan(a)
         a = torch.where(kept, a, torch.zeros_like(a))
-        count = _sum(kept, axis, keepdims=True)
-        centred = torch.where(kept, a - _sum(a, axis, keepdims=True) / count, torch.zeros_like(a))
-        total = _sum(torch.abs(centred) ** 2, axis, keepdims=_truth(keepdims))
+        count = sum_of(kept, axis, keepdims=True)
+        centred = torch.where(kept, a - sum_of(a, axis, keepdims=True) / count, torch.zeros_like(a))
+        total = sum_of(torch.abs(centred) ** 2, axis, keepdims=truth(keepdims))
         variance = total / (count.reshape(total.shape) - ddof).to(total.dtype)
-        return variance if function is np.nanvar else _root(variance)
+        return variance if function is np.nanvar else root_of(variance)
 
     return call
 
@@ -227,64 +227,64 @@ TABLE[np.nanstd] = _nan_moments(np.nanstd)
 
 
 @implements(np.diff)
-def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NOT_GIVEN, append: Any = _NOT_GIVEN) -> Tensor:
-    a = _tensor(a)
-    axis = _axis(axis, a.ndim)
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = NOT_GIVEN, append: Any = NOT_GIVEN) -> Tensor:
+    a = tensor_of(a)
+    axis = axis_of(axis, a.ndim)
     ends = []
     for end in (prepend, append):
-        if end is not _NOT_GIVEN:
-            a, end = _promoted(a, _tensor(end, a))
+        if end is not NOT_GIVEN:
+            a, end = promoted(a, tensor_of(end, a))
             if end.ndim == 0:
                 end = end.expand([1 if k == axis else m for k, m in enumerate(a.shape)])
-        ends.append(None if end is _NOT_GIVEN else end)
+        ends.append(None if end is NOT_GIVEN else end)
     return torch.diff(a, n, axis, *ends)
 
 
 @implements(np.ravel)
 def _ravel(a: Any, order: str = "C") -> Tensor:
-    return _reshape(a, -1, "F" if order == "F" else "C")
+    return reshape_to(a, -1, "F" if order == "F" else "C")
 
 
 @implements(np.swapaxes)
 def _swapaxes(a: Any, axis1: int, axis2: int) -> Tensor:
-    return torch.swapaxes(_tensor(a), axis1, axis2)
+    return torch.swapaxes(tensor_of(a), axis1, axis2)
 
 
 @implements(np.matrix_transpose, np.linalg.matrix_transpose)
 def _matrix_transpose(x: Any, /) -> Tensor:
-    return torch.swapaxes(_tensor(x), -1, -2)
+    return torch.swapaxes(tensor_of(x), -1, -2)
 
 
 @implements(np.moveaxis)
 def _moveaxis(a: Any, source: Any, destination: Any) -> Tensor:
-    return torch.movedim(_tensor(a), _ints(source), _ints(destination))
+    return torch.movedim(tensor_of(a), ints(source), ints(destination))
 
 
 @implements(np.concatenate)
 def _concatenate(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = None) -> Tensor:
-    tensors = _cast(_joined(arrays), dtype)
+    tensors = cast(joined(arrays), dtype)
     if axis is None:
         return torch.cat([t.reshape(-1) for t in tensors])
     if any(t.ndim != tensors[0].ndim for t in tensors) or not tensors[0].ndim:
         raise ValueError("all the input array dimensions must match, and be at least one, to concatenate")
-    return torch.cat(tensors, _axis(axis, tensors[0].ndim))
+    return torch.cat(tensors, axis_of(axis, tensors[0].ndim))
 
 
 @implements(np.stack)
 def _stack(arrays: Any, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: Any = None) -> Tensor:
-    if any(_tensor(a).shape != _tensor(arrays[0]).shape for a in arrays):
+    if any(tensor_of(a).shape != tensor_of(arrays[0]).shape for a in arrays):
         raise ValueError("all input arrays must have the same shape")
-    return torch.stack(_cast(_joined(arrays), dtype), axis)
+    return torch.stack(cast(joined(arrays), dtype), axis)
 
 
 def _joins(join: Callable) -> Callable:
-    return lambda tup, *, dtype=None, casting=None: join(_cast(_joined(tup), dtype))
+    return lambda tup, *, dtype=None, casting=None: join(cast(joined(tup), dtype))
 
 
 TABLE[np.vstack] = _joins(torch.vstack)
 TABLE[np.hstack] = _joins(torch.hstack)
 TABLE[np.dstack] = _joins(torch.dstack)
-TABLE[np.column_stack] = lambda tup: torch.column_stack(_joined(tup))
+TABLE[np.column_stack] = lambda tup: torch.column_stack(joined(tup))
 
 
 @implements(np.append)
@@ -294,8 +294,8 @@ def _append(arr: Any, values: Any, axis: Any = None) -> Tensor:
 
 @implements(np.array_split)
 def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
-    ary = _tensor(ary)
-    axis = _axis(axis, ary.ndim)
+    ary = tensor_of(ary)
+    axis = axis_of(axis, ary.ndim)
     if isinstance(indices_or_sections, Tensor):
         indices_or_sections = indices_or_sections.tolist()
     n = ary.shape[axis]
@@ -313,30 +313,32 @@ def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list:
     if isinstance(indices_or_sections, range):
         indices_or_sections = list(indices_or_sections)
-    if not isinstance(indices_or_sections, (list, tuple, Tensor)) and _tensor(ary).shape[axis] % indices_or_sections:
+    if not isinstance(indices_or_sections, (list, tuple, Tensor)) and tensor_of(ary).shape[axis] % indices_or_sections:
         raise ValueError("array split does not result in an equal division")
     return _array_split(ary, indices_or_sections, axis)
 
 
 TABLE[np.vsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 0)
-TABLE[np.hsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 1 if _tensor(ary).ndim > 1 else 0)
+TABLE[np.hsplit] = lambda ary, indices_or_sections: _split(
+    ary, indices_or_sections, 1 if tensor_of(ary).ndim > 1 else 0
+)
 TABLE[np.dsplit] = lambda ary, indices_or_sections: _split(ary, indices_or_sections, 2)
 
 
 @implements(np.broadcast_arrays)
 def _broadcast_arrays(*args: Any, subok: bool = False) -> tuple:
-    first = _first_tensor(args)
-    return tuple(torch.broadcast_tensors(*[_tensor(a, first) for a in args]))
+    first = first_tensor(args)
+    return tuple(torch.broadcast_tensors(*[tensor_of(a, first) for a in args]))
 
 
 @implements(np.tile)
 def _tile(A: Any, reps: Any) -> Tensor:
-    return torch.tile(_tensor(A), _shape(reps))
+    return torch.tile(tensor_of(A), shape_of(reps))
 
 
 @implements(np.repeat)
 def _repeat(a: Any, repeats: Any, axis: Any = None) -> Tensor:
-    a, axis = _flat_axis(a, axis)
+    a, axis = flat_axis(a, axis)
     if isinstance(repeats, (list, tuple)):
         repeats = torch.tensor([operator.index(r) for r in repeats], device=a.device)
     if isinstance(repeats, Tensor):
@@ -346,21 +348,21 @@ def _repeat(a: Any, repeats: Any, axis: Any = None) -> Tensor:
 
 @implements(np.flip)
 def _flip(m: Any, axis: Any = None) -> Tensor:
-    m = _tensor(m)
-    return torch.flip(m, _axes(axis, m.ndim))
+    m = tensor_of(m)
+    return torch.flip(m, axes_of(axis, m.ndim))
 
 
 TABLE[np.flipud] = lambda m: _flip(m, 0)
 TABLE[np.fliplr] = lambda m: _flip(m, 1)
-TABLE[np.rot90] = lambda m, k=1, axes=(0, 1): torch.rot90(_tensor(m), k, axes)
+TABLE[np.rot90] = lambda m, k=1, axes=(0, 1): torch.rot90(tensor_of(m), k, axes)
 
 
 @implements(np.roll)
 def _roll(a: Any, shift: Any, axis: Any = None) -> Tensor:
-    a, shift = _tensor(a), _ints(shift)
+    a, shift = tensor_of(a), ints(shift)
     if axis is None:
         return torch.roll(a, sum(shift) if isinstance(shift, tuple) else shift)
-    axes = _axes(axis, a.ndim)
+    axes = axes_of(axis, a.ndim)
     shifts = shift if isinstance(shift, tuple) else (shift,) * len(axes)
     return torch.roll(a, shifts, axes * len(shifts) if len(axes) < len(shifts) else axes)
 
@@ -369,7 +371,7 @@ def _at_least(ndim: int) -> Callable:
     reshape = {1: torch.atleast_1d, 2: torch.atleast_2d, 3: torch.atleast_3d}[ndim]
 
     def call(*arys: Any) -> Any:
-        results = tuple([reshape(_tensor(a)) for a in arys])
+        results = tuple([reshape(tensor_of(a)) for a in arys])
         return results[0] if len(results) == 1 else results
 
     return call
@@ -380,7 +382,7 @@ TABLE[np.atleast_1d], TABLE[np.atleast_2d], TABLE[np.atleast_3d] = _at_least(1),
 
 def _triangle(operate: Callable) -> Callable:
     def call(m: Any, k: int = 0) -> Tensor:
-        m = _tensor(m)
+        m = tensor_of(m)
         return operate(m.expand(m.shape[0], m.shape[0]) if m.ndim == 1 else m, k)
 
     return call
@@ -392,18 +394,18 @@ TABLE[np.tril] = _triangle(torch.tril)
 
 @implements(np.diag)
 def _diag(v: Any, k: int = 0) -> Tensor:
-    v = _tensor(v)
+    v = tensor_of(v)
     return torch.diag_embed(v, k) if v.ndim == 1 else torch.diagonal(v, k)
 
 
-TABLE[np.diagflat] = lambda v, k=0: torch.diag_embed(_tensor(v).reshape(-1), k)
-TABLE[np.diagonal] = lambda a, offset=0, axis1=0, axis2=1: torch.diagonal(_tensor(a), offset, axis1, axis2)
-TABLE[np.linalg.diagonal] = lambda x, /, *, offset=0: torch.diagonal(_tensor(x), offset, -2, -1)
+TABLE[np.diagflat] = lambda v, k=0: torch.diag_embed(tensor_of(v).reshape(-1), k)
+TABLE[np.diagonal] = lambda a, offset=0, axis1=0, axis2=1: torch.diagonal(tensor_of(a), offset, axis1, axis2)
+TABLE[np.linalg.diagonal] = lambda x, /, *, offset=0: torch.diagonal(tensor_of(x), offset, -2, -1)
 
 
 @implements(np.trace)
 def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: Any = None) -> Tensor:
-    return _sum(torch.diagonal(_tensor(a), offset, axis1, axis2), -1, dtype)
+    return sum_of(torch.diagonal(tensor_of(a), offset, axis1, axis2), -1, dtype)
 
 
 TABLE[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: _trace(x, offset, -2, -1, dtype)
@@ -411,11 +413,11 @@ TABLE[np.linalg.trace] = lambda x, /, *, offset=0, dtype=None: _trace(x, offset,
 
 @implements(np.pad)
 def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> Tensor:
-    array = _tensor(array)
+    array = tensor_of(array)
     if isinstance(pad_width, dict):
         widths = [(0, 0)] * array.ndim
         for k, width in pad_width.items():
-            widths[_axis(k, array.ndim)] = width if isinstance(width, (tuple, list)) else (width, width)
+            widths[axis_of(k, array.ndim)] = width if isinstance(width, (tuple, list)) else (width, width)
     else:
         pad_width = pad_width.tolist() if isinstance(pad_width, Tensor) else pad_width
         widths = np.broadcast_to(np.asarray(pad_width), (array.ndim, 2)).tolist()
@@ -426,7 +428,7 @@ def _pad(array: Any, pad_width: Any, mode: Any = "constant", **options: Any) -> 
             for side, n in enumerate((before, after)):
                 value = _pad_value(values, k, side)
                 shape = [n if j == k else m for j, m in enumerate(array.shape)]
-                blocks.append(_tensor(value, array).to(array.dtype).expand(shape))
+                blocks.append(tensor_of(value, array).to(array.dtype).expand(shape))
             array = torch.cat([blocks[0], array, blocks[1]], k)
         return array
     if mode not in ("edge", "reflect", "symmetric", "wrap") or options.get("reflect_type", "even") != "even":
@@ -450,9 +452,9 @@ def _pad_value(values: Any, axis: int, side: int) -> Any:
 
 @implements(np.take)
 def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Tensor:
-    a = _tensor(a)
-    a, axis = (a.reshape(-1), 0) if axis is None else (a, _axis(axis, a.ndim))
-    places = _places(indices)
+    a = tensor_of(a)
+    a, axis = (a.reshape(-1), 0) if axis is None else (a, axis_of(axis, a.ndim))
+    places = places_of(indices)
     places = places if places.size or type(indices) is not list else places.astype(np.intp)
     n = a.shape[axis]
     places = places % n if mode == "wrap" else np.clip(places, 0, n - 1) if mode == "clip" else places
@@ -461,22 +463,22 @@ def _take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "
 
 @implements(np.take_along_axis)
 def _take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Tensor:
-    arr = _tensor(arr)
-    indices = _tensor(indices, arr)
-    if indices.dtype in _INEXACT:
+    arr = tensor_of(arr)
+    indices = tensor_of(indices, arr)
+    if indices.dtype in INEXACT:
         raise IndexError("`indices` must be an integer array")
     indices = indices.to(torch.int64)
-    arr, axis = (arr.reshape(-1), 0) if axis is None else (arr, _axis(axis, arr.ndim))
+    arr, axis = (arr.reshape(-1), 0) if axis is None else (arr, axis_of(axis, arr.ndim))
     return torch.take_along_dim(arr, torch.where(indices < 0, indices + arr.shape[axis], indices), axis)
 
 
 @implements(np.bincount)
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
-    x = _tensor(x, weights).to(torch.int64)
+    x = tensor_of(x, weights).to(torch.int64)
     if not x.numel():
         return torch.zeros(minlength, dtype=torch.int64, device=x.device)
     n = max(int(minlength), int(x.max()) + 1 if x.numel() else 0)
-    weights = torch.ones_like(x) if weights is None else _tensor(weights, x).to(torch.float64)
+    weights = torch.ones_like(x) if weights is None else tensor_of(weights, x).to(torch.float64)
     return torch.zeros(n, dtype=weights.dtype, device=x.device).index_add(0, x, weights)
 
 
@@ -484,8 +486,8 @@ def _like(fill: Callable) -> Callable:
     def call(
         a: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **other: Any
     ) -> Tensor:
-        a = _tensor(a)
-        shape = a.shape if not _given(shape) else _shape(shape)
+        a = tensor_of(a)
+        shape = a.shape if not is_given(shape) else shape_of(shape)
         return fill(shape, dtype=a.dtype if dtype is None else torch_dtype(dtype), device=a.device)
 
     return call
@@ -499,9 +501,9 @@ TABLE[np.ones_like] = _like(torch.ones)
 def _full_like(
     a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None, **other: Any
 ) -> Tensor:
-    a = _tensor(a)
+    a = tensor_of(a)
     dtype = a.dtype if dtype is None else torch_dtype(dtype)
-    return _tensor(fill_value, a).to(dtype).expand(a.shape if not _given(shape) else _shape(shape)).clone()
+    return tensor_of(fill_value, a).to(dtype).expand(a.shape if not is_given(shape) else shape_of(shape)).clone()
 
 
 @implements(np.linspace)
@@ -515,8 +517,8 @@ def _linspace(
     axis: int = 0,
     **other: Any,
 ) -> Any:
-    first = _first_tensor((start, stop))
-    start, stop = [_inexact(x) for x in _promoted(_tensor(start, first), _tensor(stop, first))]
+    first = first_tensor((start, stop))
+    start, stop = [inexact(x) for x in promoted(tensor_of(start, first), tensor_of(stop, first))]
     divisions = num - 1 if endpoint else num
     step = (stop - start) / divisions if divisions > 0 else torch.full_like(stop - start, math.nan)
     start, stop = torch.broadcast_tensors(start, stop)
@@ -525,38 +527,38 @@ def _linspace(
     if endpoint and num > 1:
         y = torch.cat([y[:-1], stop.unsqueeze(0)])
     y = torch.movedim(y, 0, axis)
-    y = y if dtype is None else _astype(y, dtype)
+    y = y if dtype is None else astype(y, dtype)
     return (y, step) if retstep else y
 
 
-TABLE[np.linalg.matmul] = lambda x1, x2, /: _matmul(x1, x2)
+TABLE[np.linalg.matmul] = lambda x1, x2, /: matrix_product(x1, x2)
 
 
 @implements(np.dot)
 def _dot(a: Any, b: Any, out: Any = None) -> Tensor:
-    a, b = _promoted(a, b)
+    a, b = promoted(a, b)
     if a.ndim == 0 or b.ndim == 0:
         return a * b
     if a.ndim <= 2 and b.ndim <= 2:
-        return _matmul(a, b)
-    return _native_tensordot(a, b, dims=([a.ndim - 1], [max(b.ndim - 2, 0)]))
+        return matrix_product(a, b)
+    return native_tensordot(a, b, dims=([a.ndim - 1], [max(b.ndim - 2, 0)]))
 
 
 @implements(np.inner)
 def _inner(a: Any, b: Any, /) -> Tensor:
-    a, b = _promoted(a, b)
-    return a * b if a.ndim == 0 or b.ndim == 0 else _native_tensordot(a, b, dims=([a.ndim - 1], [b.ndim - 1]))
+    a, b = promoted(a, b)
+    return a * b if a.ndim == 0 or b.ndim == 0 else native_tensordot(a, b, dims=([a.ndim - 1], [b.ndim - 1]))
 
 
 @implements(np.vdot)
 def _vdot(a: Any, b: Any, /) -> Tensor:
-    a, b = _promoted(a, b)
+    a, b = promoted(a, b)
     return torch.vdot(a.reshape(-1), b.reshape(-1))
 
 
 @implements(np.outer)
 def _outer(a: Any, b: Any, out: Any = None) -> Tensor:
-    a, b = _promoted(a, b)
+    a, b = promoted(a, b)
     return torch.outer(a.reshape(-1), b.reshape(-1))
 
 
@@ -565,11 +567,11 @@ TABLE[np.linalg.outer] = lambda x1, x2, /: _outer(x1, x2)
 
 @implements(np.tensordot)
 def _tensordot(a: Any, b: Any, axes: Any = 2) -> Tensor:
-    a, b = _promoted(a, b)
+    a, b = promoted(a, b)
     if not isinstance(axes, (tuple, list)):
         return torch.tensordot(a, b, dims=operator.index(axes))
     left, right = axes
-    return _native_tensordot(a, b, dims=(list(_axes(left, a.ndim)), list(_axes(right, b.ndim))))
+    return native_tensordot(a, b, dims=(list(axes_of(left, a.ndim)), list(axes_of(right, b.ndim))))
 
 
 TABLE[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: _tensordot(x1, x2, axes)
@@ -578,8 +580,8 @@ TABLE[np.linalg.tensordot] = lambda x1, x2, /, *, axes=2: _tensordot(x1, x2, axe
 @implements(np.einsum)
 def _einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: Any) -> Tensor:
     if isinstance(operands[0], str):
-        return torch.einsum(operands[0].replace(" ", ""), *_promoted(*[_tensor(o) for o in operands[1:]]))
-    arrays = _promoted(*[_tensor(o) for o in operands[0:-1:2] if not _is_sublist(o)])
+        return torch.einsum(operands[0].replace(" ", ""), *promoted(*[tensor_of(o) for o in operands[1:]]))
+    arrays = promoted(*[tensor_of(o) for o in operands[0:-1:2] if not _is_sublist(o)])
     sublists = [list(s) for s in operands[1 : 2 * len(arrays) : 2]]
     mixed = [x for pair in zip(arrays, sublists, strict=True) for x in pair]
     return torch.einsum(*mixed, *[list(o) for o in operands[2 * len(arrays) :]])
@@ -591,12 +593,12 @@ def _is_sublist(o: Any) -> bool:
 
 @implements(np.kron)
 def _kron(a: Any, b: Any) -> Tensor:
-    return torch.kron(*_promoted(a, b))
+    return torch.kron(*promoted(a, b))
 
 
 @implements(np.vecdot)
 def _vecdot(x1: Any, x2: Any, axis: int = -1) -> Tensor:
-    return torch.linalg.vecdot(*torch.broadcast_tensors(*_promoted(x1, x2)), dim=axis)
+    return torch.linalg.vecdot(*torch.broadcast_tensors(*promoted(x1, x2)), dim=axis)
 
 
 TABLE[np.linalg.vecdot] = lambda x1, x2, /, *, axis=-1: _vecdot(x1, x2, axis)
@@ -604,7 +606,7 @@ TABLE[np.linalg.vecdot] = lambda x1, x2, /, *, axis=-1: _vecdot(x1, x2, axis)
 
 @implements(np.cross)
 def _cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: Any = None) -> Tensor:
-    a, b = _promoted(a, b)
+    a, b = promoted(a, b)
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = torch.movedim(a, axisa, -1), torch.movedim(b, axisb, -1)
@@ -635,7 +637,7 @@ def _mode(mode: Any) -> str:
 
 @implements(np.convolve)
 def _convolve(a: Any, v: Any, mode: Any = "full") -> Tensor:
-    a, v = [torch.atleast_1d(x) for x in _promoted(a, v)]
+    a, v = [torch.atleast_1d(x) for x in promoted(a, v)]
     if v.shape[0] > a.shape[0]:
         a, v = v, a
     m, mode = v.shape[0], _mode(mode)
@@ -648,7 +650,7 @@ def _convolve(a: Any, v: Any, mode: Any = "full") -> Tensor:
 
 @implements(np.correlate)
 def _correlate(a: Any, v: Any, mode: Any = "valid") -> Tensor:
-    a, v = [torch.atleast_1d(x) for x in _promoted(a, v)]
+    a, v = [torch.atleast_1d(x) for x in promoted(a, v)]
     v = torch.conj(v)
     n, m, mode = a.shape[0], v.shape[0], _mode(mode)
     full = _windows(a, v, "full") if n >= m else _windows(v, a, "full").flip(0)
@@ -663,41 +665,41 @@ def _correlate(a: Any, v: Any, mode: Any = "valid") -> Tensor:
     return full[start : start + (long if mode == "same" else long - short + 1)]
 
 
-@_linalg(np.linalg.eigvalsh)
+@implements_linalg(np.linalg.eigvalsh)
 def _eigvalsh(a: Any, UPLO: str = "L") -> Tensor:
-    return torch.linalg.eigvalsh(_square(a), UPLO=UPLO.upper())
+    return torch.linalg.eigvalsh(square_matrix(a), UPLO=UPLO.upper())
 
 
-@_linalg(np.linalg.eigvals)
+@implements_linalg(np.linalg.eigvals)
 def _eigvals(a: Any) -> Tensor:
-    a = _square(a)
-    return _real_if_real(a, torch.linalg.eigvals(a))[0]
+    a = square_matrix(a)
+    return real_if_real(a, torch.linalg.eigvals(a))[0]
 
 
-@_linalg(np.linalg.svd)
+@implements_linalg(np.linalg.svd)
 def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False) -> Any:
-    a = _inexact(a)
+    a = inexact(a)
     if not compute_uv:
         return torch.linalg.svdvals(a)
     k = min(a.shape[-2:])
     # torch differentiates the thin factors only. The rest is fixed up to a rotation by being orthonormal to them.
     u, s, vh = torch.linalg.svd(a, full_matrices=False)
-    u, v = _determined(s, u, _conjugate_transpose(vh))
+    u, v = determined(s, u, conjugate_transpose(vh))
     if full_matrices and a.shape[-1] != a.shape[-2]:
         full_u, _, full_vh = torch.linalg.svd(a.detach(), full_matrices=True)
         if a.shape[-2] > k:
-            u = torch.cat([u, _complement(u, full_u[..., :, k:])], -1)
+            u = torch.cat([u, complement(u, full_u[..., :, k:])], -1)
         else:
-            v = torch.cat([v, _complement(v, _conjugate_transpose(full_vh)[..., :, k:])], -1)
-    return _SVDResult(u, s, _conjugate_transpose(v))
+            v = torch.cat([v, complement(v, conjugate_transpose(full_vh)[..., :, k:])], -1)
+    return SVD_RESULT(u, s, conjugate_transpose(v))
 
 
-TABLE[np.linalg.svdvals] = lambda x, /: torch.linalg.svdvals(_inexact(x))
+TABLE[np.linalg.svdvals] = lambda x, /: torch.linalg.svdvals(inexact(x))
 
 
-@_linalg(np.linalg.qr)
+@implements_linalg(np.linalg.qr)
 def _qr(a: Any, mode: str = "reduced") -> Any:
-    a = _inexact(a)
+    a = inexact(a)
     if mode not in ("reduced", "complete", "r"):
         raise UntranslatedError(f"mode={mode!r}")
     q, r = torch.linalg.qr(a, mode="reduced")  # torch's other modes have no derivative
@@ -707,27 +709,27 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
             lost = (sizes <= noise(sizes)).any(-1, keepdims=True)
             if lost.any():
                 columns = torch.from_numpy(lost).to(q.device)
-                q, r = [_undetermined(x, columns.expand(x[..., 0, :].shape)) for x in (q, r)]
+                q, r = [undetermined(x, columns.expand(x[..., 0, :].shape)) for x in (q, r)]
     m, n = a.shape[-2:]
     if mode == "complete" and m > n:
-        q = torch.cat([q, _complement(q, torch.linalg.qr(a.detach(), mode="complete").Q[..., n:])], -1)
+        q = torch.cat([q, complement(q, torch.linalg.qr(a.detach(), mode="complete").Q[..., n:])], -1)
         r = torch.cat([r, r.new_zeros(*r.shape[:-2], m - n, n)], -2)
-    return r if mode == "r" else _QRResult(q, r)  # type: ignore[arg-type]
+    return r if mode == "r" else QR_RESULT(q, r)  # type: ignore[arg-type]
 
 
-@_linalg(np.linalg.matrix_power)
+@implements_linalg(np.linalg.matrix_power)
 def _matrix_power(a: Any, n: int) -> Tensor:
-    return torch.linalg.matrix_power(_square(a), operator.index(n))
+    return torch.linalg.matrix_power(square_matrix(a), operator.index(n))
 
 
-@_linalg(np.linalg.multi_dot)
+@implements_linalg(np.linalg.multi_dot)
 def _multi_dot(arrays: Any, *, out: Any = None) -> Tensor:
-    return torch.linalg.multi_dot(_joined(arrays))
+    return torch.linalg.multi_dot(joined(arrays))
 
 
-@_linalg(np.linalg.lstsq)
+@implements_linalg(np.linalg.lstsq)
 def _lstsq(a: Any, b: Any, rcond: Any = None) -> tuple:
-    a, b = _promoted(_inexact(a), _inexact(b))
+    a, b = promoted(inexact(a), inexact(b))
     rtol = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 0.5) if rcond is None or rcond < 0 else rcond
     s = torch.linalg.svdvals(a)
     if not bool(torch.isfinite(s).all()):
@@ -748,7 +750,7 @@ def _flat_norm(x: Tensor, order: Any, axes: Any, keepdims: bool) -> Tensor:
         scale = torch.linalg.vector_norm(x.detach(), 2, axes, keepdims)
         tame = (scale == 0) | (squares.detach() > 1e-280) & (squares.detach() < 1e280)
         if x.dtype in (torch.float64, torch.complex128) and bool(tame.all()):
-            return _root(squares)
+            return root_of(squares)
     if not x.numel():
         raise UntranslatedError("no entries")
     y = torch.linalg.vector_norm(x, order, axes, keepdim=keepdims)
@@ -760,13 +762,13 @@ def _flat_norm(x: Tensor, order: Any, axes: Any, keepdims: bool) -> Tensor:
     return y + torch.sum(bend, axes, keepdim=keepdims) if bend.requires_grad else y
 
 
-@_linalg(np.linalg.norm)
+@implements_linalg(np.linalg.norm)
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-    x = _inexact(x)
+    x = inexact(x)
     if axis is None and ord is None:
         y = _flat_norm(x.reshape(-1), 2, (0,), False)
         return y.reshape([1] * x.ndim) if keepdims else y
-    axes = _axes(axis, x.ndim)
+    axes = axes_of(axis, x.ndim)
     if len(axes) == 1:
         if ord in ("fro", "nuc"):
             raise ValueError(f"Invalid norm order {ord!r} for vectors")
@@ -778,27 +780,27 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     return torch.linalg.matrix_norm(x, ord, axes, keepdim=keepdims)
 
 
-@_linalg(np.linalg.vector_norm)
+@implements_linalg(np.linalg.vector_norm)
 def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Tensor:
-    x = _inexact(x)
-    return _flat_norm(x, ord, _axes(axis, x.ndim), keepdims)
+    x = inexact(x)
+    return _flat_norm(x, ord, axes_of(axis, x.ndim), keepdims)
 
 
-@_linalg(np.linalg.matrix_norm)
+@implements_linalg(np.linalg.matrix_norm)
 def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tensor:
     return _norm(x, ord, (-2, -1), keepdims)
 
 
-@_linalg(np.linalg.cond)
+@implements_linalg(np.linalg.cond)
 def _cond(x: Any, p: Any = None) -> Tensor:
     if p not in (None, 2, -2):
         raise UntranslatedError(f"p={p!r}")  # torch overwrites what its own derivative needs
-    r = torch.linalg.cond(_inexact(x), p)
+    r = torch.linalg.cond(inexact(x), p)
     plain = not (torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(r))
     if plain and bool(torch.isnan(r.detach()).any()):
         raise UntranslatedError("a singular matrix")
     return r
 
 
-TABLE[np.fft.fftshift] = lambda x, axes=None: torch.fft.fftshift(_tensor(x), axes)
-TABLE[np.fft.ifftshift] = lambda x, axes=None: torch.fft.ifftshift(_tensor(x), axes)
+TABLE[np.fft.fftshift] = lambda x, axes=None: torch.fft.fftshift(tensor_of(x), axes)
+TABLE[np.fft.ifftshift] = lambda x, axes=None: torch.fft.ifftshift(tensor_of(x), axes)

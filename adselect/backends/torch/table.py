@@ -28,7 +28,7 @@ from . import (  # noqa: F401  (their rows join the table)
     table_shaping,
 )
 from .operands import TABLE
-from .table_special import _SPECIAL
+from .table_special import SPECIAL
 
 __all__ = ["REAL_ONLY", "TABLE", "target"]
 
@@ -43,7 +43,7 @@ def target(function: Any) -> Callable | None:
     if implementation is None and isinstance(function, np.ufunc):
         special = sys.modules.get("scipy.special")
         name = function.__name__
-        if special is not None and name in _SPECIAL and getattr(special, name, None) is function:
-            implementation = TABLE[function] = _SPECIAL[name]
+        if special is not None and name in SPECIAL and getattr(special, name, None) is function:
+            implementation = TABLE[function] = SPECIAL[name]
             REAL_ONLY.add(function)
     return implementation

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from .operands import TABLE, _shape, _tensor, from_numpy, implements, torch_dtype
-from .table_shaping import _astype
+from .operands import TABLE, from_numpy, implements, shape_of, tensor_of, torch_dtype
+from .table_shaping import astype
 
 
 def _made(make: Callable) -> Callable:
@@ -23,11 +23,11 @@ for _constructor in (np.zeros, np.ones, np.empty, np.arange, np.eye, np.identity
 
 @implements(np.full)
 def _full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", *, device: Any = None) -> Tensor:
-    filled = _tensor(fill_value).expand(_shape(shape)).clone()
+    filled = tensor_of(fill_value).expand(shape_of(shape)).clone()
     return filled if dtype is None else filled.to(torch_dtype(dtype))
 
 
 @implements(np.array, np.asarray, np.asanyarray, np.ascontiguousarray)
 def _asarray(a: Any, dtype: Any = None, **options: Any) -> Tensor:
-    a = _tensor(a).clone()
-    return a if dtype is None else _astype(a, dtype)
+    a = tensor_of(a).clone()
+    return a if dtype is None else astype(a, dtype)

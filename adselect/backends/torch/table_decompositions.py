@@ -12,15 +12,15 @@ from ...errors import user_line
 from ...primitives.own_rules import within_a_rule
 from ...rules.decompositions import SINGULAR, in_blocks, refusal
 from ..framework_array import OwnRuleError
-from .operands import _NOT_GIVEN, _inexact
-from .table_linalg import _conjugate_transpose, _linalg, _square
+from .operands import NOT_GIVEN, inexact
+from .table_linalg import conjugate_transpose, implements_linalg, square_matrix
 
 # -- linear algebra ----------------------------------------------------------------------------------------------------
 
-_EighResult = type(np.linalg.eigh(np.eye(1)))
-_EigResult = type(np.linalg.eig(np.eye(1)))
-_SVDResult: Any = type(np.linalg.svd(np.eye(1)))
-_QRResult = type(np.linalg.qr(np.eye(1)))
+EIGH_RESULT = type(np.linalg.eigh(np.eye(1)))
+EIG_RESULT = type(np.linalg.eig(np.eye(1)))
+SVD_RESULT: Any = type(np.linalg.svd(np.eye(1)))
+QR_RESULT = type(np.linalg.qr(np.eye(1)))
 
 
 class _Undetermined(torch.autograd.Function):
@@ -43,7 +43,7 @@ class _Undetermined(torch.autograd.Function):
         return g, None
 
 
-def _determined(values: Tensor, *vectors: Tensor) -> list:
+def determined(values: Tensor, *vectors: Tensor) -> list:
     """Vectors, one a column, whose derivative is refused where their values are equal up to rounding."""
     if not vectors[0].requires_grad:
         return list(vectors)
@@ -55,45 +55,45 @@ def _determined(values: Tensor, *vectors: Tensor) -> list:
         return list(vectors)
     if not (blocks.all() or within_a_rule()):  # of those whose values stand alone, torch's derivative is NaN as well
         raise OwnRuleError
-    return [_undetermined(v, torch.from_numpy(blocks).to(v.device)) for v in vectors]
+    return [undetermined(v, torch.from_numpy(blocks).to(v.device)) for v in vectors]
 
 
-def _undetermined(vectors: Tensor, columns: Tensor) -> Tensor:
+def undetermined(vectors: Tensor, columns: Tensor) -> Tensor:
     result: Any = _Undetermined.apply(vectors, columns)
     return result
 
 
-@_linalg(np.linalg.eigh)
+@implements_linalg(np.linalg.eigh)
 def _eigh(a: Any, UPLO: str = "L") -> Any:
-    w, v = torch.linalg.eigh(_square(a), UPLO=UPLO.upper())
-    return _EighResult(w, *_determined(w, v))
+    w, v = torch.linalg.eigh(square_matrix(a), UPLO=UPLO.upper())
+    return EIGH_RESULT(w, *determined(w, v))
 
 
-def _real_if_real(a: Tensor, *results: Tensor) -> list:
+def real_if_real(a: Tensor, *results: Tensor) -> list:
     """torch's general eigenvalues are complex; NumPy's are real when all imaginary parts vanish."""
     if a.is_complex() or not bool((results[0].detach().imag == 0).all()):
         return list(results)
     return [torch.real(r) for r in results]
 
 
-@_linalg(np.linalg.eig)
+@implements_linalg(np.linalg.eig)
 def _eig(a: Any) -> Any:
-    a = _square(a)
+    a = square_matrix(a)
     w, v = torch.linalg.eig(a)
-    return _EigResult(*_real_if_real(a, w, *_determined(w, v)))
+    return EIG_RESULT(*real_if_real(a, w, *determined(w, v)))
 
 
-def _complement(basis: Tensor, rest: Tensor) -> Tensor:
+def complement(basis: Tensor, rest: Tensor) -> Tensor:
     """The columns ``rest``, orthonormal to the columns of ``basis`` wherever those move."""
-    x = rest - basis @ (_conjugate_transpose(basis) @ rest)
-    factor = torch.linalg.cholesky(_conjugate_transpose(x) @ x)
-    return _conjugate_transpose(torch.linalg.solve(factor, _conjugate_transpose(x)))
+    x = rest - basis @ (conjugate_transpose(basis) @ rest)
+    factor = torch.linalg.cholesky(conjugate_transpose(x) @ x)
+    return conjugate_transpose(torch.linalg.solve(factor, conjugate_transpose(x)))
 
 
-@_linalg(np.linalg.pinv)
-def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NOT_GIVEN) -> Tensor:
-    a = _inexact(a)
+@implements_linalg(np.linalg.pinv)
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NOT_GIVEN) -> Tensor:
+    a = inexact(a)
     rtol = rcond if rcond is not None else rtol
-    if rtol is _NOT_GIVEN or rtol is None:
-        rtol = 1e-15 if rtol is _NOT_GIVEN else max(a.shape[-2:]) * torch.finfo(a.dtype).eps
+    if rtol is NOT_GIVEN or rtol is None:
+        rtol = 1e-15 if rtol is NOT_GIVEN else max(a.shape[-2:]) * torch.finfo(a.dtype).eps
     return torch.linalg.pinv(a, rtol=rtol, hermitian=hermitian)

@@ -9,19 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .operands import TABLE, _axes, _inexact
+from .operands import TABLE, axes_of, inexact
 
 # -- Fourier transforms ------------------------------------------------------------------------------------------------
 
 
 def _fft_1d(operate: Callable) -> Callable:
-    return lambda a, n=None, axis=-1, norm=None, out=None: operate(_inexact(a), n, axis, norm)
+    return lambda a, n=None, axis=-1, norm=None, out=None: operate(inexact(a), n, axis, norm)
 
 
 def _fft_nd(operate: Callable, default: Any) -> Callable:
     def call(a: Any, s: Any = None, axes: Any = default, norm: Any = None, out: Any = None) -> Tensor:
-        a = _inexact(a)
-        axes = _axes(axes, a.ndim) if axes is not None or s is None else tuple(range(a.ndim - len(s), a.ndim))
+        a = inexact(a)
+        axes = axes_of(axes, a.ndim) if axes is not None or s is None else tuple(range(a.ndim - len(s), a.ndim))
         s = None if s is None else [a.shape[k] if n == -1 else n for n, k in zip(s, axes, strict=True)]
         return operate(a, s, axes, norm)
 

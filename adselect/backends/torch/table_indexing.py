@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...errors import user_line
 from ...values.kinds import isa
-from .operands import _flat_axis, _tensor, implements
+from .operands import flat_axis, implements, tensor_of
 
 __all__ = ["get_item", "set_item"]
 
@@ -23,8 +23,8 @@ def _complex_order(a: Tensor, axis: int) -> Tensor:
 
 
 @implements(np.sort)
-def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
-    a, axis = _flat_axis(a, axis)
+def sort_along(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
+    a, axis = flat_axis(a, axis)
     if a.is_complex():
         return torch.gather(a, axis, _complex_order(a, axis))
     return torch.sort(a, dim=axis, stable=True).values
@@ -32,7 +32,7 @@ def _sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable
 
 @implements(np.argsort)
 def _argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
-    a, axis = _flat_axis(a, axis)
+    a, axis = flat_axis(a, axis)
     return _complex_order(a, axis) if a.is_complex() else torch.sort(a, dim=axis, stable=True).indices
 
 
@@ -129,7 +129,7 @@ def _reversed_slices(x: Tensor, index: tuple) -> Tensor:
 
 def set_item(x: Tensor, index: Any, value: Any) -> tuple[Tensor, bool]:
     """A copy of x with ``[index]`` replaced, and whether that was all of it: then nothing of x is left."""
-    value = _tensor(value, x)
+    value = tensor_of(value, x)
     if value.is_complex() and not x.is_complex():
         raise TypeError(f"a complex value was written into a real array ({user_line()}): make the array complex first")
     if value.dtype is not x.dtype:

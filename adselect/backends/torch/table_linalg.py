@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from ...errors import UnsupportedError, user_line
-from .operands import TABLE, _inexact, _promoted, implements
+from .operands import TABLE, implements, inexact, promoted
 
 # -- products ----------------------------------------------------------------------------------------------------------
 
 
 @implements(np.matmul)
-def _matmul(a: Any, b: Any) -> Tensor:
+def matrix_product(a: Any, b: Any) -> Tensor:
     if not (isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype):
-        a, b = _promoted(a, b)
+        a, b = promoted(a, b)
     if a.ndim == 0 or b.ndim == 0:
         raise ValueError("matmul: a scalar operand does not have enough dimensions")
     try:
@@ -28,11 +28,11 @@ def _matmul(a: Any, b: Any) -> Tensor:
 
 
 # Its annotation knows a number of axes only.
-_native_tensordot: Any = torch.tensordot
-_SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
+native_tensordot: Any = torch.tensordot
+SLOGDET_RESULT = type(np.linalg.slogdet(np.eye(1)))
 
 
-def _linalg(*functions: Any) -> Callable:
+def implements_linalg(*functions: Any) -> Callable:
     """Like ``implements``, for what raises NumPy's LinAlgError where torch raises its own."""
 
     def enter(implementation: Callable) -> Callable:
@@ -49,25 +49,25 @@ def _linalg(*functions: Any) -> Callable:
     return enter
 
 
-def _square(a: Any) -> Tensor:
-    a = _inexact(a)
+def square_matrix(a: Any) -> Tensor:
+    a = inexact(a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise np.linalg.LinAlgError("Last 2 dimensions of the array must be square")
     return a
 
 
-@_linalg(np.linalg.solve)
+@implements_linalg(np.linalg.solve)
 def _solve(a: Any, b: Any) -> Tensor:
-    a, b = _promoted(a, b)
-    a, b = _square(a), _inexact(b)
+    a, b = promoted(a, b)
+    a, b = square_matrix(a), inexact(b)
     if b.ndim == 1:
         return torch.linalg.solve(a, b.unsqueeze(-1)).squeeze(-1)
     return torch.linalg.solve(a, b.expand(*a.shape[:-2], *b.shape[-2:]) if b.ndim < a.ndim else b)
 
 
-@_linalg(np.linalg.inv)
+@implements_linalg(np.linalg.inv)
 def _inv(a: Any) -> Tensor:
-    return torch.linalg.inv(_square(a))
+    return torch.linalg.inv(square_matrix(a))
 
 
 class _Determinant(torch.autograd.Function):
@@ -126,28 +126,28 @@ def _determinant(a: Tensor) -> Tensor:
     return _Determinant.apply(a)
 
 
-@_linalg(np.linalg.det)
+@implements_linalg(np.linalg.det)
 def _det(a: Any) -> Tensor:
-    return _determinant(_square(a))
+    return _determinant(square_matrix(a))
 
 
-@_linalg(np.linalg.slogdet)
+@implements_linalg(np.linalg.slogdet)
 def _slogdet(a: Any) -> Any:
-    return _SlogdetResult(*torch.linalg.slogdet(_square(a)))
+    return SLOGDET_RESULT(*torch.linalg.slogdet(square_matrix(a)))
 
 
-@_linalg(np.linalg.cholesky)
+@implements_linalg(np.linalg.cholesky)
 def _cholesky(a: Any, /, *, upper: bool = False) -> Tensor:
-    a = _square(a)
+    a = square_matrix(a)
     if a.is_complex():  # torch's own cotangent is not Hermitian: the slope is that of the Hermitian part
-        half = (a + _conjugate_transpose(a)) / 2
+        half = (a + conjugate_transpose(a)) / 2
         a = half + (a - half).detach()
     return _upper(a) if upper else torch.linalg.cholesky(a)
 
 
 def _upper(a: Tensor) -> Tensor:
-    return _conjugate_transpose(torch.linalg.cholesky(_conjugate_transpose(a)))
+    return conjugate_transpose(torch.linalg.cholesky(conjugate_transpose(a)))
 
 
-def _conjugate_transpose(a: Tensor) -> Tensor:
+def conjugate_transpose(a: Tensor) -> Tensor:
     return torch.conj(a).swapaxes(-1, -2)

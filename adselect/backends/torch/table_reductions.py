@@ -12,52 +12,57 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .kinks import _root
+from .kinks import root_of
 from .operands import (
-    _INEXACT,
-    _NOT_GIVEN,
+    INEXACT,
+    NOT_GIVEN,
     TABLE,
-    _axes,
-    _axis,
-    _flat_axis,
-    _given,
-    _last,
-    _masked,
-    _positional,
-    _tensor,
-    _truth,
+    axes_last,
+    axes_of,
+    axis_of,
+    flat_axis,
     implements,
+    is_given,
+    masked,
+    positional_tail,
+    tensor_of,
     torch_dtype,
+    truth,
 )
 
 
 @implements(np.sum)
-def _sum(
+def sum_of(
     a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 0, where: Any = True
 ) -> Tensor:
-    a, keepdims, initial = _positional(a, rest, keepdims, initial)
-    a = _masked(a, where, 0)
-    if dtype is not None and dtype is not _NOT_GIVEN:
+    a, keepdims, initial = positional_tail(a, rest, keepdims, initial)
+    a = masked(a, where, 0)
+    if dtype is not None and dtype is not NOT_GIVEN:
         a = a.to(torch_dtype(dtype))
     if axis is None and not keepdims:
         y = torch.sum(a)
     else:
-        axes = _axes(axis, a.ndim)
-        y = torch.sum(a, axes, keepdim=keepdims) if axes else a.clone() if a.dtype in _INEXACT else a.to(torch.int64)
-    return y if (type(initial) is int and initial == 0) or initial is _NOT_GIVEN else TABLE[np.add](y, initial)
+        axes = axes_of(axis, a.ndim)
+        y = torch.sum(a, axes, keepdim=keepdims) if axes else a.clone() if a.dtype in INEXACT else a.to(torch.int64)
+    return y if (type(initial) is int and initial == 0) or initial is NOT_GIVEN else TABLE[np.add](y, initial)
 
 
 @implements(np.mean)
-def _mean(a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, where: Any = True) -> Tensor:
-    a, keepdims, _ = _positional(a, rest, keepdims)
-    a = a.to(torch_dtype(dtype)) if _given(dtype) else a if a.dtype in _INEXACT else a.to(torch.float64)
-    if where is not True and _given(where):
-        mask = _tensor(where, a).to(torch.bool)
-        total, count = _sum(a, axis, keepdims=keepdims, where=mask), _sum(mask.expand(a.shape), axis, keepdims=keepdims)
+def mean_of(
+    a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, where: Any = True
+) -> Tensor:
+    a, keepdims, _ = positional_tail(a, rest, keepdims)
+    a = a.to(torch_dtype(dtype)) if is_given(dtype) else a if a.dtype in INEXACT else a.to(torch.float64)
+    if where is not True and is_given(where):
+        mask = tensor_of(where, a).to(torch.bool)
+        total, count = (
+            sum_of(a, axis, keepdims=keepdims, where=mask),
+            sum_of(mask.expand(a.shape), axis, keepdims=keepdims),
+        )
         return total / count.to(total.dtype)
     if axis is None and not keepdims:
         return torch.mean(a)
-    axes = _axes(axis, a.ndim)
+    axes = axes_of(axis, a.ndim)
     return torch.mean(a, axes, keepdim=keepdims) if axes else a.clone()
 
 
@@ -72,29 +77,29 @@ def _moments(operate: Callable) -> Callable:
         *,
         where: Any = True,
         mean: Any = None,
-        correction: Any = _NOT_GIVEN,
+        correction: Any = NOT_GIVEN,
     ) -> Tensor:
-        a = _tensor(a)
-        a = a.to(torch_dtype(dtype)) if _given(dtype) else a if a.dtype in _INEXACT else a.to(torch.float64)
-        ddof = ddof if correction is _NOT_GIVEN else correction
-        keepdims, axes = _truth(keepdims), _axes(axis, a.ndim)
-        if where is not True or not axes or _given(mean):
+        a = tensor_of(a)
+        a = a.to(torch_dtype(dtype)) if is_given(dtype) else a if a.dtype in INEXACT else a.to(torch.float64)
+        ddof = ddof if correction is NOT_GIVEN else correction
+        keepdims, axes = truth(keepdims), axes_of(axis, a.ndim)
+        if where is not True or not axes or is_given(mean):
             mask = torch.ones_like(a, dtype=torch.bool)
             if where is not True:
-                mask = _tensor(where, a).to(torch.bool).expand(a.shape)
-            count = _sum(mask, axis, keepdims=True)
-            centre = _tensor(mean, a) if _given(mean) else _sum(a, axis, keepdims=True, where=mask) / count
+                mask = tensor_of(where, a).to(torch.bool).expand(a.shape)
+            count = sum_of(mask, axis, keepdims=True)
+            centre = tensor_of(mean, a) if is_given(mean) else sum_of(a, axis, keepdims=True, where=mask) / count
             centred = a - centre
-            total = _sum(torch.abs(centred) ** 2, axis, keepdims=keepdims, where=mask)
+            total = sum_of(torch.abs(centred) ** 2, axis, keepdims=keepdims, where=mask)
             variance = total / (count.reshape(total.shape) - ddof).clamp(min=0).to(total.dtype)
-            return variance if operate is torch.var else _root(variance)
+            return variance if operate is torch.var else root_of(variance)
         return operate(a, axes, correction=ddof, keepdim=keepdims)
 
     return call
 
 
 def _std(a: Tensor, axes: tuple, correction: Any, keepdim: bool) -> Tensor:
-    return _root(torch.var(a, axes, correction=correction, keepdim=keepdim))
+    return root_of(torch.var(a, axes, correction=correction, keepdim=keepdim))
 
 
 TABLE[np.var] = _moments(torch.var)
@@ -105,19 +110,19 @@ def _extremes(reduce: Callable, pick: Callable) -> Callable:
     def call(
         a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, initial: Any = None, where: Any = True
     ) -> Tensor:
-        a, keepdims, axes = _tensor(a), _truth(keepdims), _axes(axis, _tensor(a).ndim)
-        if _given(initial):
-            a = _masked(a, where, initial)
-        elif where is not True and _given(where):
+        a, keepdims, axes = tensor_of(a), truth(keepdims), axes_of(axis, tensor_of(a).ndim)
+        if is_given(initial):
+            a = masked(a, where, initial)
+        elif where is not True and is_given(where):
             raise ValueError("reduction with where= needs initial=")
         if a.numel() == 0:  # torch refuses to reduce an empty axis
-            if not _given(initial) and 0 in [a.shape[k] for k in axes]:
+            if not is_given(initial) and 0 in [a.shape[k] for k in axes]:
                 raise ValueError("zero-size array to reduction operation which has no identity")
-            initial = initial if _given(initial) else 0
+            initial = initial if is_given(initial) else 0
             shape = [1 if k in axes else n for k, n in enumerate(a.shape) if keepdims or k not in axes]
-            return _tensor(initial, a).expand(shape).to(a.dtype)
+            return tensor_of(initial, a).expand(shape).to(a.dtype)
         y = reduce(a, axes, keepdim=keepdims) if axes else a.clone()
-        return pick(y, initial) if _given(initial) else y
+        return pick(y, initial) if is_given(initial) else y
 
     return call
 
@@ -138,11 +143,11 @@ def _overflows(a: Tensor) -> bool:
 def _prod(
     a: Any, axis: Any = None, dtype: Any = None, *rest: Any, keepdims: Any = False, initial: Any = 1, where: Any = True
 ) -> Tensor:
-    a, keepdims, initial = _positional(a, rest, keepdims, initial)
-    a = _masked(a, where, 1)
-    a = a.to(torch_dtype(dtype)) if _given(dtype) else a
+    a, keepdims, initial = positional_tail(a, rest, keepdims, initial)
+    a = masked(a, where, 1)
+    a = a.to(torch_dtype(dtype)) if is_given(dtype) else a
     if _overflows(a):
-        flat, shape = _last(a, axis)
+        flat, shape = axes_last(a, axis)
         y = functools.reduce(operator.mul, flat.unbind(-1))
         y = y.reshape(shape) if keepdims else y
     elif axis is None and not keepdims:
@@ -150,19 +155,19 @@ def _prod(
     elif axis is None or isinstance(axis, (tuple, list)):
         if isinstance(axis, (tuple, list)) and not axis:
             return a.clone()
-        flat, shape = _last(a, axis)
+        flat, shape = axes_last(a, axis)
         y = torch.prod(flat, -1)
         y = y.reshape(shape) if keepdims else y
     else:
-        y = torch.prod(a, _axis(axis, a.ndim), keepdim=keepdims)
-    return y if (type(initial) is int and initial == 1) or initial is _NOT_GIVEN else TABLE[np.multiply](y, initial)
+        y = torch.prod(a, axis_of(axis, a.ndim), keepdim=keepdims)
+    return y if (type(initial) is int and initial == 1) or initial is NOT_GIVEN else TABLE[np.multiply](y, initial)
 
 
 def _truths(operate: Callable, neutral: bool) -> Callable:
     def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True) -> Tensor:
-        a = _masked(_tensor(a) != 0, where, neutral)
-        axes = _axes(axis, a.ndim)
-        return operate(a, axes, keepdim=_truth(keepdims)) if axes else a
+        a = masked(tensor_of(a) != 0, where, neutral)
+        axes = axes_of(axis, a.ndim)
+        return operate(a, axes, keepdim=truth(keepdims)) if axes else a
 
     return call
 
@@ -173,18 +178,18 @@ TABLE[np.all] = _truths(torch.all, True)
 
 @implements(np.count_nonzero)
 def _count_nonzero(a: Any, axis: Any = None, *, keepdims: Any = False) -> Tensor:
-    return _sum((_tensor(a) != 0).to(torch.int64), axis, keepdims=keepdims)
+    return sum_of((tensor_of(a) != 0).to(torch.int64), axis, keepdims=keepdims)
 
 
 def _arg(operate: Callable) -> Callable:
     def call(a: Any, axis: Any = None, out: Any = None, *, keepdims: Any = False) -> Tensor:
-        a = _tensor(a)
+        a = tensor_of(a)
         a = a.to(torch.uint8) if a.dtype is torch.bool else a
-        if a.numel() == 0 and (axis is None or not a.shape[_axis(axis, a.ndim)]):
+        if a.numel() == 0 and (axis is None or not a.shape[axis_of(axis, a.ndim)]):
             raise ValueError("attempt to get the position of an extremum of an empty sequence")
         if a.numel() == 0:
-            return torch.zeros_like(torch.sum(a, _axis(axis, a.ndim), keepdim=_truth(keepdims)), dtype=torch.int64)
-        return operate(a, None if axis is None else _axis(axis, a.ndim), keepdim=_truth(keepdims))
+            return torch.zeros_like(torch.sum(a, axis_of(axis, a.ndim), keepdim=truth(keepdims)), dtype=torch.int64)
+        return operate(a, None if axis is None else axis_of(axis, a.ndim), keepdim=truth(keepdims))
 
     return call
 
@@ -195,8 +200,8 @@ TABLE[np.argmin] = _arg(torch.argmin)
 
 def _scan(operate: Callable) -> Callable:
     def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Tensor:
-        a, axis = _flat_axis(a, axis)
-        return operate(a.to(torch_dtype(dtype)) if _given(dtype) else a, axis)
+        a, axis = flat_axis(a, axis)
+        return operate(a.to(torch_dtype(dtype)) if is_given(dtype) else a, axis)
 
     return call
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .kinks import bent
 from .operands import TABLE
-from .table_elementwise import _binary, _float_unary
+from .table_elementwise import binary, float_unary
 
 # -- scipy.special, by name --------------------------------------------------------------------------------------------
 
@@ -62,23 +62,23 @@ def _times_log(function: Callable, bottom: float) -> Callable:
 
 
 _SAME_NAME = "erf erfc erfinv erfcx expit logit entr ndtr ndtri log_ndtr i0 i0e i1 i1e gammaln digamma"
-_SPECIAL: dict[str, Callable] = {
-    **{name: _float_unary(getattr(torch.special, name)) for name in _SAME_NAME.split()},
-    "psi": _float_unary(torch.special.digamma),
-    "log_expit": _float_unary(torch.nn.functional.logsigmoid),
-    "gamma": _float_unary(_gamma),
-    "rgamma": _float_unary(lambda x: 1 / _gamma(x)),
-    "exp10": _float_unary(lambda x: torch.pow(10.0, x)),
+SPECIAL: dict[str, Callable] = {
+    **{name: float_unary(getattr(torch.special, name)) for name in _SAME_NAME.split()},
+    "psi": float_unary(torch.special.digamma),
+    "log_expit": float_unary(torch.nn.functional.logsigmoid),
+    "gamma": float_unary(_gamma),
+    "rgamma": float_unary(lambda x: 1 / _gamma(x)),
+    "exp10": float_unary(lambda x: torch.pow(10.0, x)),
     "exp2": TABLE[np.exp2],
     "expm1": TABLE[np.expm1],
     "log1p": TABLE[np.log1p],
     "cbrt": TABLE[np.cbrt],
-    "exprel": _float_unary(_exprel),
-    "erfcinv": _float_unary(lambda x: torch.special.erfinv(1 - x)),
-    "xlogy": _binary(_times_log(torch.special.xlogy, 0), floating=True),
-    "xlog1py": _binary(_times_log(torch.special.xlog1py, -1), floating=True),
-    "betaln": _binary(_betaln, floating=True),
-    "beta": _binary(lambda a, b: _gamma(a) * _gamma(b) / _gamma(a + b), floating=True),
-    "rel_entr": _binary(_relative_entropy, floating=True),
-    "kl_div": _binary(lambda x, y: _relative_entropy(x, y) - x + y, floating=True),
+    "exprel": float_unary(_exprel),
+    "erfcinv": float_unary(lambda x: torch.special.erfinv(1 - x)),
+    "xlogy": binary(_times_log(torch.special.xlogy, 0), floating=True),
+    "xlog1py": binary(_times_log(torch.special.xlog1py, -1), floating=True),
+    "betaln": binary(_betaln, floating=True),
+    "beta": binary(lambda a, b: _gamma(a) * _gamma(b) / _gamma(a + b), floating=True),
+    "rel_entr": binary(_relative_entropy, floating=True),
+    "kl_div": binary(lambda x, y: _relative_entropy(x, y) - x + y, floating=True),
 }
