@@ -1,7 +1,8 @@
 """Rules of broadcasting functions: one product form ``g · ∂y/∂x`` per argument, serving both modes.
 
 At a kink the form gives a valid subgradient, finite where a finite one exists: ties share equally, ``abs`` has slope
-0 at 0, a clipped value keeps slope 1 at its bound."""
+0 at 0, a clipped value keeps slope 1 at its bound.
+"""
 
 from __future__ import annotations
 

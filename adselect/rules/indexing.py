@@ -1,7 +1,8 @@
 """Reading and writing at an index: getitem, writing in place, take, sorting, and everything that only rearranges.
 
 A function that moves elements around without changing them is applied to the numbers of the elements instead; the
-result is an index, and reading at it is the one rule all of them share."""
+result is an index, and reading at it is the one rule all of them share.
+"""
 
 from __future__ import annotations
 

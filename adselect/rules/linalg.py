@@ -1,7 +1,8 @@
 """Products and numpy.linalg: dot, matmul, einsum, tensordot; solve, inv, det, slogdet, norm, cholesky.
 
 Matrix rules follow M. Giles, "Collected matrix derivative results for forward and reverse mode algorithmic
-differentiation" (2008), written for stacks of matrices and complex entries."""
+differentiation" (2008), written for stacks of matrices and complex entries.
+"""
 
 from __future__ import annotations
 

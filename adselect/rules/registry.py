@@ -9,7 +9,8 @@ higher order, replay and translation into other frameworks come free. Most rules
 * :func:`composite` — no rule of its own: written in terms of functions that have one.
 * :func:`no_derivative` — integer, boolean and shape results: traced arguments are replaced by their values.
 
-``g`` is the cotangent of the result (or the tangent of the argument), ``y`` the result."""
+``g`` is the cotangent of the result (or the tangent of the argument), ``y`` the result.
+"""
 
 from __future__ import annotations
 

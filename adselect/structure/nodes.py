@@ -2,7 +2,8 @@
 
 A *leaf* is something one can differentiate with respect to: a number or a numeric array. The *skeleton* is the rest:
 it rebuilds the value around other leaves (what f receives) and builds the result of the same shape around the
-gradients. Objects reached twice share one place, cycles terminate."""
+gradients. Objects reached twice share one place, cycles terminate.
+"""
 
 from __future__ import annotations
 

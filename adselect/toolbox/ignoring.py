@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.base import FrameworkArray
+from ..backends.framework_array import FrameworkArray
 from ..engine.trace import EngineArray
 from ..face.array import Array
 from ..structure.flattening import flatten

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from adselect.backends.base import backend_of  # noqa: E402
 from adselect.backends.torch.backend import _BLOCKS, TorchArray  # noqa: E402
-from adselect.backends.torch.table import SHARED  # noqa: E402
+from adselect.backends.torch.operands import SHARED  # noqa: E402
 
 TORCH = ad.AutoTorch()
 NATIVE = ad.AutoTorch(face="native")

@@ -40,8 +40,9 @@ from ...primitives.invocation import FirstOrderError, is_cut_off
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
 from ...values.kinds import isa
-from ..base import Backend, Call, FrameworkArray
+from ..base import Backend, Call
 from ..faces import NUMPY_CURE, check_face
+from ..framework_array import FrameworkArray
 
 __all__ = ["AutogradArray", "AutogradBackend"]
 

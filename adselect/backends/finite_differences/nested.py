@@ -10,7 +10,8 @@ from ...engine.entering import enter
 from ...errors import ADSelectError, ADSelectValueError, UnsupportedError
 from ...face.dispatch import is_traced, plain
 from ...values.natives import is_native
-from ..base import Call, FrameworkArray
+from ..base import Call
+from ..framework_array import FrameworkArray
 from .evaluation import SILENCE
 from .points import numbers
 from .stencils import stencil

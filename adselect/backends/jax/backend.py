@@ -26,8 +26,9 @@ from ...primitives.define import rule_in_words
 from ...primitives.own_rules import pushing
 from ...rules.decompositions import CHOICE, SINGULAR, refusal
 from ...values.kinds import isa
-from ..base import UNKNOWN, Backend, Call, memory_of
+from ..base import Backend, Call
 from ..faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
+from ..framework_array import UNKNOWN, memory_of
 from .callbacks import original_errors
 from .face import COVERING, NESTING, NO_VALUE, SELECTIONS, JaxArray, close, opened, to_numpy, under_jit
 from .zeros import dependencies, evaluate_strongly

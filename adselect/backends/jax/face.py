@@ -32,7 +32,7 @@ from ...face.operators import BINARY_OPERATORS, COMPARISONS
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE
 from ...values.kinds import isa
-from ..base import UNKNOWN, FrameworkArray, Selections
+from ..framework_array import UNKNOWN, FrameworkArray, Selections
 from . import table_reductions as jax_reductions  # noqa: F401  (its rows join the table)
 from .table import REAL_ONLY, TABLE, concrete, special_function
 

@@ -30,7 +30,7 @@ from ...face.array import Array
 from ...primitives.invocation import Invocation, is_inexact
 from ...primitives.result_shapes import announced, kept_promise, remember
 from ...values.kinds import isa
-from ..base import UNKNOWN
+from ..framework_array import UNKNOWN
 from .axes import axes_of, result_avals, varying_over
 from .callbacks import call_back
 from .face import JaxArray

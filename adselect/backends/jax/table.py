@@ -25,7 +25,7 @@ from jax.extend.core import concrete_or_error
 from ...errors import user_line
 from ...rules.registry import vanishing
 from ...values.kinds import isa
-from ..base import UntranslatedError
+from ..framework_array import UntranslatedError
 from .zeros import bend, hidden
 
 __all__ = [

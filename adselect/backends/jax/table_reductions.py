@@ -14,7 +14,7 @@ from ...errors import user_line
 from ...rules.decompositions import CHOICE, in_blocks
 from ...rules.quantiles import WHOLE, quantile_dtype
 from ...rules.registry import vanishing
-from ..base import UntranslatedError
+from ..framework_array import UntranslatedError
 from .table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
 
 __all__: list[str] = []

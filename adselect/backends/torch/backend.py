@@ -41,9 +41,13 @@ from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.decompositions import phase_refusal
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from ...values.kinds import isa
-from ..base import Backend, FrameworkArray, Selections
+from ..base import Backend
 from ..faces import NUMPY_CURE, NumPyMetError, call_again, check_face, is_numpy_code, wants_numpy
-from .table import BINARY, REAL_ONLY, SHARED, TABLE, UNARY, from_numpy, get_item, numpy_dtype, set_item, target
+from ..framework_array import FrameworkArray, Selections
+from .operands import SHARED, from_numpy, numpy_dtype
+from .table import REAL_ONLY, TABLE, target
+from .table_elementwise import BINARY, UNARY
+from .table_indexing import get_item, set_item
 from .zeros import pull_carefully
 
 __all__ = ["SELECTIONS", "TorchArray", "TorchBackend"]

@@ -21,7 +21,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from ...primitives.define import NUMBERED
 from ...primitives.result_shapes import announced, kept_promise, signature_of
 from ...values.kinds import isa
-from .table import TORCH_DTYPES, numpy_dtype
+from .operands import TORCH_DTYPES, numpy_dtype
 
 __all__ = [
     "call_in_graph",

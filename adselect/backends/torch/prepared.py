@@ -20,7 +20,7 @@ from ...face.dispatch import absorb
 from ...structure.flattening import flatten
 from ...values.kinds import isa
 from .backend import SELECTIONS, TorchArray, _close_block, _in_transform, _open_block, calls_in_progress, gradient_of
-from .table import SHARED
+from .operands import SHARED
 
 __all__ = ["CompiledGradient", "LeanGradient", "prepare_gradient"]
 

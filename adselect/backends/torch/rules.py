@@ -26,7 +26,7 @@ from ...primitives.invocation import Invocation, is_inexact
 from ...values.kinds import isa
 from .backend import TorchArray, _close_block, _in_transform, _open_block
 from .compiled import is_staged, staged_pullback, staged_pushforward, staged_value
-from .table import from_numpy, numpy_dtype
+from .operands import from_numpy, numpy_dtype
 
 __all__ = ["apply", "apply_native"]
 
