@@ -25,22 +25,16 @@ if TYPE_CHECKING:
         UnsupportedError,
     )
     from .face.array import Array
+    from .operators.ask import frule, rrule
     from .operators.gradient import gradient, pullback, withgradient
     from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
     from .operators.jacobian import jacobian, withjacobian
     from .operators.prepare import prepare, source
     from .operators.pushforward import derivative, pushforward, second_derivative
-    from .primitives.config import HasForwardMode, HasReverseMode, RuleConfig, SupportsMutation
-    from .primitives.define import (
-        define_frule,
-        define_rrule,
-        frule,
-        non_differentiable,
-        opt_out,
-        primitive,
-        rrule,
-        scalar_rule,
-    )
+    from .operators.rule_config import RuleConfig
+    from .primitives.config import HasForwardMode, HasReverseMode, SupportsMutation
+    from .primitives.define import define_frule, define_rrule, non_differentiable, opt_out, scalar_rule
+    from .primitives.primitive import primitive
     from .primitives.thunks import Thunk, unthunk
     from .structure.leaves import Const
     from .structure.projection import project_to
@@ -123,15 +117,19 @@ _HOMES = {
         "UnsupportedError"
     ),
     "face.array": "Array",
+    "operators.ask": "frule rrule",
     "operators.gradient": "gradient pullback withgradient",
     "operators.hessian": "diaghessian hessian hessian_reverse hvp withhessian",
     "operators.jacobian": "jacobian withjacobian",
     "operators.prepare": "prepare source",
     "operators.pushforward": "derivative pushforward second_derivative",
-    "primitives.config": "HasForwardMode HasReverseMode RuleConfig SupportsMutation",
-    "primitives.define": "define_frule define_rrule frule non_differentiable opt_out primitive rrule scalar_rule",
+    "operators.rule_config": "RuleConfig",
+    "primitives.config": "HasForwardMode HasReverseMode SupportsMutation",
+    "primitives.define": "define_frule define_rrule non_differentiable opt_out scalar_rule",
+    "primitives.primitive": "primitive",
     "primitives.thunks": "Thunk unthunk",
-    "structure.nodes": "Const project_to",
+    "structure.leaves": "Const",
+    "structure.projection": "project_to",
     "toolbox.buffer": "Buffer",
     "toolbox.ignoring": "ignore_derivatives",
     "toolbox.tracing": "is_traced",

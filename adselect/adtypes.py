@@ -30,7 +30,7 @@ class ADType:
 
     A third-party package adds a backend by subclassing ADType (a frozen dataclass) and either setting the class
     attribute ``backend`` to ``"package.module:ClassName"`` or calling
-    :func:`adselect.backends.base.register_backend`.
+    :func:`adselect.backends.choice.register_backend`.
 
     >>> from adselect import AutoTape
     >>> AutoTape()

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import adselect as ad
-from adselect.backends import base
-from adselect.backends.base import register_backend
+from adselect.backends import backend, choice
+from adselect.backends.choice import register_backend
 from adselect.backends.registry import available_backends
 from adselect.backends.tape.backend import TapeBackend
 from adselect.testing import BackendCheckError, Scenario, check_backend, check_scenario, compare, default_scenarios
@@ -169,7 +169,7 @@ def register():
     yield make
     for cls in made:
         with contextlib.suppress(KeyError):
-            base.unregister_backend(cls)
+            choice.unregister_backend(cls)
 
 
 EXTRA = [
@@ -245,7 +245,7 @@ def test_a_class_instead_of_an_object_is_refused():
 # -- a stranger's backend --------------------------------------------------------------------------------------------
 
 
-class ByHand(base.Backend):
+class ByHand(backend.Backend):
     """Forward mode by dual numbers of the built-in engine, as somebody else might write it: pushforwards, no more."""
 
     reverse = False
@@ -257,7 +257,7 @@ class ByHand(base.Backend):
         return push_forward(call, leaves, directions, None)
 
 
-class OnlyPullback(base.Backend):
+class OnlyPullback(backend.Backend):
     """A backend with nothing but a pullback: everything else is derived."""
 
     def pullback(self, call, leaves):
@@ -274,7 +274,7 @@ def test_strangers_backends_pass(register, backend_class):
 
 def test_a_backend_with_neither_is_refused(register):
     with pytest.raises(TypeError, match="neither pullback nor pushforwards"):
-        register(type("Nothing", (base.Backend,), {}))
+        register(type("Nothing", (backend.Backend,), {}))
 
 
 def test_a_pullback_with_options_of_its_own(register):
@@ -294,7 +294,7 @@ def test_a_registered_backend_is_available(register):
 
 def test_a_backend_named_by_its_adtype(register):
     adtype = register(TapeBackend)
-    base.unregister_backend(type(adtype))
+    choice.unregister_backend(type(adtype))
     type(adtype).backend = "adselect.backends.tape.backend:TapeBackend"
     assert ad.gradient(lambda x: x**2, adtype, 3.0) == (6.0,)
     type(adtype).backend = ""
@@ -305,7 +305,7 @@ def test_a_backend_named_by_its_adtype(register):
 
 def test_missing_packages_are_skipped_rows(register):
     adtype = register(TapeBackend, requires="a_package_nobody_has", extra="nobody")
-    base.unregister_backend(type(adtype))
+    choice.unregister_backend(type(adtype))
     type(adtype).backend = "a_package_nobody_has:Backend"
     report = compare(loss, *POINT, adtypes=[ad.AutoTape(), ad.AutoForward(), adtype])
     assert report.agree

@@ -17,7 +17,8 @@ from ..face.indices import occurrences, plain_index
 from ..primitives.by_numpy import hosted
 from ..primitives.own_rules import by_own_rule
 from ..rules.indexing import scatter_parts, set_item
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, load_for, positional
+from ..rules.registration import load_for
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
 
 __all__ = ["UNKNOWN", "FrameworkArray", "OwnRuleError", "Selections", "UntranslatedError", "memory_of"]

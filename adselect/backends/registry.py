@@ -11,7 +11,8 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..errors import ADSelectError, ADSelectValueError
-from .base import _CLASSES, Backend, backend_of
+from .backend import Backend
+from .choice import CLASSES, backend_of
 
 __all__ = ["BackendInfo", "available_backends", "choices_from", "class_named", "classes", "rules_for"]
 
@@ -80,7 +81,7 @@ def available_backends() -> list[BackendInfo]:
 def _choices(base: type) -> Iterator[Any]:
     """Subclasses, depth first in order of definition, that can be made without arguments and have a backend."""
     for cls in base.__subclasses__():
-        has_backend = cls in _CLASSES or bool(cls.backend)
+        has_backend = cls in CLASSES or bool(cls.backend)
         if has_backend and dataclasses.is_dataclass(cls) and not any(map(_needed, dataclasses.fields(cls))):
             yield cls()
         yield from _choices(cls)
@@ -135,7 +136,7 @@ def classes(base: type = ADType) -> Iterator[type[ADType]]:
     'AutoTape'
     """
     for cls in base.__subclasses__():
-        if cls in _CLASSES or cls.backend:
+        if cls in CLASSES or cls.backend:
             yield cls
         yield from classes(cls)
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from ..adtypes import AutoForward, AutoTape
 from ..face.dispatch import absorb
-from ..primitives.invocation import Invocation, is_inexact
+from ..primitives.invocation import Invocation
+from ..primitives.leaves import is_inexact
 from ..replay import replayed_primitives as steps
 from ..replay.program import NotReplayable
 from ..rules.registry import Rule

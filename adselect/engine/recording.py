@@ -9,6 +9,7 @@ import numpy as np
 
 from ..face.array import Array
 from ..face.dispatch import absorb, plain
+from ..primitives.borrowed import BORROWED
 from ..rules.decompositions import CHOICE, refusal
 from ..rules.registry import choose
 from ..values.natives import is_native
@@ -206,3 +207,6 @@ def behind_faces(linearized_matrix: Callable, call: Callable, leaves: list) -> t
         return linearized_matrix(call, leaves)
     outputs, blocks = linearized_matrix(call, [enter(leaf) if is_native(leaf) else leaf for leaf in leaves])
     return uncover(outputs), uncover(blocks)
+
+
+BORROWED["record"] = record

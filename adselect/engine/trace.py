@@ -30,7 +30,8 @@ from ..face.ufuncs import ufunc_call
 from ..face.views import link_view
 from ..face.watching import fingerprint, overwritten
 from ..rules.reductions import expand
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, load_for, positional
+from ..rules.registration import load_for
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
 from ..values.kinds import isa
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]

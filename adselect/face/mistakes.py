@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import ADSelectError, TracedValueError, user_line
 from ..places import NUMERIC, PACKAGE
-from ..values.kinds import isa
+from ..values.kinds import TracedValue, isa
 
 __all__ = ["Seen", "UnknownError", "assign", "numpys_error"]
 
@@ -109,9 +109,7 @@ class Seen:
 
     def plain(self, value: Any) -> Any:
         """An argument for NumPy."""
-        from .array import Array  # which asks here
-
-        if isinstance(value, Array):
+        if isinstance(value, TracedValue):
             self.framework = getattr(value, "framework", "") or self.framework
             self.shapes.append(tuple(value.shape))
             return self._number(value)
@@ -126,11 +124,9 @@ class Seen:
         return self._made_up(value)  # a framework's own array
 
     def _number(self, value: Any) -> Any:
-        from .array import Array
-
         try:
             known = value
-            while isinstance(known, Array):
+            while isinstance(known, TracedValue):
                 known = known._shown() if hasattr(type(known), "_shown") else known._inside
             if isa(known, (np.ndarray, np.generic, int, float, complex)) or not hasattr(known, "shape"):
                 return known

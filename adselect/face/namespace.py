@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..values.kinds import isa
-from .array import Array
 from .dispatch import absorb, is_traced
+from .traced import Traced
 
 __all__ = ["Namespace"]
 
@@ -34,7 +34,7 @@ class Namespace:
     __slots__ = ("_like",)
     __name__ = "adselect.face.namespace"
 
-    def __init__(self, like: Array):
+    def __init__(self, like: Traced):
         self._like = like
 
     def __getattr__(self, name: str) -> Any:
@@ -69,7 +69,7 @@ class Namespace:
     def asarray(self, obj: Any, /, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> Any:
         """obj as an array; traced values, and nested lists of them, stay traced."""
         obj = absorb(obj)
-        if not isinstance(obj, Array):
+        if not isinstance(obj, Traced):
             return np.asarray(obj, dtype=dtype, copy=copy, device=device)
         if dtype is not None and np.dtype(dtype) != obj.dtype:
             if copy is False:
@@ -101,7 +101,7 @@ class Namespace:
 
     def full(self, shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None) -> Any:
         """An array of one value, which may be traced."""
-        if not isinstance(fill_value, Array):
+        if not isinstance(fill_value, Traced):
             return self._writable(np.full(shape, fill_value, dtype, device=device))
         filled = np.broadcast_to(fill_value, shape)
         return filled.copy() if dtype is None else filled.astype(dtype)
@@ -153,7 +153,7 @@ class Namespace:
 
 def _dtype(value: Any) -> Any:
     """The dtype of an array; a dtype is returned as it is."""
-    return value.dtype if isa(value, (Array, np.ndarray, np.generic)) else value
+    return value.dtype if isa(value, (Traced, np.ndarray, np.generic)) else value
 
 
 class _FourierTransforms:

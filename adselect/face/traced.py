@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..values.kinds import TracedValue
 from .likeness import HOLDING, SCALAR_CLASSES, ArrayType, OfArrays, held_as
 
 _LOADED = sys.modules
 
 
-class Traced(OfArrays, metaclass=ArrayType):
+class Traced(OfArrays, TracedValue, metaclass=ArrayType):
     """A value whose derivative is computed, and what an engine implements for it; Array adds what NumPy's have."""
 
     __slots__ = ("__weakref__", "_astray", "_link", "_primal", "_views")

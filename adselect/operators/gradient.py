@@ -3,43 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..adtypes import ADType, AutoTape
-from ..backends.base import backend_of
+from ..backends.choice import backend_of
+from ..calls.flat import FlatCall, LossCall, StructuredCall, check_scalar
+from ..calls.results import WithGradient, check_missing_option, shape_result
+from ..calls.seeds import plain_number, plain_seed, seed_for
+from ..calls.settling import settle_captured
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..face.array import Array
-from ..primitives.invocation import spread
+from ..primitives.structured import spread
 from ..rules.decompositions import ChoiceError, choosing
 from ..structure.flattening import flatten
 from ..structure.projection import project
 from ..values.natives import is_native
-from .calling import (
-    FlatCall,
-    LossCall,
-    StructuredCall,
-    check_missing_option,
-    check_scalar,
-    plain_number,
-    plain_seed,
-    refuse_out,
-    resolve,
-    seed_for,
-    settle_captured,
-    shape_result,
-)
+from .choosing import refuse_out, resolve
 from .plain_run import plain_run
 
-__all__ = ["WithGradient", "gradient", "pullback", "withgradient"]
-
-
-class WithGradient(NamedTuple):
-    """``(val, grad)``: the value of f and its gradient."""
-
-    val: Any
-    grad: Any
+__all__ = ["gradient", "pullback", "withgradient"]
 
 
 def gradient(

@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adtypes import ADType
+from ..calls.flat import FlatCall, check_scalar
+from ..calls.results import shape_result, write_out
+from ..calls.seeds import plain_number
+from ..calls.settling import settle_captured
 from ..errors import ADSelectTypeError
 from ..face.dispatch import is_traced
 from ..structure.flattening import flatten
@@ -15,17 +19,7 @@ from ..structure.leaves import Const, is_leaf
 from ..structure.projection import project
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of
-from .calling import (
-    FlatCall,
-    check_missing,
-    check_scalar,
-    plain_number,
-    refuse_out,
-    resolve,
-    settle_captured,
-    shape_result,
-    write_out,
-)
+from .choosing import check_missing, refuse_out, resolve
 from .gradient import leaf_gradients
 from .jacobian import in_kind_of
 from .plain_run import plain_run

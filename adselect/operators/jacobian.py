@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adtypes import ADType
+from ..calls.flat import ArrayCall
+from ..calls.results import write_out
+from ..calls.settling import settle_captured
 from ..errors import ADSelectTypeError
 from ..face.array import Array
 from ..face.dispatch import is_traced
@@ -16,7 +19,7 @@ from ..structure.flattening import flatten
 from ..structure.leaves import Const, is_leaf, leaf_dtype
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of, to_numpy
-from .calling import ArrayCall, check_missing, resolve, settle_captured, write_out
+from .choosing import check_missing, resolve
 from .plain_run import plain_run
 
 __all__ = ["WithJacobian", "jacobian", "withjacobian"]

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..calls.flat import flatten_output
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..face.array import Array
 from ..face.dispatch import plain
 from ..structure.flattening import flatten
 from ..structure.leaves import Const, is_value
 from ..values.natives import is_native, natives_of
-from .calling import flatten_output
 
 __all__ = ["PlainRun", "plain_run"]
 

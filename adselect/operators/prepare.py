@@ -10,18 +10,19 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..backends.base import backend_of
+from ..backends.choice import backend_of
 from ..calls.fixed import parts
+from ..calls.results import write_out
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
 from ..face.array import Array
 from ..face.dispatch import is_traced
-from ..primitives.define import REGISTRATIONS
+from ..primitives.primitive import REGISTRATIONS
 from ..structure.flattening import Skeleton, flatten
 from ..structure.leaves import Const, is_leaf, is_tracer
 from ..structure.opening import settings_of
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
-from .calling import take_adtype, write_out
+from .choosing import take_adtype
 from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..backends.base import backend_of
+from ..backends.choice import backend_of
+from ..calls.flat import StructuredCall
+from ..calls.results import write_out
+from ..calls.settling import settle_captured
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..face.array import Array
 from ..face.dispatch import absorb, is_traced
-from ..primitives.invocation import describe, spread
+from ..primitives.structured import describe, spread
 from ..primitives.thunks import unthunk
 from ..structure.flattening import flatten
 from ..structure.leaves import Const, is_leaf
@@ -22,16 +25,7 @@ from ..structure.projection import project
 from ..values.kinds import isa
 from ..values.natives import is_native
 from ..values.tangents import NoTangent, ZeroTangent
-from .calling import (
-    StructuredCall,
-    check_function,
-    check_missing,
-    refuse_out,
-    resolve,
-    settle_captured,
-    take_adtype,
-    write_out,
-)
+from .choosing import check_function, check_missing, refuse_out, resolve, take_adtype
 from .plain_run import plain_run
 
 __all__ = ["derivative", "pushforward", "second_derivative"]

@@ -17,7 +17,8 @@ from ..face.array import Array
 from ..rules.registry import RULES, Stubborn
 from ..values.kinds import isa
 from ..values.tangents import NoTangent, ZeroTangent
-from .define import Primitive, define_frule, define_rrule
+from .define import define_frule, define_rrule
+from .primitive import Primitive
 from .thunks import unthunk
 
 __all__ = ["hosted"]

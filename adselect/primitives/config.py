@@ -1,19 +1,13 @@
-"""RuleConfig: what a rule may ask of the differentiation that runs it.
-
-A rule for a function of functions has to differentiate the function it is given. It cannot know how: the answer is in
-the configuration it is called with when it was registered with ``needs=``.
-"""
+"""Capabilities: what a rule may need of the differentiation that runs it, and which differentiation has what."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from ..adtypes import ADType, AutoForward, AutoTape
-from ..values.tangents import NoTangent, ZeroTangent
-from .thunks import unthunk
 
-__all__ = ["HasForwardMode", "HasReverseMode", "RuleConfig", "SupportsMutation", "needs_of"]
+__all__ = ["HasForwardMode", "HasReverseMode", "SupportsMutation", "capabilities_of", "needs_of"]
 
 
 class HasReverseMode:
@@ -44,64 +38,11 @@ def needs_of(needs: Any) -> frozenset:
     return frozenset(wanted)
 
 
-class RuleConfig:
-    """The differentiation a rule runs under: its adtype, and what it is capable of.
+def capabilities_of(adtype: ADType) -> frozenset:
+    """What a rule that runs under adtype may rely on.
 
-    A rule registered with ``needs={HasReverseMode}`` gets it as its first argument and calls back into the AD with
-    :meth:`rrule_via_ad`; higher order then works as it does for everything else.
-
-    >>> import numpy as np
-    >>> y, pullback = RuleConfig().rrule_via_ad(np.square, 3.0)
-    >>> y, pullback(1.0)
-    (np.float64(9.0), (NoTangent(), 6.0))
+    >>> HasForwardMode in capabilities_of(AutoTape())
+    True
     """
-
-    __slots__ = ("adtype", "capabilities")
-
-    def __init__(self, adtype: ADType | None = None):
-        self.adtype = AutoTape() if adtype is None else adtype
-        numpy_values = isinstance(self.adtype, (AutoTape, AutoForward))
-        self.capabilities = frozenset(_ALL if numpy_values else _ALL[:2])
-
-    def __repr__(self) -> str:
-        return f"RuleConfig({self.adtype!r})"
-
-    def rrule_via_ad(self, f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Callable]:
-        """``(y, pullback)`` of f at args by this AD; ``pullback(y_bar)`` is one tangent per input, that of f first."""
-        from ..operators.gradient import pullback
-
-        def call(f: Callable, *args: Any) -> Any:
-            return f(*args, **kwargs)
-
-        y, back = pullback(call, self._reverse, f, *args)
-
-        def via_ad_pullback(y_bar: Any) -> tuple:
-            y_bar = unthunk(y_bar)
-            seed = None if isinstance(y_bar, (ZeroTangent, NoTangent)) else y_bar
-            return tuple([_tangent(x_bar, x) for x_bar, x in zip(back(seed), (f, *args), strict=True)])
-
-        return y, via_ad_pullback
-
-    def frule_via_ad(self, tangents: tuple, f: Callable, /, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """``(y, y_dot)`` of f at args along tangents (that of f first) by this AD."""
-        from ..operators.pushforward import pushforward
-
-        def call(f: Callable, *args: Any) -> Any:
-            return f(*args, **kwargs)
-
-        dots = [None if isinstance(t, (ZeroTangent, NoTangent)) else unthunk(t) for t in tangents]
-        y, y_dot = pushforward(call, self.adtype, (f, *args), tuple(dots))
-        return y, _tangent(y_dot, y)
-
-    @property
-    def _reverse(self) -> ADType:
-        # Forward mode pulls back by one pushforward per entry; the tape does the same in one pass over the same values.
-        return AutoTape() if isinstance(self.adtype, AutoForward) else self.adtype
-
-
-def _tangent(tangent: Any, x: Any) -> Any:
-    from ..structure.flattening import flatten
-
-    if tangent is not None:
-        return tangent
-    return ZeroTangent() if flatten((x,))[0] else NoTangent()
+    numpy_values = isinstance(adtype, (AutoTape, AutoForward))
+    return frozenset(_ALL if numpy_values else _ALL[:2])

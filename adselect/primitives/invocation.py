@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,14 @@ from ..errors import MissingRuleError, RuleError, TracedValueError, UnsupportedE
 from ..face.array import Array
 from ..face.dispatch import absorb
 from ..structure.flattening import Skeleton, flatten
-from ..structure.leaves import is_extension_float, is_mask, is_value
-from ..values.kinds import isa
-from ..values.tangents import NoTangent, Tangent, ZeroTangent, add
-from .config import RuleConfig
-from .thunks import unthunk
+from ..structure.leaves import is_mask
+from ..values.tangents import NoTangent
+from .borrowed import BORROWED, transpose
+from .config import capabilities_of
+from .leaves import assembled, host_value, inner, is_cut_off, is_inexact, is_number, is_result, units, zeros_of
+from .structured import describe, fitted, spread
 
-__all__ = ["FirstOrderError", "Invocation", "is_cut_off", "is_inexact"]
+__all__ = ["FirstOrderError", "Invocation"]
 
 
 class FirstOrderError(UnsupportedError):
@@ -127,15 +127,14 @@ class Invocation:
             "host=False, written in functions that have derivatives themselves (other primitives included)."
         )
 
-    def _config(self, definition: Any, adtype: ADType) -> RuleConfig:
-        config = RuleConfig(adtype)
-        missing = definition.needs - config.capabilities
+    def _config(self, definition: Any, adtype: ADType) -> Any:
+        missing = definition.needs - capabilities_of(adtype)
         if missing:
             raise UnsupportedError(
                 f"the rule {definition} needs {', '.join(sorted(n.__name__ for n in missing))}, which {adtype!r} does "
                 f"not have ({user_line()}). Choose a backend that has it, or register a rule without that need."
             )
-        return config
+        return BORROWED["config"](adtype)
 
     def run(self, definition: Any, before: tuple, values: Any, adtype: ADType) -> tuple:
         """What the rule returns: a pair, checked to be one."""
@@ -362,7 +361,7 @@ class Invocation:
         """The leaves of what the function, or its rule, returned."""
         if type(y) is np.ndarray and y.dtype == object:
             y = absorb(y)
-        leaves, self.results = flatten((y,), root="f(…)", also=_is_result)
+        leaves, self.results = flatten((y,), root="f(…)", also=is_result)
         self.results.release()
         return [np.float64(v) if type(v) is float else np.bool_(v) if type(v) is bool else v for v in leaves]
 
@@ -379,218 +378,3 @@ class Invocation:
             else:
                 full.append(zeros_of(y) if g is None else g)
         return self.results.result(full)[0]
-
-
-# -- leaves and tangents -----------------------------------------------------------------------------------------------
-
-
-def is_cut_off(error: Exception) -> bool:
-    """Whether an error says that a traced value was to become a plain number."""
-    return isinstance(error, TracedValueError) or isinstance(error.__cause__, TracedValueError)
-
-
-def is_inexact(value: Any) -> bool:
-    """Whether a leaf is a floating-point or complex one."""
-    dtype = getattr(value, "dtype", None)
-    if dtype is None:
-        return isa(value, (float, complex))
-    kind = getattr(dtype, "kind", "V")
-    if kind != "V":  # V: JAX's bfloat16 and the like
-        return kind in "fc"
-    return "float" in str(dtype) or "complex" in str(dtype)
-
-
-def is_number(value: Any) -> bool:
-    """Whether a leaf can carry a derivative: floating-point, or an integer, which counts as a float64."""
-    dtype = getattr(value, "dtype", None)
-    return is_inexact(value) or (type(value) is not bool and isa(value, int) if dtype is None else "int" in str(dtype))
-
-
-def _is_result(value: Any) -> bool:
-    return type(value) is bool or is_value(value)
-
-
-def host_value(value: Any, invocation: Invocation, definition: Any) -> Any:
-    """A leaf as the real NumPy value that a host rule is promised."""
-    if isinstance(value, Array):
-        raise invocation.first_order_only(definition)
-    return value if isa(value, (np.ndarray, np.generic, int)) else np.asarray(value)[()]
-
-
-def zeros_of(value: Any) -> Any:
-    """The zero tangent of a leaf."""
-    dtype = value.dtype if hasattr(value, "dtype") else np.result_type(type(value))
-    if dtype.kind not in "fc":
-        dtype = np.dtype(float)
-    zeros = np.zeros(np.shape(value), dtype)
-    return zeros if zeros.ndim else zeros[()]
-
-
-def units(value: Any) -> list:
-    """The unit tangents of a leaf; i times them as well where it is complex."""
-    zeros = zeros_of(value)
-    found = []
-    for unit in (1.0, 1j) if zeros.dtype.kind == "c" else (1.0,):
-        for i in range(zeros.size):
-            tangent = np.zeros(zeros.size, zeros.dtype)
-            tangent[i] = unit
-            found.append(tangent.reshape(zeros.shape) if zeros.ndim else tangent[0])
-    return found
-
-
-def inner(a: list, b: list) -> Any:
-    """Re Σ ā·b over the leaves both have; where b is 0 nothing comes through."""
-    total: Any = 0.0
-    for x, y in zip(a, b, strict=True):
-        if x is not None and y is not None:
-            total = total + np.real(np.sum(np.where(np.equal(y, 0), 0.0, np.conj(x) * y)))
-    return total
-
-
-def assembled(entries: list, value: Any) -> Any:
-    """A tangent shaped like value from its entries along :func:`units`."""
-    zeros = zeros_of(value)
-    if zeros.dtype.kind == "c":
-        entries = [a + 1j * b for a, b in zip(entries[: zeros.size], entries[zeros.size :], strict=True)]
-    flat = np.stack(entries) if entries else np.zeros(0)
-    return np.reshape(flat, zeros.shape) if zeros.ndim else flat[0]
-
-
-def transpose(linear: Callable, at: list) -> tuple[list, list, Callable]:
-    """The transpose of a linear map of lists, from running it once at zero: ``(outputs, aux, transposed)``.
-
-    The tape records it on top of whatever its constants are traced by.
-    """
-    from ..engine.recording import record
-
-    return record(linear, at)
-
-
-def fitted(bar: Any, shape: tuple, value: Any, where: str) -> Any:
-    """A tangent as the rule returned it, checked against the leaf it belongs to."""
-    bar = unthunk(bar)
-    if bar is None or isinstance(bar, NoTangent):
-        return None
-    if isinstance(bar, ZeroTangent):
-        return zeros_of(value)
-    if not hasattr(bar, "shape"):
-        bar = absorb(bar) if isinstance(bar, (list, tuple)) else bar
-        try:
-            bar = bar if isinstance(bar, Array) else np.asarray(bar)[()]
-        except ValueError:
-            raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no array") from None
-    elif type(bar) is np.ndarray and bar.dtype == object:
-        bar = absorb(bar)
-    host = isa(bar, (Array, np.ndarray, np.generic))
-    if host and bar.dtype.kind not in "fiuc" and not is_extension_float(bar.dtype):
-        raise RuleError(f"the tangent of {where} is {describe(bar)}, which is no number and no numeric array")
-    if tuple(bar.shape) != tuple(shape):
-        raise RuleError(f"the tangent of {where} has shape {tuple(bar.shape)}, the value has shape {tuple(shape)}")
-    if "complex" in str(bar.dtype) and "complex" not in str(getattr(value, "dtype", type(value).__name__)):
-        raise RuleError(f"the tangent of {where} is complex, the value is real; return its real part")
-    return bar
-
-
-def spread(node: Any, bar: Any, found: list, where: str, seen: set | None = None) -> None:
-    """Put the entries of a structured tangent at the leaves they belong to; what is reached twice adds up."""
-    bar = unthunk(bar)
-    if bar is None or isinstance(bar, NoTangent):
-        return
-    if node is None or hasattr(node, "index"):  # a leaf
-        i = 0 if node is None else node.index
-        if isinstance(bar, (Tangent, dict)):
-            raise RuleError(f"the tangent of {where} is {describe(bar)}, the value is an array or a number")
-        found[i] = bar if found[i] is None else add(found[i], bar)
-        return
-    if not node.numeric:
-        return
-    seen = set() if seen is None else seen
-    if id(node) in seen:
-        return
-    if not hasattr(node.value, "__len__") or isinstance(node.value, dict):
-        seen.add(id(node))
-    for i, (child, part) in enumerate(zip(node.children, _parts(node, bar, where), strict=True)):
-        if child is not None:
-            spread(child, part, found, _within(where, node, i), seen)
-
-
-def _within(where: str, node: Any, i: int) -> str:
-    """The place of a node's i-th entry, in words."""
-    place, by, rule = where.partition(" by ")
-    if isinstance(node.value, dict):
-        step = f"[{node.keys[i]!r}]"
-    elif isa(node.value, (tuple, list, np.ndarray)):
-        step = f"[{i}]"
-    else:
-        step = f".{node.keys[i]}" if node.keys else ""
-    return f"{place}{step}{by}{rule}"
-
-
-def _parts(node: Any, bar: Any, where: str) -> list:
-    """The entries of a structured tangent, one per child of the node."""
-    if isinstance(bar, ZeroTangent):
-        return [bar] * len(node.children)
-    value, names = node.value, node.keys
-    if hasattr(node, "parts"):
-        parts = node.parts(bar)
-        if parts is None:
-            raise RuleError(f"the tangent of {where} is {describe(bar)}; the value is a {type(value).__name__}")
-        return parts
-    if isinstance(value, dict):
-        if isinstance(bar, dict):
-            _refuse_strange_names(bar, names, where, "key")
-            return [bar.get(k) for k in names]
-    elif isa(value, (tuple, list, np.ndarray)):
-        if isinstance(bar, Tangent) and hasattr(value, "_fields"):
-            _refuse_strange_names(bar, value._fields, where, "field")
-            return [bar._fields.get(n) for n in value._fields]
-        flat = bar
-        if isa(bar, (np.ndarray, Array)) and bar.ndim:
-            flat = list(bar.flat) if bar.dtype == object else list(bar)
-        if isinstance(flat, (tuple, list)) and len(flat) == len(node.children):
-            return list(flat)
-    else:
-        if isinstance(value, MethodType):
-            return [bar]  # the tangent of its object
-        names = names or ["func", "args", "keywords"][: len(node.children)]
-        if isinstance(bar, dict):
-            _refuse_strange_names(bar, names, where, "field")
-            return [bar.get(n) for n in names]
-        if isinstance(bar, Tangent):
-            _refuse_strange_names(bar, names, where, "field")
-            return [bar._fields.get(n) for n in names]
-        if type(bar) is type(value):
-            return [getattr(bar, n, None) for n in names]
-    raise RuleError(
-        f"the tangent of {where} is {describe(bar)}; the value is a {type(value).__name__}, whose tangent is "
-        + (
-            "a dict"
-            if isinstance(value, dict)
-            else f"a {type(value).__name__} of {len(node.children)} entries"
-            if isa(value, (tuple, list, np.ndarray))
-            else f"Tangent[{type(value).__name__}](…) or NoTangent()"
-        )
-    )
-
-
-def _refuse_strange_names(bar: Any, names: Any, where: str, what: str) -> None:
-    """Raise for an entry of a tangent that the value does not have."""
-    strange = [k for k in bar if k not in names]
-    if strange:
-        raise RuleError(
-            f"the tangent of {where} has the {what} {strange[0]!r}, the value does not; it has "
-            f"{', '.join(map(repr, names)) or 'none'}"
-        )
-
-
-def describe(value: Any) -> str:
-    """A value in a few words, for error messages."""
-    if value is None:
-        return "None (is a return statement missing?)"
-    if isinstance(value, (Tangent, ZeroTangent, NoTangent)):  # they have every attribute one asks for
-        return repr(value)
-    if hasattr(value, "shape"):
-        return f"an array of shape {tuple(value.shape)} and dtype {value.dtype}"
-    if isinstance(value, (tuple, list)):
-        return f"a {type(value).__name__} of {len(value)} entries"
-    return repr(value) if isa(value, (int, float, complex, str)) else type(value).__name__

@@ -21,11 +21,12 @@ from ..errors import ADSelectValueError, UnsupportedError
 from ..face.array import Array
 from ..face.atoms import scatter, scatter_parts, set_item
 from ..face.dispatch import absorb
-from ..rules.registry import COMPOSITES, RULES, AtIndex, Elementwise, Linear, load_for, positional
+from ..rules.registration import load_for
+from ..rules.registry import COMPOSITES, RULES, AtIndex, Elementwise, Linear, positional
 from ..structure.flattening import flatten
 from ..values.natives import is_native
 from ..values.tangents import NoTangent, ZeroTangent
-from .define import Definition, Primitive
+from .primitive import Definition, Primitive
 
 __all__ = [
     "ENFORCED",

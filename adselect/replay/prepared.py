@@ -20,7 +20,7 @@ from ..engine.entering import enter
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError, NotReplayedWarning, warn_user
 from ..face.dispatch import is_traced, plain
 from ..places import place_text
-from ..primitives.define import REGISTRATIONS
+from ..primitives.primitive import REGISTRATIONS
 from ..structure.flattening import flatten
 from ..structure.leaves import Const, is_leaf
 from ..values.kinds import isa

@@ -9,10 +9,13 @@ from __future__ import annotations
 # Where each public name lives, loaded when it is first asked for: this room stands below most of those.
 _HOMES = {
     "backends.registry": "rules_for",
-    "primitives.config": "HasForwardMode HasReverseMode RuleConfig SupportsMutation",
-    "primitives.define": "define_frule define_rrule frule non_differentiable opt_out primitive rrule scalar_rule",
+    "operators.ask": "frule rrule",
+    "operators.rule_config": "RuleConfig",
+    "primitives.config": "HasForwardMode HasReverseMode SupportsMutation",
+    "primitives.define": "define_frule define_rrule non_differentiable opt_out scalar_rule",
+    "primitives.primitive": "primitive",
     "primitives.thunks": "Thunk unthunk",
-    "structure.nodes": "project_to",
+    "structure.projection": "project_to",
     "values.tangents": "NoTangent Tangent ZeroTangent canonicalize",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 from . import (  # noqa: F401
     choosing,
     creation,
@@ -18,3 +21,17 @@ from . import (  # noqa: F401
     signals,
     statistics,
 )
+from .registry import COMPOSITES, RULES
+
+
+def load_for(function: Any) -> bool:
+    """Whether rules of a package loaded later cover function; registers them the first time.
+
+    The functions of scipy.special are ufuncs and arrive like NumPy's own. Their rules need SciPy, which ``import
+    adselect`` must not load: whoever calls one of them has it loaded already.
+    """
+    if "scipy.special" not in sys.modules or "adselect.rules.special" in sys.modules:
+        return False
+    from . import special  # noqa: F401  (registration)
+
+    return function in RULES or function in COMPOSITES

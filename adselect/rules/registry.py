@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -525,16 +524,3 @@ def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         else:
             break
     return tuple(moved), rest
-
-
-def load_for(function: Any) -> bool:
-    """Whether rules of a package loaded later cover function; registers them the first time.
-
-    The functions of scipy.special are ufuncs and arrive like NumPy's own. Their rules need SciPy, which ``import
-    adselect`` must not load: whoever calls one of them has it loaded already.
-    """
-    if "scipy.special" not in sys.modules or "adselect.rules.special" in sys.modules:
-        return False
-    from . import special  # noqa: F401  (registration)
-
-    return function in RULES or function in COMPOSITES

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..backends.base import backend_of
+from ..backends.choice import backend_of
 from ..errors import ADSelectError, ADSelectTypeError
 from ..operators.gradient import pullback, withgradient
 from ..operators.hessian import withhessian

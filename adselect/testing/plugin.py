@@ -47,7 +47,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def _adselect_choice(request: pytest.FixtureRequest) -> object:
     """One choice; a missing package skips the test."""
-    from ..backends.base import installed
+    from ..backends.choice import installed
     from ..backends.registry import install_line
 
     adtype = request.param

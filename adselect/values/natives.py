@@ -17,6 +17,7 @@ from ..errors import ADSelectTypeError
 __all__ = [
     "Natives",
     "framework_of",
+    "graph_writers",
     "is_native",
     "is_of_framework",
     "natives_of",
@@ -96,6 +97,8 @@ _ROWS: list[tuple[str, str, str]] = [
     ("torch", "torch", "adselect.backends.torch.natives:TorchNatives"),
     ("autograd", "autograd.tracer", "adselect.backends.autograd.natives:AutogradNatives"),
 ]
+# Frameworks that write the Python which is run down as a graph, and the file that takes a primitive's call meanwhile.
+_GRAPH_WRITERS: list[tuple[str, str]] = [("torch", "adselect.backends.torch.natives")]
 _REGISTERED: dict[str, Natives] = {}
 _MET: dict[type, Natives | None] = {}
 _MOST = 4096  # classes remembered; programs that make classes as they go are not to keep them all alive
@@ -146,6 +149,13 @@ def _find(kind: type) -> Natives | None:
     if sure:
         _MET[kind] = found
     return found
+
+
+def graph_writers() -> list[Any]:
+    """What has ``call_while_writing(primitive, args, kwargs)``, for each framework that may be writing a graph down."""
+    return [
+        sys.modules.get(home) or importlib.import_module(home) for name, home in _GRAPH_WRITERS if name in sys.modules
+    ]
 
 
 def is_of_framework(kind: type) -> bool:

@@ -13,7 +13,7 @@ import pytest
 import adselect as ad
 from adselect import hvp, jacobian, pushforward
 from adselect.adtypes import AutoFiniteDifferences, AutoForward, AutoTape
-from adselect.backends.base import backend_of
+from adselect.backends.choice import backend_of
 from adselect.backends.finite_differences.backend import (
     FiniteDifferencesBackend,
     gradient_with_error,

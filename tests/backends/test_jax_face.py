@@ -9,7 +9,7 @@ jax = pytest.importorskip("jax")
 import jax.numpy as jnp  # noqa: E402
 
 from adselect import AutoJax, AutoTape, UnsupportedError, gradient, hessian, pullback, pushforward  # noqa: E402
-from adselect.backends.base import backend_of  # noqa: E402
+from adselect.backends.choice import backend_of  # noqa: E402
 from adselect.backends.jax.backend import FlatCall, JaxArray  # noqa: E402
 from adselect.backends.jax.table import TABLE  # noqa: E402
 from adselect.backends.jax.zeros import strong_product  # noqa: E402

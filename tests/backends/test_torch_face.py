@@ -9,7 +9,7 @@ import adselect as ad
 
 torch = pytest.importorskip("torch")
 
-from adselect.backends.base import backend_of  # noqa: E402
+from adselect.backends.choice import backend_of  # noqa: E402
 from adselect.backends.torch.backend import _BLOCKS, TorchArray  # noqa: E402
 from adselect.backends.torch.operands import SHARED  # noqa: E402
 

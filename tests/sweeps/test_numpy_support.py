@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import adselect as ad
-from adselect.backends.base import installed
+from adselect.backends.choice import installed
 
 from .support import BACKENDS, WRONG, recorded, row, samples
 

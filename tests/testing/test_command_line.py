@@ -170,10 +170,10 @@ def test_bench_in_its_own_process(capsys):
 
 
 def test_bench_with_a_package_that_is_missing(capsys, monkeypatch):
-    from adselect.backends import base
+    from adselect.backends import choice
 
-    monkeypatch.setattr(base, "installed", lambda adtype: not adtype.requires)
-    monkeypatch.setattr(base, "_CLASSES", {})
+    monkeypatch.setattr(choice, "installed", lambda adtype: not adtype.requires)
+    monkeypatch.setattr(choice, "CLASSES", {})
     arguments = ["bench", "a_quiet_model.py:square", "--args", "1.0", "--adtypes", "tape,fd(order=4)", "--quick"]
     status, out, _ = run(capsys, *arguments, "--threads", "--json")
     assert status == 0

@@ -36,11 +36,12 @@ from ...engine import careful
 from ...errors import ADSelectTypeError, MissingRuleError, TracedValueError, UnsupportedError, user_line
 from ...face.array import Array
 from ...face.dispatch import absorb
-from ...primitives.invocation import FirstOrderError, is_cut_off
+from ...primitives.invocation import FirstOrderError
+from ...primitives.leaves import is_cut_off
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, AtIndex, Rule, positional
 from ...values.kinds import isa
-from ..base import Backend, Call
+from ..backend import Backend, Call
 from ..faces import NUMPY_CURE, check_face
 from ..framework_array import FrameworkArray
 

@@ -18,7 +18,8 @@ from autograd.tracer import getval, isbox, primitive
 from ...adtypes import AutoAutograd
 from ...errors import UnsupportedError
 from ...face.array import Array
-from ...primitives.invocation import Invocation, is_inexact
+from ...primitives.invocation import Invocation
+from ...primitives.leaves import is_inexact
 from .backend import MODE, AutogradArray, _bare, _conj, _face, _foreign
 
 __all__ = ["apply", "apply_native"]

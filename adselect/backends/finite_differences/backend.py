@@ -32,7 +32,7 @@ from ...adtypes import AutoFiniteDifferences
 from ...errors import ADSelectTypeError, ADSelectValueError
 from ...face.dispatch import is_traced
 from ...values.kinds import isa
-from ..base import Backend, Call
+from ..backend import Backend, Call
 from .evaluation import Problem
 from .ladder import Ladder
 from .nested import Nested, face, unface

@@ -20,7 +20,7 @@ import numpy as np
 from ...errors import ADSelectValueError, UnsupportedError
 from ...face.array import Array
 from ...values.kinds import isa
-from ..base import Call
+from ..backend import Call
 from .points import FIRST_STEP, RATIO, Leaf, Line, numbers
 from .stencils import one_sided_stencil, second_stencil, stencil
 

@@ -10,7 +10,7 @@ from ...engine.entering import enter
 from ...errors import ADSelectError, ADSelectValueError, UnsupportedError
 from ...face.dispatch import is_traced, plain
 from ...values.natives import is_native
-from ..base import Call
+from ..backend import Call
 from ..framework_array import FrameworkArray
 from .evaluation import SILENCE
 from .points import numbers

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import InaccurateDerivativeWarning, warn_user
 from ...face.dispatch import is_traced
 from ...values.kinds import isa
-from ..base import Call
+from ..backend import Call
 from .curvature import Curvature, Entries, Settled, settled
 from .evaluation import Problem
 from .nested import face

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ...adtypes import ADType
 from ...engine.entering import enter, is_uncovered, uncover
 from ...engine.recording import behind_faces, push_behind_faces, push_forward
-from ...primitives.define import rule_in_words
-from ..base import Backend, Call, pullback_by_directions
+from ..backend import Call
+from ..engine_backend import EngineBackend
+from ..matrices import pullback_by_directions
 
 __all__ = ["ForwardBackend"]
 
 
-class ForwardBackend(Backend):
+class ForwardBackend(EngineBackend):
     """Forward mode; a pullback is assembled from one pushforward per entry of the leaves."""
 
     reverse = False
@@ -42,8 +42,3 @@ class ForwardBackend(Backend):
 
     def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
         return behind_faces(super().linearized_matrix, call, leaves)
-
-    def rule_for(self, f: Any) -> str:
-        """Which rule the backend uses for f, in words."""
-        words = rule_in_words(f, self.adtype, forward_first=True)
-        return f"adselect's {words}" if words.startswith(("rule of", "constant", "composition")) else words

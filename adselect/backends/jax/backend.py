@@ -22,11 +22,11 @@ from jax.core import Tracer
 from ...adtypes import ADType
 from ...errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ...face.array import Array
-from ...primitives.define import rule_in_words
 from ...primitives.own_rules import pushing
+from ...primitives.words import rule_in_words
 from ...rules.decompositions import CHOICE, SINGULAR, refusal
 from ...values.kinds import isa
-from ..base import Backend, Call
+from ..backend import Backend, Call
 from ..faces import NUMPY_CODE, NUMPY_CURE, call_again, check_face, is_numpy_code, wants_numpy
 from ..framework_array import UNKNOWN, memory_of
 from .callbacks import original_errors

@@ -167,7 +167,7 @@ class CompiledOperator:
             return {}
         result = skeleton.result(leaves)
         if self.name == "withgradient":
-            from ...operators.gradient import WithGradient
+            from ...calls.results import WithGradient
 
             result = WithGradient(None, result)
         found, places = flatten((result,))

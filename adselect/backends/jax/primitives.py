@@ -17,7 +17,7 @@ from jax.core import Tracer
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from ...primitives.invocation import is_inexact
+from ...primitives.leaves import is_inexact
 from .axes import alike, axes_of, result_avals, varying_over
 from .zeros import batch_size, in_front, zero_tangent
 

@@ -27,7 +27,8 @@ from jax.core import Tracer
 from ...adtypes import AutoJax
 from ...errors import UnsupportedError, user_line
 from ...face.array import Array
-from ...primitives.invocation import Invocation, is_inexact
+from ...primitives.invocation import Invocation
+from ...primitives.leaves import is_inexact
 from ...primitives.result_shapes import announced, kept_promise, remember
 from ...values.kinds import isa
 from ..framework_array import UNKNOWN

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ...engine.recording import Recorded, behind_faces, push_forward, record
-from ...primitives.define import rule_in_words
-from ..base import Backend, Call
+from ..backend import Call
+from ..engine_backend import EngineBackend
 
 __all__ = ["TapeBackend"]
 
 
-class TapeBackend(Backend):
+class TapeBackend(EngineBackend):
     """Reverse mode by an eager tape; forward mode and Hessian columns by dual arrays over it."""
 
     reverse = True
@@ -47,8 +46,3 @@ class TapeBackend(Backend):
 
     def linearized_matrix(self, call: Call, leaves: list) -> tuple[list, list]:
         return behind_faces(super().linearized_matrix, call, leaves)
-
-    def rule_for(self, f: Any) -> str:
-        """Which rule the backend uses for f, in words."""
-        words = rule_in_words(f, self.adtype, forward_first=False)
-        return f"adselect's {words}" if words.startswith(("rule of", "constant", "composition")) else words

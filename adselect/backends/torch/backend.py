@@ -41,7 +41,7 @@ from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.decompositions import phase_refusal
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from ...values.kinds import isa
-from ..base import Backend
+from ..backend import Backend
 from ..faces import NUMPY_CURE, NumPyMetError, call_again, check_face, is_numpy_code, wants_numpy
 from ..framework_array import FrameworkArray, Selections
 from .operands import SHARED, from_numpy, numpy_dtype

@@ -18,7 +18,7 @@ from torch._C._dynamo.eval_frame import get_eval_frame_callback
 from torch._subclasses.fake_tensor import is_fake, unset_fake_temporarily
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from ...primitives.define import NUMBERED
+from ...primitives.primitive import NUMBERED
 from ...primitives.result_shapes import announced, kept_promise, signature_of
 from ...values.kinds import isa
 from .operands import TORCH_DTYPES, numpy_dtype

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from ...values.natives import Natives
 
-__all__ = ["TorchNatives"]
+__all__ = ["TorchNatives", "call_while_writing"]
 
 
 class TorchNatives(Natives):
@@ -67,3 +68,19 @@ class TorchNatives(Natives):
 
             return TorchArray(value)
         return self.to_numpy(value)
+
+
+def call_while_writing(primitive: Any, args: tuple, kwargs: dict) -> Any:
+    """A primitive's call while Dynamo looks at what is run; NotImplemented where it does not."""
+    import torch
+
+    if torch.compiler.is_dynamo_compiling():
+        from . import compiled
+
+        if compiled.fits(args) and compiled.fits(kwargs):
+            return compiled.call_in_graph(primitive.number, *args, **kwargs)
+        return compiled.call_outside(primitive, args, kwargs)
+    loaded = sys.modules.get("adselect.backends.torch.compiled")
+    if loaded is not None and loaded.is_watched():
+        return loaded.call_outside(primitive, args, kwargs)
+    return NotImplemented

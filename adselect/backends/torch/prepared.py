@@ -79,7 +79,8 @@ class LeanGradient:
     """The gradient by one run of f and one backward pass; whatever is out of the ordinary takes the plain way."""
 
     def __init__(self, backend: Any, operator: Callable, f: Callable, args: tuple, options: dict):
-        from ...operators.calling import call_user, settle_captured
+        from ...calls.flat import call_user
+        from ...calls.settling import settle_captured
 
         self.backend, self.operator, self.f, self.options = backend, operator, f, options
         self.kwargs = {k: v for k, v in options.items() if k != "missing"}

@@ -22,7 +22,8 @@ from torch.autograd import forward_ad
 from ...adtypes import AutoTorch
 from ...errors import UnsupportedError, user_line
 from ...face.array import Array
-from ...primitives.invocation import Invocation, is_inexact
+from ...primitives.invocation import Invocation
+from ...primitives.leaves import is_inexact
 from ...values.kinds import isa
 from .backend import TorchArray, _close_block, _in_transform, _open_block
 from .compiled import is_staged, staged_pullback, staged_pushforward, staged_value

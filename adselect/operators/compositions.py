@@ -13,12 +13,13 @@ import numpy as np
 
 from ..errors import MissingRuleError, TracedValueError, UnsupportedError
 from ..face.dispatch import absorb
+from ..primitives.leaves import is_inexact
+from ..primitives.structured import fitted, spread
+from ..primitives.thunks import unthunk
 from ..rules.registry import COMPOSITES
 from ..structure.flattening import flatten
 from ..structure.leaves import is_value
 from ..values.tangents import NoTangent, ZeroTangent
-from .invocation import fitted, is_inexact, spread
-from .thunks import unthunk
 
 __all__ = ["composed_frule", "composed_rrule", "is_composed"]
 

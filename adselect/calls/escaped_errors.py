@@ -6,13 +6,15 @@ refusal behind it says what happened and what to type, and takes its place.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..backends.base import Backend
 from ..errors import REFUSALS, ADSelectError, TracedValueError
 from ..face.object_arrays import refused_objects
 from ..face.refusals import refused_by_library, refused_by_python
 from ..places import PACKAGE, is_library, place_of
+
+if TYPE_CHECKING:
+    from ..backends.backend import Backend
 
 __all__ = ["explained"]
 
