@@ -12,7 +12,8 @@ from autograd.tracer import trace_stack
 
 import adselect.rules  # noqa: F401 - registers the shared rules
 from adselect.adtypes import AutoAutograd, AutoTape
-from adselect.backends.autograd.backend import AutogradArray, AutogradBackend
+from adselect.backends.autograd.backend import AutogradBackend
+from adselect.backends.autograd.face import AutogradArray
 from adselect.backends.choice import backend_of
 from adselect.backends.finite_differences.backend import gradient_with_error
 from adselect.errors import ADSelectTypeError, ADSelectValueError, MissingRuleError, TracedValueError, UnsupportedError

@@ -10,7 +10,8 @@ import jax.numpy as jnp  # noqa: E402
 
 from adselect import AutoJax, AutoTape, UnsupportedError, gradient, hessian, pullback, pushforward  # noqa: E402
 from adselect.backends.choice import backend_of  # noqa: E402
-from adselect.backends.jax.backend import FlatCall, JaxArray  # noqa: E402
+from adselect.backends.jax.call import FlatCall  # noqa: E402
+from adselect.backends.jax.face import JaxArray  # noqa: E402
 from adselect.backends.jax.table import TABLE  # noqa: E402
 from adselect.backends.jax.zeros import strong_product  # noqa: E402
 

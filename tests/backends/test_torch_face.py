@@ -10,8 +10,9 @@ import adselect as ad
 torch = pytest.importorskip("torch")
 
 from adselect.backends.choice import backend_of  # noqa: E402
-from adselect.backends.torch.backend import _BLOCKS, TorchArray  # noqa: E402
+from adselect.backends.torch.face import TorchArray  # noqa: E402
 from adselect.backends.torch.operands import SHARED  # noqa: E402
+from adselect.backends.torch.progress import _BLOCKS  # noqa: E402
 
 TORCH = ad.AutoTorch()
 NATIVE = ad.AutoTorch(face="native")

@@ -54,6 +54,6 @@ class AutogradNatives(Natives):
         return getval(value)
 
     def face(self, value: Any) -> Any:
-        from .backend import AutogradArray
+        from .face import AutogradArray
 
         return AutogradArray(value)

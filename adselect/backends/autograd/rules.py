@@ -20,7 +20,8 @@ from ...errors import UnsupportedError
 from ...face.array import Array
 from ...primitives.invocation import Invocation
 from ...primitives.leaves import is_inexact
-from .backend import MODE, AutogradArray, _bare, _conj, _face, _foreign
+from .face import AutogradArray, bare, behind_face, conj, foreign
+from .modes import MODE
 
 __all__ = ["apply", "apply_native"]
 
@@ -31,7 +32,7 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
     """Carry a primitive out on values behind the NumPy face."""
     for leaf in leaves:
         if isinstance(leaf, Array) and not isinstance(leaf, AutogradArray):
-            raise UnsupportedError(_foreign(leaf))
+            raise UnsupportedError(foreign(leaf))
     call = _Call(invocation, list(leaves))
     return invocation.result([AutogradArray(y) if isbox(y) else y for y in call.run()])
 
@@ -45,7 +46,7 @@ def apply_native(invocation: Invocation, leaves: list) -> Any:
     if call.treatment == "body":
         args, kwargs = invocation.arguments(call.faces(call.natives))
         outputs = invocation.take_result(invocation.primitive.function(*args, **kwargs))
-        return invocation.result([_bare(y) for y in outputs])
+        return invocation.result([bare(y) for y in outputs])
     return invocation.result(call.run())
 
 
@@ -55,8 +56,8 @@ class _Call:
     def __init__(self, invocation: Invocation, leaves: list):
         self.invocation, self.leaves = invocation, leaves
         self.treatment = invocation.treatment
-        self.places = [i for i, leaf in enumerate(leaves) if isbox(_bare(leaf)) or isinstance(leaf, AutogradArray)]
-        self.natives = [_bare(leaves[i]) for i in self.places]
+        self.places = [i for i, leaf in enumerate(leaves) if isbox(bare(leaf)) or isinstance(leaf, AutogradArray)]
+        self.natives = [bare(leaves[i]) for i in self.places]
         self.kept: Any = None  # (arguments, back, results) of the newest evaluation
         self.outputs: list = []  # of the innermost evaluation, integers and booleans included
 
@@ -88,7 +89,7 @@ class _Call:
         """The leaves with these values in place of the variables; boxes behind the NumPy face."""
         full = list(self.leaves)
         for i, v in zip(self.places, natives, strict=True):
-            face = _face(v)
+            face = behind_face(v)
             if isinstance(face, AutogradArray):
                 face.integer = getattr(self.leaves[i], "integer", None)
             full[i] = face
@@ -124,7 +125,7 @@ def _make_vjp(argnums: tuple, y: Any, args: tuple, kwargs: dict) -> Callable:
             return tuple([bars[i - 1] for i in argnums])
         seeds: list = [None] * len(outputs)
         for n, k in enumerate(live):
-            seeds[k] = _face(_conj(g if len(live) == 1 else g[n]))
+            seeds[k] = behind_face(conj(g if len(live) == 1 else g[n]))
         if MODE.strong:
             bars = call.invocation.pull_strongly(call.faces(natives), seeds)
         else:
@@ -139,7 +140,7 @@ def _fitted(bar: Any, x: Any) -> Any:
     dtype, shape = np.result_type(getval(x)), np.shape(getval(x))
     if bar is None or dtype.kind not in "fc":
         return np.zeros(shape, dtype if dtype.kind in "fc" else float)
-    bar = _conj(_bare(bar))
+    bar = conj(bare(bar))
     if dtype.kind != "c" and np.iscomplexobj(getval(bar)):
         bar = anp.real(bar)
     return bar
@@ -153,7 +154,7 @@ def _push(argnums: Any, x_dots: Any, y: Any, args: tuple, kwargs: dict) -> Any:
     given: list = [None] * len(call.leaves)
     for i, x_dot in zip(argnums, x_dots, strict=True):
         if is_inexact(getval(natives[i - 1])):
-            given[call.places[i - 1]] = _face(x_dot)
+            given[call.places[i - 1]] = behind_face(x_dot)
     return _moved(call, natives, given)
 
 
@@ -161,7 +162,7 @@ def _moved(call: _Call, natives: Any, given: list) -> Any:
     """The tangent of what was carried out, from those of the leaves."""
     outputs, rows = call.invocation.push(call.faces(natives), [given], _ADTYPE)
     dots = [
-        anp.zeros_like(_bare(y)) if y_dot is None else _bare(y_dot)
+        anp.zeros_like(bare(y)) if y_dot is None else bare(y_dot)
         for y_dot, y in zip(rows[0], outputs, strict=True)
         if is_inexact(y)
     ]
@@ -187,7 +188,7 @@ def _make_transpose(argnums: tuple, bars: tuple, args: tuple, kwargs: dict) -> C
     def push_on_host(x_dots: Any) -> tuple:
         given: list = [None] * len(call.leaves)
         for n, i in enumerate(call.places):
-            given[i] = _face(x_dots[n])
+            given[i] = behind_face(x_dots[n])
         return (_moved(call, natives, given),)
 
     return push_on_host

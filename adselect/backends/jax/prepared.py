@@ -29,7 +29,7 @@ from ...places import place_text
 from ...structure.flattening import Skeleton, flatten
 from ...structure.leaves import Const
 from ...values.kinds import isa
-from .backend import FlatCall, precise
+from .call import FlatCall, precise
 from .callbacks import original_error
 from .face import NO_VALUE, JaxArray, close, opened, texts_known, to_numpy, under_jit
 

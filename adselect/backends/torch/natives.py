@@ -64,7 +64,7 @@ class TorchNatives(Natives):
         import torch
 
         if (value.requires_grad and torch.is_grad_enabled()) or torch._C._functorch.is_functorch_wrapped_tensor(value):
-            from .backend import TorchArray
+            from .face import TorchArray
 
             return TorchArray(value)
         return self.to_numpy(value)

@@ -19,8 +19,11 @@ from ...errors import ADSelectError, UnsupportedError, user_line
 from ...face.dispatch import absorb
 from ...structure.flattening import flatten
 from ...values.kinds import isa
-from .backend import SELECTIONS, TorchArray, _close_block, _in_transform, _open_block, calls_in_progress, gradient_of
+from .face import SELECTIONS, TorchArray
+from .gradients import gradient_of
 from .operands import SHARED
+from .progress import calls_in_progress, close_block, open_block
+from .recording import is_in_transform
 
 __all__ = ["CompiledGradient", "LeanGradient", "prepare_gradient"]
 
@@ -97,13 +100,13 @@ class LeanGradient:
         return self.operator(self.f, self.backend.adtype, *args, **self.options)
 
     def __call__(self, leaves: list, args: tuple, fixed: tuple = ()) -> Any:
-        if _in_transform() or not torch.is_grad_enabled() or calls_in_progress():
+        if is_in_transform() or not torch.is_grad_enabled() or calls_in_progress():
             return self.plainly(args)
         skeleton = self.skeleton
         if not skeleton.simple:  # values without derivatives may have changed, constants among them
             leaves, skeleton = flatten(args)
         variables = [_variable(leaf) for leaf in leaves]
-        block = _open_block(len(leaves))
+        block = open_block(len(leaves))
         noticed = _Captured()
         stack = calls_in_progress(True)
         stack.append(noticed)
@@ -118,7 +121,7 @@ class LeanGradient:
             y = y if type(y) in (tuple, list) else absorb(y)  # a result with auxiliary output is the plain way's
         finally:
             stack.pop()
-            _close_block(block)
+            close_block(block)
             selecting = SELECTIONS.leave(before)
             read = SHARED.leave(shared)
         SHARED.check(read)
@@ -210,13 +213,13 @@ class CompiledGradient:
         def flat(*values: Tensor) -> list:
             with torch.enable_grad():
                 inputs = [v.detach().requires_grad_() for v in values]
-                block = _open_block(len(inputs))
+                block = open_block(len(inputs))
                 try:
                     native = self.backend.adtype.face == "native"
                     lifted: list = [v if native else TorchArray(v, 1 << (block[0] + i)) for i, v in enumerate(inputs)]
                     y = absorb(self.f(*self.skeleton.rebuild(lifted), **self.kwargs))
                 finally:
-                    _close_block(block)
+                    close_block(block)
                 value = y._primal if type(y) is TorchArray else y
                 chosen = [x for x, here in zip(inputs, self.present, strict=True) if here]
                 x_bars = torch.autograd.grad(value, chosen, allow_unused=True) if chosen else []

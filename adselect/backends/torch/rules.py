@@ -25,9 +25,11 @@ from ...face.array import Array
 from ...primitives.invocation import Invocation
 from ...primitives.leaves import is_inexact
 from ...values.kinds import isa
-from .backend import TorchArray, _close_block, _in_transform, _open_block
 from .compiled import is_staged, staged_pullback, staged_pushforward, staged_value
+from .face import TorchArray
 from .operands import from_numpy, numpy_dtype
+from .progress import close_block, open_block
+from .recording import is_in_transform
 
 __all__ = ["apply", "apply_native"]
 
@@ -62,7 +64,7 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
 
 def apply_native(invocation: Invocation, leaves: list) -> Any:
     """Carry a primitive out on torch's own tensors, also in the user's own autograd and torch.func code."""
-    invocation.check_keywords([isinstance(v, Tensor) and (v.requires_grad or _in_transform()) for v in leaves])
+    invocation.check_keywords([isinstance(v, Tensor) and (v.requires_grad or is_in_transform()) for v in leaves])
     with _block() as deps:
         call, natives = _taken(invocation, leaves, deps)
         return invocation.result(call.body(natives) if call.treatment == "body" else call.run(natives))
@@ -75,11 +77,11 @@ def _faced(y: Any, deps: int) -> Any:
 @contextlib.contextmanager
 def _block() -> Any:
     """A mark for face values of a rule: they belong to a derivative in progress while the rule runs."""
-    block = _open_block(1)
+    block = open_block(1)
     try:
         yield 1 << block[0]
     finally:
-        _close_block(block)
+        close_block(block)
 
 
 def _taken(invocation: Invocation, leaves: Any, deps: int) -> tuple[_Call, list]:
@@ -111,11 +113,11 @@ class _Call:
         """The results, as tensors on the graph."""
         if self.treatment == "constant":
             return [y.detach() if isinstance(y, Tensor) else y for y in self.body([v.detach() for v in natives])]
-        followed = _in_transform() or (torch.is_grad_enabled() and any(v.requires_grad for v in natives))
+        followed = is_in_transform() or (torch.is_grad_enabled() and any(v.requires_grad for v in natives))
         evaluating = any(p is self.invocation.primitive for p in _evaluating.primitives)
         if not followed or (evaluating and not torch.is_grad_enabled()):
             return self.body(natives)
-        transformed = _in_transform() or self.treatment == "missing"
+        transformed = is_in_transform() or self.treatment == "missing"
         if self.host:
             kind: Any = _HostFunction if transformed or is_staged(natives) else _HostRule
         else:
