@@ -206,7 +206,8 @@ def test_refused_samples_exist():
 
 @pytest.mark.parametrize("mode", CHECKS)
 def test_a_wrong_rule_is_caught(mode, monkeypatch):
-    from adselect.rules.registry import RULES, Elementwise
+    from adselect.rules.registry import RULES
+    from adselect.rules.rule import Elementwise
 
     wrong = Elementwise(np.sinh, (lambda g, y, x: g * (1.001 + y * y),))
     monkeypatch.setitem(RULES, np.sinh, wrong)

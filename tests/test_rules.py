@@ -22,7 +22,8 @@ from adselect.face.atoms import clipped, scatter, select, set_item
 from adselect.face.dispatch import dispatch
 from adselect.rules import registry
 from adselect.rules.reductions import exactly
-from adselect.rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, unbroadcast
+from adselect.rules.registry import COMPOSITES, NO_DERIVATIVE, RULES
+from adselect.rules.rule import Linear, kink, unbroadcast, vanishing
 
 TAPE, FORWARD = AutoTape(), AutoForward()
 RNG = np.random.default_rng(0)
@@ -330,7 +331,7 @@ def test_every_rule_is_sampled():
     seen |= set().union(*[rules_used(f, (Z,)) for f in COMPLEX_SAMPLES.values()])
     # What only rules call, for derivatives of derivatives: test_strong_zeros.py, test_conventions.py and
     # test_higher_order_rules.py hold those.
-    internal = {ITEM.function, CONSTANT.function, registry.vanishing, registry.kink, exactly}
+    internal = {ITEM.function, CONSTANT.function, vanishing, kink, exactly}
     others = [f"adselect.rules.{m}" for m in ELSEWHERE]
     missed = [
         rule
@@ -356,7 +357,7 @@ def test_every_rule_has_a_vjp_and_a_jvp_per_argument():
         if rule.variadic:
             assert callable(rule.vjps), function
             assert callable(rule.jvps), function
-        elif not isinstance(rule, registry.Linear):
+        elif not isinstance(rule, Linear):
             assert len(rule.vjps) == len(rule.jvps), function
             for vjp, jvp in zip(rule.vjps, rule.jvps, strict=True):
                 assert (vjp is None) == (jvp is None), function

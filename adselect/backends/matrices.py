@@ -9,7 +9,7 @@ import numpy as np
 
 from ..face.array import Array
 from ..face.dispatch import is_traced
-from ..rules.registry import without_zero_times_infinity
+from ..rules.rule import without_zero_times_infinity
 from ..structure.leaves import leaf_dtype
 from ..values.kinds import isa
 from ..values.natives import to_numpy

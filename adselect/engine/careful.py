@@ -19,7 +19,7 @@ from ..face.array import Array
 from ..face.atoms import scatter
 from ..face.dispatch import plain
 from ..rules.indexing import SET_ITEM, pull_set_item
-from ..rules.registry import AtIndex, Elementwise, Uniform, by_entries, choose, kink, unbroadcast, vanishing
+from ..rules.rule import AtIndex, Elementwise, Uniform, by_entries, choose, kink, unbroadcast, vanishing
 from . import trace as _trace
 from .trace import CONSTANT, ITEM
 

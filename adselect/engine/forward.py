@@ -16,7 +16,7 @@ import numpy as np
 from ..face.array import Array
 from ..face.integers import as_integers
 from ..face.operators import COMPARISONS
-from ..rules.registry import Elementwise, Multilinear, Rule, by_entries, choose
+from ..rules.rule import Elementwise, Multilinear, Rule, by_entries, choose
 from ..values.kinds import isa
 from .trace import _LEVELS, WHOLE, EngineArray
 

@@ -13,7 +13,7 @@ from ..primitives.invocation import Invocation
 from ..primitives.leaves import is_inexact
 from ..replay import replayed_primitives as steps
 from ..replay.program import NotReplayable
-from ..rules.registry import Rule
+from ..rules.rule import Rule
 from ..structure.leaves import is_mask
 from .forward import DualArray
 from .trace import EngineArray, TapeArray

@@ -10,8 +10,8 @@ import numpy as np
 from ..face.array import Array
 from ..face.dispatch import absorb, plain
 from ..primitives.borrowed import BORROWED
-from ..rules.decompositions import CHOICE, refusal
-from ..rules.registry import choose
+from ..rules.rule import choose
+from ..rules.undetermined import CHOICE, refusal
 from ..values.natives import is_native
 from .entering import as_floats, constant_of, enter, is_uncovered, uncover
 from .forward import DualArray, Pass, chunks, enclose

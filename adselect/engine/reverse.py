@@ -21,7 +21,7 @@ from ..face.array import Array
 from ..face.atoms import accumulate_at, scatter
 from ..face.dispatch import is_traced, plain
 from ..rules.indexing import SET_ITEM, pull_set_item
-from ..rules.registry import AtIndex, Elementwise, Given, Uniform
+from ..rules.rule import AtIndex, Elementwise, Given, Uniform
 from . import trace as _trace
 from .trace import CONSTANT, ITEM
 

@@ -31,7 +31,8 @@ from ..face.views import link_view
 from ..face.watching import fingerprint, overwritten
 from ..rules.reductions import expand
 from ..rules.registration import load_for
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Elementwise, Rule, Uniform, positional
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
+from ..rules.rule import Elementwise, Rule, Uniform
 from ..values.kinds import isa
 
 __all__ = ["EngineArray", "TapeArray", "Trace"]

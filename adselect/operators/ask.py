@@ -11,7 +11,7 @@ from ..primitives.leaves import zeros_of
 from ..primitives.primitive import Primitive, kind_of
 from ..primitives.thunks import unthunk
 from ..primitives.words import _built_in, _built_in_constant
-from ..rules.registry import AtIndex
+from ..rules.rule import AtIndex
 from ..values.kinds import isa
 from ..values.tangents import NoTangent, ZeroTangent
 from .compositions import composed_frule, composed_rrule, is_composed

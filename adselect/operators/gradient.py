@@ -16,7 +16,7 @@ from ..calls.settling import settle_captured
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..face.array import Array
 from ..primitives.structured import spread
-from ..rules.decompositions import ChoiceError, choosing
+from ..rules.undetermined import ChoiceError, choosing
 from ..structure.flattening import flatten
 from ..structure.projection import project
 from ..values.natives import is_native

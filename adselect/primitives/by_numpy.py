@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..face.array import Array
-from ..rules.registry import RULES, Stubborn
+from ..rules.registry import RULES
+from ..rules.rule import Stubborn
 from ..values.kinds import isa
 from ..values.tangents import NoTangent, ZeroTangent
 from .define import define_frule, define_rrule

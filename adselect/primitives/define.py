@@ -15,7 +15,8 @@ import numpy as np
 from ..errors import RuleError
 from ..face.array import Array
 from ..rules.registration import load_for
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, unbroadcast, without_zero_times_infinity
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES
+from ..rules.rule import unbroadcast, without_zero_times_infinity
 from ..values.kinds import isa
 from ..values.tangents import NoTangent, ZeroTangent
 from .config import needs_of

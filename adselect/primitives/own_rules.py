@@ -22,7 +22,8 @@ from ..face.array import Array
 from ..face.atoms import scatter, scatter_parts, set_item
 from ..face.dispatch import absorb
 from ..rules.registration import load_for
-from ..rules.registry import COMPOSITES, RULES, AtIndex, Elementwise, Linear, positional
+from ..rules.registry import COMPOSITES, RULES, positional
+from ..rules.rule import AtIndex, Elementwise, Linear
 from ..structure.flattening import flatten
 from ..values.natives import is_native
 from ..values.tangents import NoTangent, ZeroTangent

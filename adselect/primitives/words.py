@@ -6,7 +6,8 @@ from typing import Any
 
 from ..adtypes import ADType
 from ..rules.registration import load_for
-from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, Rule
+from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES
+from ..rules.rule import Rule
 from .config import capabilities_of
 from .define import describe_types
 from .primitive import Primitive

@@ -14,7 +14,8 @@ from ..face.array import Array
 from ..face.atoms import clipped, select
 from ..face.dispatch import dispatch
 from ..values.kinds import isa
-from .registry import RULES, choose, composite, define, elementwise, kink, masked, no_derivative
+from .registry import RULES, composite, define, elementwise, no_derivative
+from .rule import choose, kink, masked
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
 

@@ -21,7 +21,8 @@ from ..face.functions import partitioned
 from ..face.indices import is_basic, looked_at, plain_index
 from ..face.refusals import refused_number
 from ..values.kinds import isa
-from .registry import RULES, Rule, composite, define, no_derivative, unbroadcast
+from .registry import RULES, composite, define, no_derivative
+from .rule import Rule, unbroadcast
 
 __all__ = ["SET_ITEM", "pull_set_item"]
 

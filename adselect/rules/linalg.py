@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import UnsupportedError, user_line
-from ..face.array import Array
-from ..face.atoms import contract, dispatched
+from ..face.atoms import contract
 from ..face.dispatch import dispatch
 from ..values.kinds import isa
-from .reductions import root, squared_modulus
-from .registry import composite, define, no_derivative, unbroadcast
+from .registry import composite, define, no_derivative
+from .rule import unbroadcast
 
 
-def _h(a: Any) -> Any:
+def h(a: Any) -> Any:
     """Conjugate transpose of the last two axes."""
     if type(a) is np.ndarray and a.ndim == 2:
         return a.T if a.dtype.kind != "c" else a.T.conj()
@@ -31,7 +29,7 @@ def _c(a: Any) -> Any:
     return np.conj(a) if np.iscomplexobj(a) else a
 
 
-def _like(x_bar: Any, x: Any) -> Any:
+def like(x_bar: Any, x: Any) -> Any:
     """Project onto x's shape and reality."""
     shape = np.shape(x)
     if np.shape(x_bar) != shape:
@@ -46,18 +44,18 @@ _FLOAT64 = np.dtype(np.float64)
 
 def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     if type(a) is type(b) is np.ndarray and a.ndim == 2 and a.dtype is b.dtype is _FLOAT64:
-        return g @ b.T if b.ndim == 2 else g[:, None] * b if b.ndim == 1 else _like(g @ _h(b), a)
+        return g @ b.T if b.ndim == 2 else g[:, None] * b if b.ndim == 1 else like(g @ h(b), a)
     na, nb = np.ndim(a), np.ndim(b)
     if nb == 2:
-        x_bar = g @ _h(b)
+        x_bar = g @ h(b)
     elif nb == 1:
         x_bar = g * _c(b) if na == 1 else np.expand_dims(g, -1) * _c(b)
     else:
         g = np.expand_dims(g, -2) if na == 1 else g
-        x_bar = g @ _h(b)
+        x_bar = g @ h(b)
         if na == 1:
             x_bar = x_bar[..., 0, :]
-    return x_bar if np.shape(x_bar) == np.shape(a) and not np.iscomplexobj(x_bar) else _like(x_bar, a)
+    return x_bar if np.shape(x_bar) == np.shape(a) and not np.iscomplexobj(x_bar) else like(x_bar, a)
 
 
 def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -65,17 +63,17 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
         return a.T @ g
     na, nb = np.ndim(a), np.ndim(b)
     if na == 2 and nb == 2:
-        x_bar = _h(a) @ g
+        x_bar = h(a) @ g
     elif na == 1:
         if nb == 1:
             x_bar = g * _c(a)
         else:
             x_bar = np.expand_dims(_c(a), -1) * np.expand_dims(g, -2)
     elif nb == 1:
-        x_bar = _h(a) @ g if na == 2 else np.sum(_c(a) * np.expand_dims(g, -1), axis=tuple(range(na - 1)))
+        x_bar = h(a) @ g if na == 2 else np.sum(_c(a) * np.expand_dims(g, -1), axis=tuple(range(na - 1)))
     else:
-        x_bar = _h(a) @ g
-    return x_bar if np.shape(x_bar) == np.shape(b) and not np.iscomplexobj(x_bar) else _like(x_bar, b)
+        x_bar = h(a) @ g
+    return x_bar if np.shape(x_bar) == np.shape(b) and not np.iscomplexobj(x_bar) else like(x_bar, b)
 
 
 define(
@@ -272,219 +270,6 @@ def _contract_jvp(i: int, d: Any, y: Any, *arrays: Any, **options: Any) -> Any:
 
 
 define(contract, _contract_vjp, _contract_jvp, variadic=True, multilinear=True)
-
-
-# -- solving -----------------------------------------------------------------------------------------------------------
-
-
-def _columns(x: Any, b: Any) -> Any:
-    """x as columns, where the right-hand side b is a vector (and x perhaps a stack of them)."""
-    return np.expand_dims(x, -1) if np.ndim(b) == 1 else x
-
-
-def _solve_matrix(g: Any, y: Any, a: Any, b: Any) -> Any:
-    return _like(-np.linalg.solve(_h(a), _columns(g, b)) @ _h(_columns(y, b)), a)
-
-
-def _solve_tangent(d: Any, y: Any, a: Any, b: Any) -> Any:
-    return np.reshape(-np.linalg.solve(a, d @ _columns(y, b)), np.shape(y))
-
-
-def _solve_right(g: Any, y: Any, a: Any, b: Any) -> Any:
-    return _like(np.reshape(np.linalg.solve(_h(a), _columns(g, b)), np.shape(y)), b)
-
-
-define(
-    np.linalg.solve,
-    (_solve_matrix, _solve_right),
-    (_solve_tangent, lambda d, y, a, b: np.linalg.solve(a, d)),
-)
-define(
-    np.linalg.inv,
-    (lambda g, y, a: _like(-_h(y) @ g @ _h(y), a),),
-    (lambda d, y, a: -y @ d @ y,),
-)
-
-
-def cofactors(a: Any) -> Any:
-    """∂det(a)/∂a, exact also where a is singular: from the singular values, never from an inverse of a singular matrix.
-
-    For values traced by an outer derivative the adjugate comes from the Faddeev–LeVerrier recurrence, a polynomial in
-    the entries that can be differentiated again at a singular matrix too (used up to order 12).
-    """
-    n = np.shape(a)[-1]
-    if isinstance(a, Array):
-        det = np.linalg.det(a)
-        if not np.any(nearly_singular(a)):
-            return det[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2)
-        if n > 12:
-            raise UnsupportedError(
-                f"the second derivative of det at a singular {n}×{n} matrix is not available ({user_line()}); it is up "
-                "to order 12"
-            )
-        return np.swapaxes(_adjugate(a), -1, -2)
-    known = np.all(np.isfinite(a), axis=(-2, -1))[..., None, None]
-    u, s, vh = np.linalg.svd(np.where(known, a, 0.0))
-    phase = (np.linalg.det(u) * np.linalg.det(vh))[..., None, None]
-    others = np.ones_like(s)
-    for i in range(n):
-        others[..., i] = np.prod(np.delete(s, i, axis=-1), axis=-1)
-    # det = det(u) ∏s det(vh); its derivative with respect to conj(a) direction uses conj(u), conj(vh).
-    return np.where(known, phase * ((np.conj(u) * others[..., None, :]) @ np.conj(vh)), np.nan)
-
-
-@dispatched
-def nearly_singular(a: Any) -> Any:
-    """Whether singular values vanish (without a derivative): a look at the values, which a replay repeats."""
-    s = np.linalg.svd(a, compute_uv=False)
-    return s[..., -1] <= 1e-10 * s[..., 0]
-
-
-no_derivative(nearly_singular)
-
-
-def _adjugate(a: Any) -> Any:
-    n = np.shape(a)[-1]
-    eye = np.eye(n)
-    m, c = eye, 0.0
-    for k in range(1, n + 1):
-        if k > 1:
-            m = a @ m + c * eye
-        if k == n:
-            break
-        c = -np.trace(a @ m, axis1=-2, axis2=-1)[..., None, None] / k
-    return m if n % 2 else -m
-
-
-def _det_vjp(g: Any, y: Any, a: Any) -> Any:
-    return _like(np.reshape(g, (*np.shape(g), 1, 1)) * _c(cofactors(a)), a)
-
-
-def _det_jvp(d: Any, y: Any, a: Any) -> Any:
-    return np.sum(cofactors(a) * d, axis=(-2, -1))
-
-
-define(np.linalg.det, (_det_vjp,), (_det_jvp,))
-
-
-def _inverse_transposed(a: Any) -> Any:
-    """The derivative of log |det|: infinite where a is singular and the cofactor is not 0."""
-    try:
-        return np.swapaxes(np.linalg.inv(a), -1, -2)
-    except np.linalg.LinAlgError:
-        parts, det = cofactors(a), np.linalg.det(a)[..., None, None]
-        with np.errstate(all="ignore"):
-            return np.where(np.equal(parts, 0), 0.0, parts / np.where(np.equal(det, 0), 0.0, det))
-
-
-def _slogdet_vjp(g: Any, y: Any, a: Any) -> Any:
-    g_sign, g_log = g
-    inverse = _c(_inverse_transposed(a))
-    x_bar = np.reshape(np.real(g_log), (*np.shape(g_log), 1, 1)) * inverse
-    if np.iscomplexobj(a):
-        turn = np.imag(np.conj(y[0]) * g_sign)  # the sign turns on the unit circle
-        x_bar = x_bar + 1j * np.reshape(turn, (*np.shape(turn), 1, 1)) * inverse
-    return x_bar
-
-
-def _slogdet_jvp(d: Any, y: Any, a: Any) -> Any:
-    with np.errstate(invalid="ignore"):
-        rate = np.sum(np.where(np.equal(d, 0), 0.0, _inverse_transposed(a) * d), axis=(-2, -1))
-    sign_dot = y[0] * (1j * np.imag(rate)) if np.iscomplexobj(a) else np.zeros(np.shape(rate))
-    return sign_dot, np.real(rate)
-
-
-define(np.linalg.slogdet, (_slogdet_vjp,), (_slogdet_jvp,))
-
-
-def _lower(x: Any) -> Any:
-    """The lower triangle with half the diagonal."""
-    n = np.shape(x)[-1]
-    return x * (np.tril(np.ones((n, n))) - 0.5 * np.eye(n))
-
-
-def _cholesky_vjp(g: Any, y: Any, a: Any, *, upper: bool = False) -> Any:
-    lower = _h(y) if upper else y
-    g = _h(g) if upper else g
-    inverse = np.linalg.inv(lower)
-    phi = _lower(_h(lower) @ g)
-    s = _h(inverse) @ phi @ inverse
-    x_bar = 0.5 * (s + _h(s))
-    return _like(x_bar, a)
-
-
-def _cholesky_jvp(d: Any, y: Any, a: Any, *, upper: bool = False) -> Any:
-    lower = _h(y) if upper else y
-    d = 0.5 * (d + _h(d))
-    inverse = np.linalg.inv(lower)
-    y_dot = lower @ _lower(inverse @ d @ _h(inverse))
-    return _h(y_dot) if upper else y_dot
-
-
-define(np.linalg.cholesky, (_cholesky_vjp,), (_cholesky_jvp,))
-
-
-@composite(np.linalg.norm)
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    if axis is None:
-        if ord is None or (ord == 2 and np.ndim(x) == 1) or (ord == "fro" and np.ndim(x) == 2):
-            flat = np.reshape(x, -1)
-            squares = np.sum(squared_modulus(flat))
-            result = root(squares)
-            return np.reshape(result, (1,) * np.ndim(x)) if keepdims else result
-        axis = tuple(range(np.ndim(x)))
-    axes = tuple(axis) if isinstance(axis, (tuple, list)) else (axis,)
-    if len(axes) == 1:
-        ord = 2 if ord is None else ord
-        return np.linalg.vector_norm(x, axis=axes[0], ord=ord, keepdims=keepdims)
-    moved = np.moveaxis(x, axes, (-2, -1))
-    result = np.linalg.matrix_norm(moved, ord="fro" if ord is None else ord)
-    if keepdims:
-        for a in sorted(a % np.ndim(x) for a in axes):
-            result = np.expand_dims(result, a)
-    return result
-
-
-def _largest(a: Any, **options: Any) -> Any:
-    """The largest of numbers that are not negative, 0 of none."""
-    return np.max(a, **options) if np.size(a) else np.sum(a, **options)
-
-
-@composite(np.linalg.vector_norm)
-def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    if ord == 2:
-        return root(np.sum(squared_modulus(x), axis=axis, keepdims=keepdims))
-    size = np.abs(x)
-    if ord == np.inf:
-        return _largest(size, axis=axis, keepdims=keepdims)
-    if ord == -np.inf:
-        return np.min(size, axis=axis, keepdims=keepdims)
-    if ord == 0:
-        return np.sum(np.not_equal(size, 0).astype(size.dtype), axis=axis, keepdims=keepdims)
-    if ord == 1:
-        return np.sum(size, axis=axis, keepdims=keepdims)
-    total = np.sum(size**ord, axis=axis, keepdims=keepdims)
-    return root(total, ord)
-
-
-@composite(np.linalg.matrix_norm)
-def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    if ord not in ("fro", "nuc", 1, -1, 2, -2, np.inf, -np.inf):
-        raise ValueError("Invalid norm order for matrices.")
-    if ord == "fro":
-        result = np.linalg.vector_norm(x, axis=(-2, -1))
-    elif ord in (1, -1):
-        sums = np.sum(np.abs(x), axis=-2)
-        result = _largest(sums, axis=-1) if ord == 1 else np.min(sums, axis=-1)
-    elif ord in (np.inf, -np.inf):
-        sums = np.sum(np.abs(x), axis=-1)
-        result = _largest(sums, axis=-1) if ord == np.inf else np.min(sums, axis=-1)
-    else:
-        s = np.linalg.svdvals(x)
-        result = {"nuc": lambda: np.sum(s, axis=-1), 2: lambda: _largest(s, axis=-1), -2: lambda: np.min(s, axis=-1)}[
-            ord
-        ]()
-    return np.expand_dims(result, (-2, -1)) if keepdims else result
 
 
 @composite(np.linalg.matrix_power)

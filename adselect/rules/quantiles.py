@@ -17,7 +17,8 @@ from ..face.dispatch import absorb, is_traced, plain
 from ..face.indices import plain_index
 from ..values.kinds import isa
 from .reductions import _merged
-from .registry import composite, define, elementwise, no_derivative, somewhere
+from .registry import composite, define, elementwise, no_derivative
+from .rule import somewhere
 
 # How fast the rank of a quantile moves with q, as (n times, plus); the methods not listed jump.
 _PACE = {

@@ -11,9 +11,10 @@ from ..face.array import Array
 from ..face.atoms import dispatched
 from ..face.dispatch import dispatch
 from ..values.kinds import isa
-from .registry import AtIndex, choose, composite, define, elementwise, kink, linear
+from .registry import composite, define, elementwise
+from .rule import AtIndex, choose, kink
 
-_NOT_GIVEN: Any = np._NoValue
+NOT_GIVEN: Any = np._NoValue
 _ADD: Any = np.add.reduce
 
 
@@ -40,12 +41,12 @@ def count(shape: tuple, axis: Any) -> int:
 
 
 def _fast_sum(
-    a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = _NOT_GIVEN, where: Any = True
+    a: Any, axis: Any = None, dtype: Any = None, keepdims: Any = False, initial: Any = NOT_GIVEN, where: Any = True
 ) -> Any:
-    if initial is _NOT_GIVEN and where is True:
-        return _ADD(a, axis, dtype, None, bool(keepdims) if keepdims is not _NOT_GIVEN else False)
+    if initial is NOT_GIVEN and where is True:
+        return _ADD(a, axis, dtype, None, bool(keepdims) if keepdims is not NOT_GIVEN else False)
     return np.sum(
-        a, axis=axis, dtype=dtype, keepdims=keepdims, initial=0 if initial is _NOT_GIVEN else initial, where=where
+        a, axis=axis, dtype=dtype, keepdims=keepdims, initial=0 if initial is NOT_GIVEN else initial, where=where
     )
 
 
@@ -200,8 +201,8 @@ def _prod_vjp(
 ) -> Any:
     if where is not True:
         a = np.where(where, a, 1.0)
-    p = _prod_partials(y if initial is _NOT_GIVEN or initial == 1 else y / initial, a, axis, keepdims is True)
-    p = p if initial is _NOT_GIVEN or initial == 1 else p * initial
+    p = _prod_partials(y if initial is NOT_GIVEN or initial == 1 else y / initial, a, axis, keepdims is True)
+    p = p if initial is NOT_GIVEN or initial == 1 else p * initial
     times = np.multiply if _is_quotient(y) else _times(p)
     x_bar = times(expand(g, axis, keepdims is True, np.shape(a)), np.conj(p))
     return x_bar if where is True else x_bar * where
@@ -220,7 +221,7 @@ def _prod_jvp(
     if where is not True:
         a, d = np.where(where, a, 1.0), np.where(where, d, 0.0)
     p = _prod_partials(y, a, axis, keepdims is True)
-    if initial is not _NOT_GIVEN and np.any(np.equal(a, 0)):
+    if initial is not NOT_GIVEN and np.any(np.equal(a, 0)):
         p = p * initial
     return np.sum(_times(p)(d, p), axis=axis, keepdims=keepdims)
 
@@ -233,7 +234,7 @@ def _extremum_weights(y: Any, a: Any, axis: Any, keepdims: bool, where: Any, ini
     if where is not True:
         chosen = chosen & where
     n = np.sum(chosen, axis=None if axis is None else tuple(axis) if isinstance(axis, list) else axis, keepdims=True)
-    if initial is not None and initial is not _NOT_GIVEN:  # one more candidate
+    if initial is not None and initial is not NOT_GIVEN:  # one more candidate
         n = n + np.equal(expand(y, axis, keepdims, np.shape(a)), initial)
     return chosen / np.maximum(n, 1).astype(y.dtype if y.dtype.kind == "f" else float)
 
@@ -246,7 +247,7 @@ def _extremum_vjp(
         if np.count_nonzero(chosen) == 1:  # no ties: the cotangent goes to one place
             place = int(chosen.argmax())
             return AtIndex(place if a.ndim == 1 else np.unravel_index(place, a.shape), g)
-    if where is True and (initial is None or initial is _NOT_GIVEN):
+    if where is True and (initial is None or initial is NOT_GIVEN):
         if isinstance(g, Array) or isinstance(y, Array) or isinstance(a, Array):
             return dispatch(spread, (g, y, a, axis, keepdims is True), {})
         return spread(g, y, a, axis, keepdims is True)
@@ -295,13 +296,13 @@ if np.amax is not np.max:
 
 
 def _degrees_of_freedom(shape: tuple, axis: Any, ddof: Any, correction: Any) -> Any:
-    if correction is not _NOT_GIVEN:
+    if correction is not NOT_GIVEN:
         ddof = correction
     return max(count(shape, axis) - ddof, 0)
 
 
 def _deviation(a: Any, axis: Any, where: Any, mean: Any) -> Any:
-    if mean is not _NOT_GIVEN:
+    if mean is not NOT_GIVEN:
         return a - mean
     return (
         a - np.mean(a, axis=axis, keepdims=True, where=where)
@@ -318,8 +319,8 @@ def _var(
     ddof: Any = 0,
     keepdims: Any = False,
     where: Any = True,
-    mean: Any = _NOT_GIVEN,
-    correction: Any = _NOT_GIVEN,
+    mean: Any = NOT_GIVEN,
+    correction: Any = NOT_GIVEN,
 ) -> Any:
     deviation = _deviation(a, axis, where, mean)
     squares = squared_modulus(deviation)
@@ -329,7 +330,7 @@ def _var(
         return np.sum(squares, axis=axis, keepdims=keepdims) / (freedom or squares.dtype.type(0))
     n = np.sum(np.broadcast_to(where, np.shape(a)), axis=axis, keepdims=keepdims)
     return np.sum(squares, axis=axis, keepdims=keepdims, where=where) / (
-        n - (ddof if correction is _NOT_GIVEN else correction)
+        n - (ddof if correction is NOT_GIVEN else correction)
     )
 
 
@@ -418,96 +419,3 @@ def _nan_extremum(function: Any, a: Any, fill: float, axis: Any, keepdims: Any, 
     result = function(np.where(nothing, fill, a), axis=axis, keepdims=keepdims, **options)
     empty = np.all(nothing, axis=axis, keepdims=keepdims)
     return np.where(empty, np.nan, result) if np.any(empty) and "initial" not in options else result
-
-
-# -- scans -------------------------------------------------------------------------------------------------------------
-
-
-def _cumsum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    k = 0 if axis is None else axis
-    return np.reshape(np.flip(np.cumsum(np.flip(g, k), k), k), np.shape(a))
-
-
-linear(np.cumsum, _cumsum_vjp)
-
-
-def _cumprod_partials(a: Any, weights: Any, axis: int) -> Any:
-    """Σ_k≥i weights_k ∏_{j≤k, j≠i} a_j for every i, without a division."""
-    n = np.shape(a)[axis]
-    lead = (slice(None),) * axis
-    x = [a[(*lead, i)] for i in range(n)]
-    w = [weights[(*lead, i)] for i in range(n)]
-    tail = [w[n - 1]]  # tail_i = Σ_k≥i w_k ∏_{i<j≤k} a_j
-    for i in range(n - 2, -1, -1):
-        tail.append(w[i] + exactly(x[i + 1], tail[-1]))
-    tail.reverse()
-    head = None
-    out = []
-    for i in range(n):
-        out.append(tail[i] if head is None else exactly(head, tail[i]))
-        head = x[i] if head is None else exactly(head, x[i])
-    return np.stack(out, axis=axis)
-
-
-def _cumprod_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    flat = np.reshape(a, -1) if axis is None or not np.ndim(a) else a
-    k = 0 if axis is None else axis % np.ndim(flat)
-    if np.shape(flat)[k] == 0:
-        return np.zeros(np.shape(a))
-    x_bar = np.conj(_cumprod_partials(flat, np.conj(g), k))
-    return np.reshape(x_bar, np.shape(a))
-
-
-def _cumprod_jvp(d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
-    flat, tangent = (np.reshape(a, -1), np.reshape(d, -1)) if axis is None or not np.ndim(a) else (a, d)
-    k = 0 if axis is None else axis % np.ndim(flat)
-    lead = (slice(None),) * k
-    out: list = []
-    product = slope = None
-    for i in range(np.shape(flat)[k]):
-        x, t = flat[(*lead, i)], tangent[(*lead, i)]
-        slope = t if slope is None else exactly(slope, x) + exactly(product, t)
-        product = x if product is None else exactly(product, x)
-        out.append(slope)
-    return np.stack(out, axis=k)
-
-
-define(np.cumprod, (_cumprod_vjp,), (_cumprod_jvp,))
-
-
-@composite(np.cumulative_sum)
-def _cumulative_sum(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
-    return _cumulative(np.cumsum, x, axis, include_initial, 0.0)
-
-
-@composite(np.cumulative_prod)
-def _cumulative_prod(x: Any, /, *, axis: Any = None, dtype: Any = None, include_initial: bool = False) -> Any:
-    return _cumulative(np.cumprod, x, axis, include_initial, 1.0)
-
-
-def _cumulative(function: Any, x: Any, axis: Any, include_initial: bool, first: float) -> Any:
-    x = np.atleast_1d(x)
-    if axis is None:
-        if np.ndim(x) > 1:
-            raise ValueError("axis must be given for arrays that are not one-dimensional")
-        axis = 0
-    result = function(x, axis=axis)
-    if not include_initial:
-        return result
-    shape = [1 if i == axis % np.ndim(x) else n for i, n in enumerate(np.shape(x))]
-    return np.concatenate([np.full(shape, first), result], axis=axis)
-
-
-@composite(np.diff)
-def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = _NOT_GIVEN, append: Any = _NOT_GIVEN) -> Any:
-    if n == 0:  # NumPy joins nothing then
-        return a
-    axis = axis % np.ndim(a)
-    parts = [p for p in (prepend, a, append) if p is not _NOT_GIVEN]
-    if len(parts) > 1:
-        shape = [1 if i == axis else m for i, m in enumerate(np.shape(a))]
-        a = np.concatenate([np.broadcast_to(p, shape) if np.ndim(p) == 0 else p for p in parts], axis=axis)
-    lead = (slice(None),) * axis
-    for _ in range(n):
-        a = a[(*lead, slice(1, None))] - a[(*lead, slice(None, -1))]
-    return a

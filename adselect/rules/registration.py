@@ -8,18 +8,24 @@ from typing import Any
 from . import (  # noqa: F401
     choosing,
     creation,
-    decompositions,
+    eigenvalues,
     elementwise,
     fft,
     indexing,
+    least_squares,
     linalg,
+    norms,
     polynomials,
     quantiles,
     reductions,
+    scans,
     set_routines,
     shaping,
     signals,
+    singular_values,
+    solving,
     statistics,
+    undetermined,
 )
 from .registry import COMPOSITES, RULES
 

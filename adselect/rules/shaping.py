@@ -14,7 +14,8 @@ from ..face.array import Array
 from ..face.atoms import join, join_arrays, pile
 from ..face.dispatch import dispatch
 from .indexing import rearranged
-from .registry import RULES, composite, define, linear, no_derivative, unbroadcast
+from .registry import RULES, composite, define, linear, no_derivative
+from .rule import unbroadcast
 
 _BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))
 

@@ -10,8 +10,9 @@ from ..face.array import Array
 from ..face.atoms import dispatched
 from ..face.indices import picked
 from ..values.kinds import isa
-from .linalg import _like
-from .registry import composite, define, elementwise, somewhere, vanishing
+from .linalg import like
+from .registry import composite, define, elementwise
+from .rule import somewhere, vanishing
 
 _NOT_GIVEN: Any = np._NoValue
 
@@ -200,7 +201,7 @@ def _valid_correlation(g: Any, v: Any) -> Any:
 
 define(
     full_convolution,
-    (lambda g, y, a, v: _like(_valid_correlation(g, v), a), lambda g, y, a, v: _like(_valid_correlation(g, a), v)),
+    (lambda g, y, a, v: like(_valid_correlation(g, v), a), lambda g, y, a, v: like(_valid_correlation(g, a), v)),
     (lambda d, y, a, v: full_convolution(d, v), lambda d, y, a, v: full_convolution(a, d)),
 )
 

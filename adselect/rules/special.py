@@ -17,7 +17,8 @@ from scipy.special import _ufuncs
 
 from ..errors import UnsupportedError, user_line
 from ..face.atoms import dispatched
-from .registry import RULES, composite, define, elementwise, kink, somewhere
+from .registry import RULES, composite, define, elementwise
+from .rule import kink, somewhere
 
 PI, SQRT_PI, SQRT_2 = np.pi, math.sqrt(np.pi), math.sqrt(2)
 DEGREE, LOG10 = np.pi / 180, math.log(10)
@@ -528,9 +529,9 @@ def _ellipj_slopes(y: Any, m: Any) -> tuple:
 
 
 def _ellipj_vjp(g: Any, y: Any, u: Any, m: Any) -> Any:
-    from .linalg import _like
+    from .linalg import like
 
-    return _like(sum(k * slope for k, slope in zip(g, _ellipj_slopes(y, m), strict=True)), u)
+    return like(sum(k * slope for k, slope in zip(g, _ellipj_slopes(y, m), strict=True)), u)
 
 
 def _ellipj_parameter(*args: Any) -> Any:

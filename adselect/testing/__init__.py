@@ -10,7 +10,8 @@ True
 from .benchmark import benchmark, benchmark_scenarios
 from .checks import BackendCheckError, check_backend, check_scenario
 from .compare import Report, Row, compare
-from .scenarios import Scenario, closurify, constantify, default_scenarios
+from .scenario import Scenario, closurify, constantify
+from .scenarios import default_scenarios
 
 __all__ = [
     "BackendCheckError",

@@ -23,7 +23,7 @@ from ..operators.prepare import source
 from .checks import tolerance
 from .compare import _peak, _seconds, checked, is_long, verdict, whole
 from .results import mismatches
-from .scenarios import Scenario
+from .scenario import Scenario
 
 __all__ = ["benchmark", "benchmark_scenarios", "is_single_threaded", "machine", "single_threaded", "time_calls"]
 

@@ -20,7 +20,8 @@ from ..structure.leaves import Const
 from ..values.kinds import isa
 from ..values.natives import is_native, to_numpy
 from .results import entries, mismatches
-from .scenarios import Scenario, default_scenarios
+from .scenario import Scenario
+from .scenarios import default_scenarios
 
 __all__ = ["BackendCheckError", "check_backend", "check_scenario", "tolerance"]
 

@@ -44,14 +44,14 @@ every_operator = pytest.mark.parametrize("name", CALLS)
 def chosen(monkeypatch):
     """Which adtypes were asked for their backend."""
     asked = []
-    from adselect.operators import calling, pushforward
+    from adselect.operators import choosing, pushforward
 
     def note(adtype):
         asked.append(adtype)
         return original(adtype)
 
-    original = calling.backend_of
-    monkeypatch.setattr(calling, "backend_of", note)
+    original = choosing.backend_of
+    monkeypatch.setattr(choosing, "backend_of", note)
     monkeypatch.setattr(pushforward, "backend_of", note)
     return asked
 

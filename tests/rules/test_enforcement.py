@@ -8,7 +8,8 @@ import scipy.special as sp
 
 import adselect as ad
 from adselect.primitives import own_rules as enforcement
-from adselect.rules.registry import RULES, Elementwise, Rule
+from adselect.rules.registry import RULES
+from adselect.rules.rule import Elementwise, Rule
 from adselect.testing import check_scenario, compare, default_scenarios
 
 FRAMEWORKS = [ad.AutoJax, ad.AutoTorch, ad.AutoAutograd]

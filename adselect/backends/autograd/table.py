@@ -13,7 +13,8 @@ from autograd.numpy.numpy_boxes import ArrayBox
 from autograd.numpy.numpy_vjps import untake
 from autograd.tracer import getval, isbox, primitive, trace_primitives_map
 
-from ...rules.registry import COMPOSITES, RULES, AtIndex, Rule
+from ...rules.registry import COMPOSITES, RULES
+from ...rules.rule import AtIndex, Rule
 from .face import AutogradArray, bare, behind_face, conj, faced
 from .modes import MODE
 

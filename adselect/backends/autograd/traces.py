@@ -12,7 +12,7 @@ from autograd.tracer import getval, isbox, new_box, notrace_primitives
 from autograd.util import toposort
 
 from ...engine import careful
-from ...rules.registry import Rule
+from ...rules.rule import Rule
 from .face import bare, behind_face, conj, faced
 from .modes import MODE, TRACES
 

@@ -24,7 +24,7 @@ from ..faces import NUMPY_CURE, check_face, is_numpy_code
 from .call import FlatCall
 from .callbacks import original_errors
 from .conversions import _seed, conj, directional, transposed, with_float0, without_float0
-from .face import NO_VALUE, under_jit
+from .nesting import NO_VALUE, under_jit
 from .zeros import dependencies, evaluate_strongly
 
 __all__ = ["JaxBackend"]

@@ -11,12 +11,13 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
-from ...rules.decompositions import CHOICE, SINGULAR, refusal
+from ...rules.undetermined import CHOICE, SINGULAR, refusal
 from ..backend import Call
 from ..faces import NUMPY_CODE, call_again, is_numpy_code, wants_numpy
 from ..framework_array import UNKNOWN, memory_of
 from .conversions import Output, _described, _kind, integers, is_conversion, is_wide, native_value
-from .face import COVERING, NESTING, SELECTIONS, JaxArray, close, opened, to_numpy
+from .face import JaxArray, to_numpy
+from .nesting import COVERING, NESTING, SELECTIONS, close, opened
 
 __all__ = ["FlatCall", "precise"]
 

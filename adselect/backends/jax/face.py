@@ -7,13 +7,10 @@ enters it around f, and an operation that runs elsewhere (a thread that f starte
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
 import sys
-import threading
-import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -22,7 +19,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jax.extend.core import set_current_trace
 
 from ...errors import ADSelectError, UnsupportedError, user_line
 from ...face.array import Array
@@ -32,147 +28,12 @@ from ...face.operators import BINARY_OPERATORS, COMPARISONS
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE
 from ...values.kinds import isa
-from ..framework_array import UNKNOWN, FrameworkArray, Selections
+from ..framework_array import UNKNOWN, FrameworkArray
 from . import table_reductions as jax_reductions  # noqa: F401  (its rows join the table)
+from .nesting import CONFIG, COVERING, NESTING, NO_VALUE, SELECTIONS, TEXTS, anywhere, is_over, under_jit
 from .table import REAL_ONLY, TABLE, concrete, special_function
 
-__all__ = [
-    "COVERING",
-    "NESTING",
-    "NO_VALUE",
-    "SELECTIONS",
-    "JaxArray",
-    "close",
-    "opened",
-    "texts_known",
-    "to_numpy",
-    "under_jit",
-]
-
-_CONFIG = jax.config
-SELECTIONS = Selections()
-
-
-class Covering(threading.local):
-    """Whether f, of the innermost call on this thread, is NumPy code that may meet native arrays it has captured."""
-
-    on = False
-
-
-COVERING = Covering()
-
-
-class Nesting(threading.local):
-    """Bits of a dependency mask taken by the calls under way on this thread: an inner call must not reuse them."""
-
-    bits = 0
-
-    def __init__(self) -> None:
-        self.calls: list[Any] = []  # those of f under way
-
-    def enclose(self) -> None:
-        """Note that f has taken a derivative itself."""
-        for call in self.calls:
-            call.enclosing = True
-
-
-NESTING = Nesting()
-
-# What JAX raises when it is asked for a value that is not there yet.
-NO_VALUE = (
-    jax.errors.ConcretizationTypeError,
-    jax.errors.TracerArrayConversionError,
-    jax.errors.TracerIntegerConversionError,
-    jax.errors.NonConcreteBooleanIndexError,
-)
-
-
-def under_jit(what: str, place: str = "") -> str:
-    """The sentence for something that needs a value while JAX compiles."""
-    return (
-        f"{what} needs the value of a traced array at {place or user_line()}, and there is none while JAX compiles or "
-        "batches (a prepared call, jax.jit, jax.vmap, lax control flow). Write np.where(condition, a, b) instead of a "
-        "Python branch and keep shapes fixed; or call the operator unprepared and outside jax.jit (for a prepared "
-        "call: AutoJax(jit=False)), where f runs eagerly."
-    )
-
-
-class _Texts(threading.local):
-    """Whether the text of a value that JAX compiles for may be its name, on this thread."""
-
-    known = True
-
-
-_TEXTS = _Texts()
-
-
-@contextlib.contextmanager
-def texts_known(known: bool) -> Iterator[None]:
-    """Where not, ``str(x)`` of a value without numbers is an error."""
-    before, _TEXTS.known = _TEXTS.known, known
-    try:
-        yield
-    finally:
-        _TEXTS.known = before
-
-
-# JAX does not say of a tracer that escaped that its derivative is over, and knows the traces of its own thread only.
-_over: weakref.WeakSet = weakref.WeakSet()
-_depths: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def opened(tracers: Iterable, depth: int) -> set:
-    """The JAX traces behind the leaves f is about to be run on, ``depth`` derivatives deep."""
-    traces = {v._trace for v in tracers if isinstance(v, Tracer)}
-    _depths.update(dict.fromkeys(traces, depth))
-    return traces
-
-
-def close(traces: set) -> None:
-    """Say that these traces have ended: values that f stored somewhere are plain values from now on."""
-    _over.update(traces)
-
-
-def is_over(value: Any) -> bool:
-    """Whether value is a tracer of a derivative that is over."""
-    return isinstance(value, Tracer) and value._trace in _over
-
-
-def _anywhere(method: Callable, afterwards: Callable | None = None) -> Callable:
-    """An operation that also works in a thread that f started: in 64-bit mode and in the trace of its operands.
-
-    ``afterwards`` carries it out once the derivative is over.
-    """
-
-    def call(self: JaxArray, *args: Any) -> Any:
-        if not _CONFIG.jax_enable_x64:
-            with jax.enable_x64(True):
-                return call(self, *args)
-        try:
-            return method(self, *args)
-        except jax.errors.UnexpectedTracerError:
-            traces = {v._trace for v in _tracers((self, args))}
-            if not traces.isdisjoint(_over):
-                if afterwards is None:
-                    raise
-                return afterwards(self, *args)
-            with set_current_trace(max(traces, key=lambda trace: _depths.get(trace, -1))):
-                return method(self, *args)
-
-    return call
-
-
-def _tracers(value: Any) -> Iterator[Any]:
-    """The JAX tracers among operands."""
-    if isinstance(value, JaxArray):
-        value = value._primal
-    if isinstance(value, Tracer):
-        yield value
-    elif type(value) in (list, tuple):
-        for v in value:
-            yield from _tracers(v)
-    elif type(value) is dict:
-        yield from _tracers(list(value.values()))
+__all__ = ["JaxArray", "to_numpy"]
 
 
 def to_numpy(value: Any) -> Any:
@@ -244,7 +105,7 @@ class JaxArray(FrameworkArray):
                 raise
         return super()._carry_out(function, target, arrays, named, deps, given)
 
-    _apply = _anywhere(_translated, _untraced)
+    _apply = anywhere(_translated, _untraced)
 
     @classmethod
     def _native(cls, value: Any) -> Any:
@@ -381,7 +242,7 @@ class JaxArray(FrameworkArray):
         if self.integer is not None:
             return self.integer
         known = concrete(self._primal)
-        if known is None and not _TEXTS.known:
+        if known is None and not TEXTS.known:
             raise UnsupportedError(under_jit("str() or format()"))
         return self._primal if known is None else known if known.ndim else known[()]
 
@@ -412,9 +273,9 @@ class JaxArray(FrameworkArray):
         integer = self.integer
         return JaxArray(value[index], self.deps, None if integer is None else integer[index])
 
-    _getitem = _anywhere(_entries, lambda self, index: self._inside[index])
+    _getitem = anywhere(_entries, lambda self, index: self._inside[index])
 
-    @_anywhere
+    @anywhere
     def _setitem(self, index: Any, value: Any) -> Any:
         old = self._primal
         mask = [0]
@@ -552,7 +413,7 @@ def _install() -> None:
                 return dispatch(ufunc, (other, self) if reflected else (self, other), {})
             else:
                 return through_numpy(self, other)
-            if not _CONFIG.jax_enable_x64 or ENFORCED or (self.integer is not None and not keeps_integers):
+            if not CONFIG.jax_enable_x64 or ENFORCED or (self.integer is not None and not keeps_integers):
                 return through_numpy(self, other)
             try:
                 native = operate(right, value) if reflected else operate(value, right)

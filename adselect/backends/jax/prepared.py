@@ -10,8 +10,6 @@ finite, one with strong ones.
 
 from __future__ import annotations
 
-import math
-import types
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -22,7 +20,6 @@ from jax.core import Tracer
 
 from ...adtypes import AutoJax
 from ...calls.captured import Watch, classes_of
-from ...calls.fixed import UnknownError, class_settings, frozen, picture
 from ...errors import ADSelectError, TracedValueError, UnsupportedError
 from ...face.array import Array
 from ...places import place_text
@@ -31,9 +28,13 @@ from ...structure.leaves import Const
 from ...values.kinds import isa
 from .call import FlatCall, precise
 from .callbacks import original_error
-from .face import NO_VALUE, JaxArray, close, opened, texts_known, to_numpy, under_jit
+from .face import JaxArray
+from .nesting import NO_VALUE, close, opened, texts_known, under_jit
+from .prepared_inputs import _contents, _UnknownError, floating, is_integer, joined, key_of, needs_conversion, number
+from .prepared_results import NOT_FINITE, finisher, kind_of
 
 __all__ = ["CompiledOperator", "compile_operator"]
+
 
 RENEWALS = 4  # times that an operator is compiled anew because f captures other values; then it is called plainly
 PROGRAMS = 32  # compiled at a time for one prepared operator, one for each set of fixed values
@@ -62,7 +63,7 @@ def compile_operator(
     if not leaves or any(isinstance(leaf, (Array, Tracer)) for leaf in leaves):
         return None
     try:
-        _key_of(skeleton)
+        key_of(skeleton)
     except _UnknownError:
         return None
     return CompiledOperator(operator, f, adtype, args, options)
@@ -78,10 +79,10 @@ class CompiledOperator:
         flat = FlatCall(lambda lifted: ([], []), leaves, adtype.face)
         self.wide = flat.wide
         self.native = [kind == "native" for kind in flat.kinds]
-        self.converters = [i for i, leaf in enumerate(leaves) if _needs_conversion(leaf)]
+        self.converters = [i for i, leaf in enumerate(leaves) if needs_conversion(leaf)]
         self.args = args
-        self.has_fixed = _key_of(skeleton) != ((), [])
-        self.integers = [i for i in self.converters if _is_integer(leaves[i])]
+        self.has_fixed = key_of(skeleton) != ((), [])
+        self.integers = [i for i in self.converters if is_integer(leaves[i])]
         self.arrays = [i for i, leaf in enumerate(leaves) if isa(leaf, np.ndarray) and leaf.ndim > 1]
         self.by_integer = False  # whether a program is compiled for each set of integers
         self.programs: dict[tuple, _Program] = {}
@@ -124,7 +125,7 @@ class CompiledOperator:
         if self.converters:
             leaves = list(leaves)
             for i in self.converters:
-                leaves[i] = _number(leaves[i])
+                leaves[i] = number(leaves[i])
         if arrays:
             leaves = [*leaves, *arrays]
         if program is None:
@@ -205,7 +206,7 @@ class CompiledOperator:
         """What a program is compiled for, and all the values it takes: the leaves and the arrays of fixed parts."""
         leaves, skeleton = flatten(args)
         try:
-            key, arrays = _key_of(skeleton)
+            key, arrays = key_of(skeleton)
         except _UnknownError as unknown:
             raise UnsupportedError(
                 f"an argument of a prepared {self.name} holds a {unknown}, which JAX cannot take as an argument nor "
@@ -244,7 +245,7 @@ class _Program:
                 f"f cannot be compiled by JAX: {error} (at {place_text(error)}).{self._hint()}"
             ) from error
         result = self.finish(natives)
-        if result is _NOT_FINITE:
+        if result is NOT_FINITE:
             result = self.finish_unchecked(self.strong(*values))
         return result
 
@@ -275,12 +276,12 @@ class _Program:
                 reference = owner.likeness(i, len(leaves), path, value)
                 natives.append(value)
                 constants.append(None)
-                kinds.append(_kind_of(reference, leaf, value, any(owner.native)))
+                kinds.append(kind_of(reference, leaf, value, any(owner.native)))
             else:
                 constants.append(value)
                 kinds.append("")
-        self.finish = _finisher(skeleton, constants, kinds, checked=True)
-        self.finish_unchecked = _finisher(skeleton, constants, kinds, checked=False)
+        self.finish = finisher(skeleton, constants, kinds, checked=True)
+        self.finish_unchecked = finisher(skeleton, constants, kinds, checked=False)
         return natives
 
     def _arguments(self, values: tuple) -> list:
@@ -291,11 +292,11 @@ class _Program:
         lifted = [x if type(x) is not JaxArray else x._given_as(leaf) for x, leaf in zip(lifted, leaves, strict=False)]
         for i, integer in self.integers.items():
             lifted[i].integer = integer
-        lifted = [_floating(x) for x in lifted]
+        lifted = [floating(x) for x in lifted]
         remaining = iter(values[count:])
         for node, old in zip(skeleton.nodes, self.args if skeleton.nodes else (), strict=True):
             if not node.numeric:
-                value = _joined(node.value, remaining)
+                value = joined(node.value, remaining)
                 node.value = value if isinstance(old, Const) or not isinstance(value, (Array, Tracer)) else _held(value)
         rebuilt = skeleton.rebuild(lifted)
         return [Const(new) if isinstance(old, Const) else new for old, new in zip(self.args, rebuilt, strict=True)]
@@ -330,239 +331,3 @@ def _held(value: Any) -> Callable[[], Any]:
 
 
 _HELD = _held(None).__code__  # type: ignore[attr-defined]
-
-
-# -- leaves in ---------------------------------------------------------------------------------------------------------
-
-
-def _needs_conversion(leaf: Any) -> bool:
-    if isa(leaf, (np.ndarray, np.generic)):
-        return leaf.dtype.kind in "iub" or not leaf.dtype.isnative
-    return not isa(leaf, (float, complex, jax.Array)) or type(leaf) not in (float, complex)
-
-
-def _is_integer(leaf: Any) -> bool:
-    return isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iu")
-
-
-def _contents(leaf: Any) -> Any:
-    """An integer argument as a key."""
-    return leaf.tobytes() if isa(leaf, np.ndarray) else leaf
-
-
-def _number(leaf: Any) -> Any:
-    """A leaf that JAX does not take as it is, as the floating-point value that it counts as."""
-    if isa(leaf, (np.ndarray, np.generic)):
-        return np.asarray(leaf, dtype=float if leaf.dtype.kind in "iub" else leaf.dtype.newbyteorder("="))
-    if isa(leaf, complex):
-        return complex(leaf)
-    return leaf if isinstance(leaf, jax.Array) else float(leaf)
-
-
-def _floating(leaf: Any) -> Any:
-    return leaf.astype(float) if not isinstance(leaf, JaxArray) and leaf.dtype.kind in "iub" else leaf
-
-
-# -- the fixed parts of arguments --------------------------------------------------------------------------------------
-
-
-class _UnknownError(Exception):
-    """A fixed value that can neither be an argument of the program nor be compared: its type's name."""
-
-
-def _fixed_nodes(skeleton: Skeleton) -> Any:
-    """The places of a skeleton without leaves, in order: constants, masks, names, functions."""
-    pending, seen = list(reversed(skeleton.nodes)), set()
-    while pending:
-        node = pending.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if not node.numeric:
-            yield node
-        else:
-            pending.extend(reversed(getattr(node, "children", ())))
-
-
-def _key_of(skeleton: Skeleton) -> tuple[tuple, list]:
-    """What the fixed parts of arguments are, and the arrays among them that a program can take as arguments.
-
-    Those of whole arguments; an array deep inside of one counts with its contents.
-    """
-    arrays: list = []
-    whole = {id(node) for node in skeleton.nodes}
-    fixed = [_split(n.value, arrays if id(n) in whole else None) for n in _fixed_nodes(skeleton)]
-    return (*fixed, *_functions(skeleton)), arrays
-
-
-def _functions(skeleton: Skeleton) -> list:
-    """What tells functions and methods apart that hold leaves: their leaves are arguments, their code is not."""
-    pending, seen, found = list(skeleton.nodes), set(), []
-    while pending:
-        node = pending.pop()
-        if node is None or not node.numeric or id(node) in seen:
-            continue
-        seen.add(id(node))
-        pending.extend(getattr(node, "children", ()))
-        value = getattr(node, "value", None)
-        if isinstance(value, types.FunctionType):
-            found.append(picture(value, captured=False))
-        elif isinstance(value, types.MethodType):
-            found.append(picture(value.__func__))
-        elif getattr(node, "keys", None) and not isinstance(value, dict):
-            found.extend(class_settings(type(value)))
-    return found
-
-
-def _split(value: Any, arrays: list | None) -> Any:
-    """A key that is equal where a compiled program can be used again; arrays and floats are set apart as arguments."""
-    if isa(value, (np.ndarray, jax.Array, float, complex, np.inexact)):
-        if isa(value, np.ndarray) and value.dtype.kind not in "fciub":
-            raise _UnknownError(f"NumPy array of dtype {value.dtype}")
-        if arrays is None:
-            contents = np.asarray(value)
-            return type(value), contents.dtype, contents.shape, contents.tobytes()
-        arrays.append(value)
-        return "array"
-    if isa(value, Fraction) or value is None or isa(value, (str, bytes, int, np.generic)):
-        return type(value), value
-    if type(value) in (tuple, list):
-        return type(value), tuple([_split(v, arrays) for v in value])
-    if type(value) is dict:
-        return dict, tuple([(k, _split(v, arrays)) for k, v in value.items()])
-    try:
-        return frozen(value)
-    except UnknownError as error:
-        raise _UnknownError(str(error)) from None
-
-
-def _joined(value: Any, arrays: Any) -> Any:
-    """The value again, around the next of the arrays."""
-    if isinstance(value, jax.Array):
-        return next(arrays)
-    if isa(value, (np.ndarray, float, complex, np.inexact)):
-        return JaxArray(next(arrays), 0)
-    if type(value) in (tuple, list):
-        return type(value)([_joined(v, arrays) for v in value])
-    if type(value) is dict:
-        return {k: _joined(v, arrays) for k, v in value.items()}
-    return value
-
-
-# -- results out -------------------------------------------------------------------------------------------------------
-
-_NOT_FINITE = object()
-
-# What is finite where all entries are (or overflows), and at small cost.
-_SIZES = {
-    "array*": "vdot({0}, {0}).real",
-    "large*": "vdot({0}, {0}).real",
-    "numpy*": "vdot({0}, {0}).real",
-    "vector*": "{0}.dot({0}).real",
-}
-
-# From a native array to what the eager call gives at the same place. NumPy shows a jax array as one that cannot be
-# written; what a user gets can: small ones are copies, large ones take over memory that nobody else refers to.
-_CONVERSIONS = {
-    "array": "asarray({0}).copy()",
-    "vector": "asarray({0}).copy()",
-    "large": "asarray(TakenOver(asarray({0})))",
-    "scalar": "asarray({0})[()]",
-    "number": "{0}.item()",
-    "fraction": "Fraction({0}.item())",
-    "native": "{0}",
-    "numpy": "to_numpy({0})",
-}
-
-
-_WORTH_TAKING = 8192  # entries from which taking over takes less than copying
-
-
-class _TakenOver:
-    """An output of a compiled program as an array that can be written.
-
-    XLA puts every output into memory of its own, also one that equals an argument, a constant or another output, and
-    the jax array is dropped as soon as it is here.
-    """
-
-    __slots__ = ("__array_interface__", "array")
-
-    def __init__(self, array: np.ndarray):
-        interface = array.__array_interface__
-        interface["data"] = (interface["data"][0], False)  # not read-only
-        self.array, self.__array_interface__ = array, interface
-
-
-def _kind_of(reference: Any, leaf: Any, value: Any, keeps_native: bool) -> str:
-    """What a result is to become: a key of the table above, with a star where it can be anything but finite."""
-    if isinstance(reference, jax.Array) or (reference is None and keeps_native and not isinstance(leaf, JaxArray)):
-        return "native"
-    star = "*" if value.dtype.kind in "fc" else ""
-    if isa(reference, np.ndarray):
-        return ("large" if value.size >= _WORTH_TAKING else "vector" if value.ndim == 1 else "array") + star
-    if isa(reference, np.generic):
-        return "scalar" + star
-    if isa(reference, Fraction):
-        return "fraction"
-    return ("number" if isa(reference, (float, complex, int)) else "numpy") + star
-
-
-def _finisher(skeleton: Skeleton, constants: list, kinds: list, checked: bool) -> Callable[[list], Any]:
-    """A function from a program's native results to the operator's result, written out as straight-line Python.
-
-    It looks whether numbers are finite at half the price of np.isfinite: the sum of squares of finite numbers is
-    finite, and when that overflows, each number is looked at. Then it gives _NOT_FINITE.
-    """
-    names: dict[str, Any] = {
-        "asarray": np.asarray,
-        "vdot": np.vdot,
-        "TakenOver": _TakenOver,
-        "isfinite": math.isfinite,
-        "infinite": lambda value: not np.isfinite(value).all(),
-        "Fraction": Fraction,
-        "to_numpy": to_numpy,
-        "skeleton": skeleton,
-        "NOT_FINITE": _NOT_FINITE,
-    }
-    lines, places = [], [i for i, kind in enumerate(kinds) if kind]
-    if places:
-        lines.append(f"{', '.join(f'n{i}' for i in places)}, = natives")
-    for i, kind in enumerate(kinds):
-        if not kind:
-            names[f"c{i}"] = constants[i]
-            lines.append(f"r{i} = c{i}.copy()" if isa(constants[i], np.ndarray) else f"r{i} = c{i}")
-            continue
-        lines.append(f"r{i} = {_CONVERSIONS[kind.rstrip('*')].format(f'n{i}')}")
-        if checked and kind.endswith("*"):
-            size = _SIZES.get(kind, "abs({0})").format(f"r{i}")
-            lines.append(f"if not isfinite({size}) and infinite(r{i}): return NOT_FINITE")
-    lines.append(f"return {_expression(skeleton.nodes[0] if skeleton.nodes else None, len(kinds), names)}")
-    source = "def finish(natives):\n    " + "\n    ".join(lines)
-    exec(compile(source, "<result of a prepared operator>", "exec"), names)
-    return names["finish"]
-
-
-def _expression(node: Any, count: int, names: dict) -> str:
-    """The result's structure as an expression over its leaves; through the skeleton where it is not plain tuples."""
-    if node is None:
-        return "r0"  # a single leaf
-    written = _tuples(node, names)
-    return written or f"skeleton.rebuild([{', '.join(f'r{i}' for i in range(count))}])[0]"
-
-
-def _tuples(node: Any, names: dict) -> str | None:
-    if hasattr(node, "index"):
-        return f"r{node.index}"
-    value = getattr(node, "value", _NOT_FINITE)
-    if not node.numeric:
-        return "None" if value is None else None
-    if not isinstance(value, tuple):
-        return None
-    parts = [_tuples(child, names) for child in node.children]
-    if None in parts:
-        return None
-    if type(value) is tuple:
-        return f"({''.join(f'{p}, ' for p in parts)})"
-    kind = f"T{len(names)}"
-    names[kind] = type(value)
-    return f"{kind}({', '.join(parts)})" if hasattr(type(value), "_fields") else None  # type: ignore[arg-type]

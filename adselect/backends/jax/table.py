@@ -23,7 +23,7 @@ from jax.core import Tracer
 from jax.extend.core import concrete_or_error
 
 from ...errors import user_line
-from ...rules.registry import vanishing
+from ...rules.rule import vanishing
 from ...values.kinds import isa
 from ..framework_array import UntranslatedError
 from .zeros import bend, hidden

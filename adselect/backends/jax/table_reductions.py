@@ -11,9 +11,9 @@ import numpy as np
 from jax import lax
 
 from ...errors import user_line
-from ...rules.decompositions import CHOICE, in_blocks
 from ...rules.quantiles import WHOLE, quantile_dtype
-from ...rules.registry import vanishing
+from ...rules.rule import vanishing
+from ...rules.undetermined import CHOICE, in_blocks
 from ..framework_array import UntranslatedError
 from .table import TABLE, absolute, bent, concrete, is_complex, power_of_number, root, safe, translation
 

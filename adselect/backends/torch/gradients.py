@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...rules.decompositions import phase_refusal
+from ...rules.undetermined import phase_refusal
 from .face import REAL, VDOT, to_numpy
 from .graph import places_reached
 from .zeros import pull_carefully

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...rules.decompositions import noise
 from ...rules.quantiles import quantile_dtype
+from ...rules.undetermined import noise
 from ...values.kinds import isa
 from ..framework_array import UntranslatedError
 from .kinks import bent, root_of

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...errors import user_line
 from ...primitives.own_rules import within_a_rule
-from ...rules.decompositions import SINGULAR, in_blocks, refusal
+from ...rules.undetermined import SINGULAR, in_blocks, refusal
 from ..framework_array import OwnRuleError
 from .operands import NOT_GIVEN, inexact
 from .table_linalg import conjugate_transpose, implements_linalg, square_matrix

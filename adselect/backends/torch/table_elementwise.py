@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...rules.registry import vanishing
+from ...rules.rule import vanishing
 from ...values.kinds import isa
 from .kinks import bent
 from .operands import INEXACT, TABLE, common_dtype, implements, inexact, promoted, tensor_of, torch_dtype
