@@ -38,6 +38,6 @@ def load_for(function: Any) -> bool:
     """
     if "scipy.special" not in sys.modules or "adselect.rules.special" in sys.modules:
         return False
-    from . import special  # noqa: F401  (registration)
+    from .special import rows as special  # noqa: F401  (registration)
 
     return function in RULES or function in COMPOSITES
