@@ -1,6 +1,6 @@
 """scipy.special: loaded when the first of its functions meets a traced value (``registration.load_for``).
 
-The rows in these files are the derivatives of the Digital Library of Mathematical Functions (dlmf.nist.gov). Formulas that
+The rows are the derivatives of the Digital Library of Mathematical Functions (dlmf.nist.gov). Formulas that
 cancel near a point have a series there, so that derivatives of derivatives hold too. Orders and shape parameters that
 have no closed derivative say so when one is asked for.
 """
