@@ -23,7 +23,7 @@ import numpy as np
 
 from ..errors import MissingRuleError, UnsupportedError, user_line
 from ..face.array import Array
-from ..face.atoms import dispatched
+from ..face.atoms import dispatched, written_out
 from ..values.kinds import isa
 from .linalg import _h, _like
 from .reductions import squared_modulus
@@ -208,13 +208,13 @@ def _mixed(s: Any, w: Any) -> Any:
 # -- eigenvalues -------------------------------------------------------------------------------------------------------
 
 
-@dispatched
+@written_out
 def spectral_sum(a: Any, g: Any, w: Any, v: Any, v_inv: Any) -> Any:
     """``Σ g[i] v[:, i] v_inv[i, :]``, as a function of a and g; w, v, v_inv are a's eigenvalues and vectors."""
     return (v * np.expand_dims(g, -2)) @ v_inv
 
 
-@dispatched
+@written_out
 def spectral_diagonal(a: Any, d: Any, w: Any, v: Any, v_inv: Any) -> Any:
     """``diagonal(v_inv @ d @ v)``, as a function of a and d: the derivative of a's eigenvalues in the direction d."""
     return _diagonal(v_inv @ d @ v)
@@ -373,13 +373,13 @@ def singular(a: Any, full: bool) -> Any:
     return u, s, vh
 
 
-@dispatched
+@written_out
 def singular_sum(a: Any, g: Any, u: Any, s: Any, vh: Any) -> Any:
     """``Σ g[i] u[:, i] vh[i, :]``, as a function of a and g; u, s, vh are a's singular values and vectors."""
     return (u * np.expand_dims(g, -2)) @ vh
 
 
-@dispatched
+@written_out
 def singular_diagonal(a: Any, d: Any, u: Any, s: Any, vh: Any) -> Any:
     """``real(diagonal(uᴴ d v))``, as a function of a and d: the derivative of a's singular values along d."""
     return np.real(_diagonal(_h(u) @ d @ _h(vh)))
@@ -703,7 +703,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     return x, residuals, rank, s
 
 
-@dispatched
+@written_out
 def further_values(a: Any) -> Any:
     """The singular values as a rarely used result of lstsq: what cannot be had of them must not be in the way."""
     return np.linalg.svdvals(a)

@@ -26,6 +26,7 @@ from . import (  # noqa: F401  (their rows join the table)
     table_quantiles,
     table_reductions,
     table_shaping,
+    table_signals,
 )
 from .operands import TABLE
 from .table_special import SPECIAL

@@ -11,10 +11,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...face.atoms import clipped, select
 from ...rules.registry import vanishing
 from ...values.kinds import isa
 from .kinks import bent
-from .operands import INEXACT, TABLE, common_dtype, implements, inexact, promoted, tensor_of, torch_dtype
+from .operands import (
+    INEXACT,
+    TABLE,
+    common_dtype,
+    first_tensor,
+    implements,
+    inexact,
+    promoted,
+    tensor_of,
+    torch_dtype,
+)
 from .zeros import Unknown
 
 __all__ = ["BINARY", "UNARY"]
@@ -362,3 +373,32 @@ TABLE[np.isposinf] = unary(torch.isposinf)
 TABLE[np.isneginf] = unary(torch.isneginf)
 TABLE[np.isreal] = unary(torch.isreal)
 TABLE[np.iscomplex] = unary(lambda x: ~torch.isreal(x))
+
+
+# -- choices -----------------------------------------------------------------------------------------------------------
+
+
+@implements(select)
+def _select(condition: Any, x: Any, y: Any) -> Tensor:
+    like = first_tensor((condition, x, y))
+    condition = tensor_of(condition, like)
+    if condition.dtype is not torch.bool:
+        condition = condition != 0
+    return torch.where(condition, *chosen(x, y, like))
+
+
+@implements(clipped)
+def _clipped(x: Any, low: Any, high: Any) -> Tensor:
+    numbers = all([type(v) in (float, int) for v in (low, high)])
+    if numbers and isinstance(x, Tensor) and x.dtype in INEXACT:
+        return torch.clamp(x, low, high)
+    x, *bounds = promoted(x, *[v for v in (low, high) if not _is_endless(v)])
+    if not bounds:
+        return x.clone()
+    if not _is_endless(low):
+        x = torch.where(x < bounds[0], bounds[0], x)
+    return x if _is_endless(high) else torch.where(x > bounds[-1], bounds[-1], x)
+
+
+def _is_endless(bound: Any) -> bool:
+    return type(bound) is float and math.isinf(bound)

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import UnsupportedError, user_line
-from .operands import TABLE, implements, inexact, promoted
+from ...face.atoms import contract
+from .operands import TABLE, implements, inexact, promoted, tensor_of
 
 # -- products ----------------------------------------------------------------------------------------------------------
 
@@ -151,3 +152,8 @@ def _upper(a: Tensor) -> Tensor:
 
 def conjugate_transpose(a: Tensor) -> Tensor:
     return torch.conj(a).swapaxes(-1, -2)
+
+
+@implements(contract)
+def _contract(*arrays: Any, terms: tuple, output: str, optimize: Any = False) -> Tensor:
+    return torch.einsum(",".join(terms) + "->" + output, *promoted(*[tensor_of(a) for a in arrays]))
