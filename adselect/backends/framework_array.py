@@ -11,13 +11,13 @@ import numpy as np
 
 from ..errors import MissingRuleError, user_line
 from ..face.array import Array
+from ..face.atoms import scatter_parts, set_item
 from ..face.dispatch import is_traced
 from ..face.foreign import FAMILIAR
 from ..face.functions import ARRAYS_ALWAYS
 from ..face.indices import occurrences, plain_index
 from ..primitives.by_numpy import hosted
 from ..primitives.own_rules import by_own_rule
-from ..rules.indexing import scatter_parts, set_item
 from ..rules.registration import load_for
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
@@ -107,6 +107,7 @@ class FrameworkArray(Array):
     __slots__ = ("_array", "_order", "deps", "integer")
 
     real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
+    by_numpy: Set[Any] = frozenset()  # atoms with a derivative that its table leaves to NumPy
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

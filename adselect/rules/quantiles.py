@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..face.array import Array
-from ..face.atoms import dispatched, written_out
+from ..face.atoms import dispatched
 from ..face.dispatch import absorb, is_traced, plain
 from ..face.indices import plain_index
 from ..values.kinds import isa
@@ -32,7 +32,7 @@ _PACE = {
 WHOLE = frozenset({"lower", "higher", "nearest", "inverted_cdf", "closest_observation"})
 
 
-@written_out
+@dispatched
 def ranked(a: Any, k: int) -> Any:
     """The element of rank k along the last axis (the primitive)."""
     return np.take(np.partition(a, k, axis=-1), k, axis=-1)

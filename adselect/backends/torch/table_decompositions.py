@@ -13,7 +13,7 @@ from ...errors import user_line
 from ...primitives.own_rules import within_a_rule
 from ...rules.decompositions import SINGULAR, in_blocks, least_squares, noise, orthonormal, refusal, singular
 from ..framework_array import OwnRuleError
-from .operands import NOT_GIVEN, inexact, promoted
+from .operands import implements, inexact, promoted
 from .table_linalg import conjugate_transpose, implements_linalg, square_matrix
 
 EIGH_RESULT = type(np.linalg.eigh(np.eye(1)))
@@ -90,11 +90,11 @@ def complement(basis: Tensor, rest: Tensor) -> Tensor:
 
 
 @implements_linalg(np.linalg.pinv)
-def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NOT_GIVEN) -> Tensor:
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, **given: Any) -> Tensor:
     a = inexact(a)
-    rtol = rcond if rcond is not None else rtol
-    if rtol is NOT_GIVEN or rtol is None:
-        rtol = 1e-15 if rtol is NOT_GIVEN else max(a.shape[-2:]) * torch.finfo(a.dtype).eps
+    rtol = rcond if rcond is not None else given.get("rtol", 1e-15)
+    if rtol is None:
+        rtol = max(a.shape[-2:]) * torch.finfo(a.dtype).eps
     return torch.linalg.pinv(a, rtol=rtol, hermitian=hermitian)
 
 
@@ -132,11 +132,11 @@ def _orthonormal(a: Any, mode: Any) -> tuple:
     return q, r
 
 
-@implements_linalg(least_squares)
+@implements(least_squares)
 def _least_squares(a: Any, b: Any, rcond: Any) -> Tensor:
     a, b = promoted(inexact(a), inexact(b))
-    if not bool(torch.isfinite(torch.linalg.svdvals(a.detach())).all()):
-        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
     if rcond is None or rcond < 0:  # what LAPACK takes for its own precision is half of eps
         rcond = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 0.5)
+    if not bool(torch.isfinite(a).all()):
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
     return torch.linalg.pinv(a, rtol=rcond) @ b

@@ -33,7 +33,7 @@ native_tensordot: Any = torch.tensordot
 SLOGDET_RESULT = type(np.linalg.slogdet(np.eye(1)))
 
 
-def implements_linalg(*functions: Any) -> Callable:
+def implements_linalg(*functions: Any, into: dict = TABLE) -> Callable:
     """Like ``implements``, for what raises NumPy's LinAlgError where torch raises its own."""
 
     def enter(implementation: Callable) -> Callable:
@@ -44,7 +44,7 @@ def implements_linalg(*functions: Any) -> Callable:
                 raise np.linalg.LinAlgError(str(error)) from error
 
         for function in functions:
-            TABLE[function] = call
+            into[function] = call
         return call
 
     return enter
