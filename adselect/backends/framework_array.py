@@ -11,12 +11,13 @@ import numpy as np
 
 from ..errors import MissingRuleError, user_line
 from ..face.array import Array
+from ..face.atoms import scatter_parts, set_item
 from ..face.dispatch import is_traced
+from ..face.foreign import FAMILIAR
 from ..face.functions import ARRAYS_ALWAYS
 from ..face.indices import occurrences, plain_index
 from ..primitives.by_numpy import hosted
 from ..primitives.own_rules import by_own_rule
-from ..rules.indexing import scatter_parts, set_item
 from ..rules.registration import load_for
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
@@ -81,6 +82,21 @@ _KNOWN_INDICES = (int, slice, list, np.ndarray, np.generic)
 _NOTHING = np.zeros(())
 
 
+def _missing(function: Any, framework: str, option: str) -> str:
+    """The sentence for an atom that the framework's table lacks, or for a function that no one has a rule of."""
+    name = getattr(function, "__name__", str(function))
+    if function in RULES and getattr(function, "__module__", "").startswith("adselect."):
+        return (
+            f"{name}, one of the functions that others are written with ({function.__module__}), has no {framework} "
+            f"translation ({user_line()}): the table of {framework} lacks one of adselect.rules.atoms.atoms()"
+        )
+    return (
+        f"np.{name}{f' with {option}' if option else ''} has no {framework} translation ({user_line()}). "
+        f"Write it with functions that have one, or wrap it: f = adselect.primitive(np.{name}) and give f a rule "
+        "with adselect.define_rrule(f)."
+    )
+
+
 class FrameworkArray(Array):
     """The NumPy face over a framework's own array; ``deps`` is the bit mask of the leaves it depends on.
 
@@ -91,6 +107,11 @@ class FrameworkArray(Array):
     __slots__ = ("_array", "_order", "deps", "integer")
 
     real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
+    by_numpy: Set[Any] = frozenset()  # atoms with a derivative that its table leaves to NumPy
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        FAMILIAR.add(cls)  # wherever it comes from, it is no foreign container
 
     def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):
         self._primal, self.deps, self.integer = value, deps, integer
@@ -178,7 +199,7 @@ class FrameworkArray(Array):
         """``target(*values, **options)`` behind the face; by the library's rule where the framework lacks an option."""
         try:
             result = self._wrap(target(*values, **options), 0 if function in NO_DERIVATIVE else deps)
-            if function in ARRAYS_ALWAYS and isinstance(result, FrameworkArray) and not result._primal.shape:
+            if function in ARRAYS_ALWAYS and isinstance(result, FrameworkArray) and not result.shape:
                 return result._as_array()
             return result
         except OwnRuleError:
@@ -200,18 +221,12 @@ class FrameworkArray(Array):
         apply_on = getattr(function, "apply_on", None)
         if apply_on is not None:  # a primitive of the user's
             return apply_on(self, args)
+        if getattr(function, "written_out", False):  # one of the rules' own: what it does with NumPy
+            return function.__wrapped__(*args, **kwargs)
         on_host = hosted(function)
         if on_host is not None:
             return on_host(*args, **kwargs)
-        if function in RULES and getattr(function, "__module__", "").startswith("adselect."):
-            # One of the rules' own functions, met in a rule: what it does with NumPy.
-            return getattr(function, "__wrapped__", function)(*args, **kwargs)
-        name = getattr(function, "__name__", str(function))
-        raise MissingRuleError(
-            f"np.{name}{f' with {option}' if option else ''} has no {self.framework} translation ({user_line()}). "
-            f"Write it with functions that have one, or wrap it: f = adselect.primitive(np.{name}) and give f a rule "
-            "with adselect.define_rrule(f)."
-        )
+        raise MissingRuleError(_missing(function, self.framework, option))
 
     @classmethod
     def _write_primitive(cls, function: Any, args: tuple, kwargs: dict) -> Any:

@@ -32,6 +32,13 @@ def dispatched(function: Callable) -> Callable:
     return call
 
 
+def written_out(function: Callable) -> Callable:
+    """Like dispatched, where what the function does with NumPy does on any engine: no framework need have it."""
+    call: Any = dispatched(function)
+    call.written_out = True
+    return call
+
+
 def is_one_mask(index: Any) -> bool:
     """Whether index is a mask by itself: no entry is met twice."""
     return getattr(getattr(index, "dtype", None), "kind", None) == "b"
@@ -72,7 +79,7 @@ def set_item(base: Any, value: Any, index: Any) -> Any:
     return new
 
 
-@dispatched
+@written_out
 def rolled(a: Any, shift: int, axis: int) -> Any:
     """np.roll along one axis by 0 < shift < its length."""
     y = np.empty_like(a)

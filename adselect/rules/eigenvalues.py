@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..face.atoms import dispatched
+from ..face.atoms import written_out
 from .linalg import h, like
 from .registry import composite, define
 from .rule import Given
@@ -30,13 +30,13 @@ from .undetermined import (
 # -- eigenvalues -------------------------------------------------------------------------------------------------------
 
 
-@dispatched
+@written_out
 def spectral_sum(a: Any, g: Any, w: Any, v: Any, v_inv: Any) -> Any:
     """``Σ g[i] v[:, i] v_inv[i, :]``, as a function of a and g; w, v, v_inv are a's eigenvalues and vectors."""
     return (v * np.expand_dims(g, -2)) @ v_inv
 
 
-@dispatched
+@written_out
 def spectral_diagonal(a: Any, d: Any, w: Any, v: Any, v_inv: Any) -> Any:
     """``diagonal(v_inv @ d @ v)``, as a function of a and d: the derivative of a's eigenvalues in the direction d."""
     return _diagonal(v_inv @ d @ v)

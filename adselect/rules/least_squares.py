@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import MissingRuleError, UnsupportedError, user_line
 from ..face.array import Array
-from ..face.atoms import dispatched
+from ..face.atoms import dispatched, written_out
 from ..values.kinds import isa
 from .linalg import h, like
 from .reductions import squared_modulus
@@ -136,7 +136,7 @@ def _lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     return x, residuals, rank, s
 
 
-@dispatched
+@written_out
 def further_values(a: Any) -> Any:
     """The singular values as a rarely used result of lstsq: what cannot be had of them must not be in the way."""
     return np.linalg.svdvals(a)

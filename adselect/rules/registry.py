@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..face.array import Array
+from ..face.binder import binder_of
 from ..values.kinds import isa
 from .rule import Elementwise, Linear, Multilinear, Rule, Stubborn, choose, kink, vanishing, vanishing_form
 
@@ -118,7 +119,7 @@ _SIGNATURES: dict[Any, inspect.Signature] = {}
 
 
 def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """The same call with array arguments given by keyword moved to their positions."""
+    """The same call with array arguments given by keyword moved to their positions; options stay by name."""
     if not any(
         isa(v, (Array, np.ndarray, list, tuple)) and getattr(v, "integer", None) is None for v in kwargs.values()
     ):
@@ -129,8 +130,8 @@ def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
             signature = _SIGNATURES[function] = inspect.signature(function)
         except (TypeError, ValueError):
             return args, kwargs
-    moved, rest = list(args), dict(kwargs)
-    for parameter in list(signature.parameters.values())[len(args) :]:
+    moved, rest, bind = list(args), dict(kwargs), binder_of(function)
+    for parameter in list(signature.parameters.values())[len(args) : None if bind is None else bind.by_name_from]:
         if parameter.name in rest and parameter.kind == parameter.POSITIONAL_OR_KEYWORD:
             moved.append(rest.pop(parameter.name))
         else:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..face.atoms import dispatched
+from ..face.atoms import dispatched, written_out
 from ..values.kinds import isa
 from .eigenvalues import check_vectors, cotangents
 from .linalg import h, like
@@ -45,13 +45,13 @@ def singular(a: Any, full: bool) -> Any:
     return u, s, vh
 
 
-@dispatched
+@written_out
 def singular_sum(a: Any, g: Any, u: Any, s: Any, vh: Any) -> Any:
     """``Σ g[i] u[:, i] vh[i, :]``, as a function of a and g; u, s, vh are a's singular values and vectors."""
     return (u * np.expand_dims(g, -2)) @ vh
 
 
-@dispatched
+@written_out
 def singular_diagonal(a: Any, d: Any, u: Any, s: Any, vh: Any) -> Any:
     """``real(diagonal(uᴴ d v))``, as a function of a and d: the derivative of a's singular values along d."""
     return np.real(_diagonal(h(u) @ d @ h(vh)))

@@ -21,10 +21,10 @@ from ...face.ufuncs import ufunc_call
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE, positional
 from ...values.kinds import isa
-from ..framework_array import FrameworkArray, Selections
+from ..framework_array import FrameworkArray, Selections, UntranslatedError
 from .operands import from_numpy, numpy_dtype
 from .progress import enclose, in_progress, notice_captured
-from .table import REAL_ONLY, TABLE, target
+from .table import BY_NUMPY, REAL_ONLY, TABLE, target
 from .table_elementwise import BINARY, UNARY
 from .table_indexing import get_item, set_item
 
@@ -65,6 +65,7 @@ class TorchArray(FrameworkArray):
 
     framework = "torch"
     real_only = REAL_ONLY
+    by_numpy = BY_NUMPY
 
     def enclose(self) -> None:
         enclose()
@@ -212,7 +213,7 @@ class TorchArray(FrameworkArray):
             deps = 0 if function in NO_DERIVATIVE else self.deps
             try:
                 return TorchArray(_REDUCTIONS[function](self._primal, **kwargs), deps)
-            except (*_REFUSED, IndexError):
+            except (*_REFUSED, IndexError, UntranslatedError):
                 return function_call(function, args, kwargs)
         if function in _CONSTRUCTORS:
             return self._apply(function, args, kwargs)  # called with like=self

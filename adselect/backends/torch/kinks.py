@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -39,8 +40,10 @@ def bent(y: Tensor, at: Tensor, *of: Tensor) -> Tensor:
     return y + _Bend.apply(sum(of[1:], of[0]), at)
 
 
-def root_of(variance: Tensor) -> Tensor:
-    """The square root with slope 0 at 0, and no second derivative there."""
+def root_of(variance: Tensor, degree: Any = 2) -> Tensor:
+    """``variance**(1 / degree)`` with slope 0 at 0, and no second derivative there."""
     flat = variance == 0
-    root = torch.sqrt(torch.where(flat, torch.ones_like(variance), variance))
-    return bent(torch.where(flat, torch.zeros_like(root), root), flat, variance)
+    safe = torch.where(flat, torch.ones_like(variance), variance)
+    root = torch.sqrt(safe) if degree == 2 else safe ** (1.0 / degree)
+    bottom = torch.full_like(root, 0.0 if degree > 0 else math.inf)
+    return bent(torch.where(flat, bottom, root), flat, variance)

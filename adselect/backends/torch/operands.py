@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import threading
 from collections.abc import Callable
@@ -15,22 +16,27 @@ from ...errors import UnsupportedError, user_line
 from ...face.refusals import LISTS
 from ...face.watching import fingerprint, overwritten
 
-__all__ = ["SHARED", "TABLE", "from_numpy", "numpy_dtype", "torch_dtype"]
+__all__ = ["SHARED", "SHORTCUTS", "TABLE", "from_numpy", "numpy_dtype", "torch_dtype"]
 
 
-NOT_GIVEN: Any = np._NoValue
-TABLE: dict[Any, Callable] = {}
+TABLE: dict[Any, Callable] = {}  # the atoms that torch has
+SHORTCUTS: dict[Any, Callable] = {}  # and what would do without a row
 
 
 def implements(*functions: Any) -> Callable:
     """Decorator: put an implementation into the table under the given NumPy functions."""
+    return functools.partial(_enter, TABLE, functions)
 
-    def enter(implementation: Callable) -> Callable:
-        for function in functions:
-            TABLE[function] = implementation
-        return implementation
 
-    return enter
+def shortcut(*functions: Any) -> Callable:
+    """Decorator: the same among the shortcuts."""
+    return functools.partial(_enter, SHORTCUTS, functions)
+
+
+def _enter(table: dict, functions: tuple, implementation: Callable) -> Callable:
+    for function in functions:
+        table[function] = implementation
+    return implementation
 
 
 # -- dtypes and promotion ----------------------------------------------------------------------------------------------
@@ -213,10 +219,6 @@ def inexact(x: Any) -> Tensor:
 # -- reductions --------------------------------------------------------------------------------------------------------
 
 
-def is_given(value: Any) -> bool:
-    return value is not None and value is not NOT_GIVEN
-
-
 def axes_of(axis: Any, ndim: int) -> tuple:
     """axis as a tuple of non-negative ints; all of them for None."""
     if axis is None:
@@ -236,21 +238,9 @@ def axis_of(axis: Any, ndim: int) -> int:
 
 def masked(a: Tensor, where: Any, neutral: Any) -> Tensor:
     """a with the neutral element where the mask excludes it."""
-    if where is True or not is_given(where):
+    if where is True:
         return a
     return torch.where(tensor_of(where, a).to(torch.bool), a, torch.tensor(neutral, dtype=a.dtype, device=a.device))
-
-
-def truth(keepdims: Any) -> bool:
-    return keepdims is not NOT_GIVEN and bool(keepdims)
-
-
-def positional_tail(a: Any, rest: tuple, keepdims: Any, initial: Any = None) -> tuple:
-    """The rare positional tail (out, keepdims, initial) of NumPy's reductions."""
-    if rest:
-        keepdims = rest[1] if len(rest) > 1 else keepdims
-        initial = rest[2] if len(rest) > 2 else initial
-    return tensor_of(a), truth(keepdims), initial
 
 
 def axes_last(a: Tensor, axis: Any) -> tuple[Tensor, tuple]:
@@ -274,10 +264,6 @@ def joined(arrays: Any) -> list:
     items = list(arrays)
     first = first_tensor(items)
     return promoted(*[tensor_of(a, first) for a in items])
-
-
-def cast(tensors: list, dtype: Any) -> list:
-    return tensors if dtype is None else [t.to(torch_dtype(dtype)) for t in tensors]
 
 
 def places_of(indices: Any) -> np.ndarray:

@@ -15,6 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ...rules.quantiles import rank_of
+from ...rules.reductions import exactly
+from ...rules.registry import kink
+from ...rules.undetermined import inverse_gap
 from . import (  # noqa: F401  (their rows join the table)
     shortcuts,
     table_creation,
@@ -26,13 +30,17 @@ from . import (  # noqa: F401  (their rows join the table)
     table_quantiles,
     table_reductions,
     table_shaping,
+    table_signals,
 )
-from .operands import TABLE
+from .operands import SHORTCUTS, TABLE
 from .table_special import SPECIAL
 
-__all__ = ["REAL_ONLY", "TABLE", "target"]
+__all__ = ["BY_NUMPY", "REAL_ONLY", "TABLE", "target"]
 
 
+TABLE.update(SHORTCUTS)
+# Atoms that torch lacks: steps between floating-point numbers, and what only the rules' own second derivatives need.
+BY_NUMPY = frozenset({np.nextafter, exactly, inverse_gap, kink, rank_of})
 # What torch has for real numbers only; functions of scipy.special are added when they are met.
 REAL_ONLY: set[Any] = {np.arcsin, np.arccos, np.arcsinh, np.arccosh}
 

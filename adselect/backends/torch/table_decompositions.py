@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ from torch import Tensor
 
 from ...errors import user_line
 from ...primitives.own_rules import within_a_rule
-from ...rules.undetermined import SINGULAR, in_blocks, refusal
+from ...rules.least_squares import least_squares, orthonormal
+from ...rules.singular_values import singular
+from ...rules.undetermined import SINGULAR, in_blocks, noise, refusal
 from ..framework_array import OwnRuleError
-from .operands import NOT_GIVEN, inexact
+from .operands import implements, inexact, promoted
 from .table_linalg import conjugate_transpose, implements_linalg, square_matrix
-
-# -- linear algebra ----------------------------------------------------------------------------------------------------
 
 EIGH_RESULT = type(np.linalg.eigh(np.eye(1)))
 EIG_RESULT = type(np.linalg.eig(np.eye(1)))
@@ -91,9 +92,53 @@ def complement(basis: Tensor, rest: Tensor) -> Tensor:
 
 
 @implements_linalg(np.linalg.pinv)
-def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = NOT_GIVEN) -> Tensor:
+def _pinv(a: Any, rcond: Any = None, hermitian: bool = False, **given: Any) -> Tensor:
     a = inexact(a)
-    rtol = rcond if rcond is not None else rtol
-    if rtol is NOT_GIVEN or rtol is None:
-        rtol = 1e-15 if rtol is NOT_GIVEN else max(a.shape[-2:]) * torch.finfo(a.dtype).eps
+    rtol = rcond if rcond is not None else given.get("rtol", 1e-15)
+    if rtol is None:
+        rtol = max(a.shape[-2:]) * torch.finfo(a.dtype).eps
     return torch.linalg.pinv(a, rtol=rtol, hermitian=hermitian)
+
+
+@implements_linalg(singular)
+def _singular(a: Any, full: bool) -> tuple:
+    a = inexact(a)
+    k = min(a.shape[-2:])
+    # torch differentiates the thin factors only. The rest is fixed up to a rotation by being orthonormal to them.
+    u, s, vh = torch.linalg.svd(a, full_matrices=False)
+    u, v = determined(s, u, conjugate_transpose(vh))
+    if full and a.shape[-1] != a.shape[-2]:
+        full_u, _, full_vh = torch.linalg.svd(a.detach(), full_matrices=True)
+        if a.shape[-2] > k:
+            u = torch.cat([u, complement(u, full_u[..., :, k:])], -1)
+        else:
+            v = torch.cat([v, complement(v, conjugate_transpose(full_vh)[..., :, k:])], -1)
+    return u, s, conjugate_transpose(v)
+
+
+@implements_linalg(orthonormal)
+def _orthonormal(a: Any, mode: Any) -> tuple:
+    a = inexact(a)
+    q, r = torch.linalg.qr(a, mode="reduced")  # torch's other modes have no derivative
+    if r.requires_grad:
+        with contextlib.suppress(RuntimeError):  # under torch.func.vmap values cannot be looked at
+            sizes = torch.diagonal(r.detach(), 0, -2, -1).abs().cpu().numpy()
+            lost = (sizes <= noise(sizes)).any(-1, keepdims=True)
+            if lost.any():
+                columns = torch.from_numpy(lost).to(q.device)
+                q, r = [undetermined(x, columns.expand(x[..., 0, :].shape)) for x in (q, r)]
+    m, n = a.shape[-2:]
+    if mode == "complete" and m > n:
+        q = torch.cat([q, complement(q, torch.linalg.qr(a.detach(), mode="complete").Q[..., n:])], -1)
+        r = torch.cat([r, r.new_zeros(*r.shape[:-2], m - n, n)], -2)
+    return q, r
+
+
+@implements(least_squares)
+def _least_squares(a: Any, b: Any, rcond: Any) -> Tensor:
+    a, b = promoted(inexact(a), inexact(b))
+    if rcond is None or rcond < 0:  # what LAPACK takes for its own precision is half of eps
+        rcond = torch.finfo(a.dtype).eps * (max(a.shape) if rcond is None else 0.5)
+    if not bool(torch.isfinite(a).all()):
+        raise np.linalg.LinAlgError("SVD did not converge in Linear Least Squares")
+    return torch.linalg.pinv(a, rtol=rcond) @ b

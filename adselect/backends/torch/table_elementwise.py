@@ -11,10 +11,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...rules.rule import vanishing
+from ...face.atoms import clipped, select
+from ...rules.reductions import root
+from ...rules.registry import vanishing
 from ...values.kinds import isa
-from .kinks import bent
-from .operands import INEXACT, TABLE, common_dtype, implements, inexact, promoted, tensor_of, torch_dtype
+from .kinks import bent, root_of
+from .operands import (
+    INEXACT,
+    TABLE,
+    common_dtype,
+    first_tensor,
+    implements,
+    inexact,
+    promoted,
+    tensor_of,
+    torch_dtype,
+)
 from .zeros import Unknown
 
 __all__ = ["BINARY", "UNARY"]
@@ -168,24 +180,12 @@ def _keep_integers(operate: Callable) -> Callable:
     return lambda x: operate(x) if (x := tensor_of(x)).dtype in INEXACT else x
 
 
-def _ldexp(x: Any, exponent: Any) -> Tensor:
+def ldexp(x: Any, exponent: Any) -> Tensor:
     x = inexact(x)
     two, exponent = torch.tensor(2.0, dtype=x.dtype, device=x.device), tensor_of(exponent, x).to(x.dtype)
     exponent = exponent.detach() + 0 * exponent if exponent.requires_grad else exponent  # slope 0
     half = torch.floor(exponent / 2)  # 2 to the whole exponent may be out of range where the product is not
     return x * torch.pow(two, half) * torch.pow(two, exponent - half)
-
-
-def _frexp(x: Any) -> tuple:
-    x = inexact(x)
-    _, exponent = torch.frexp(x.detach())
-    return _ldexp(x, -exponent), exponent
-
-
-def _modf(x: Any) -> tuple:
-    x = inexact(x)
-    whole = torch.trunc(x)
-    return torch.where(torch.isinf(x), torch.zeros_like(x), x - whole), whole
 
 
 def _comparison(operate: Callable) -> Callable:
@@ -245,8 +245,6 @@ UNARY: dict[Any, Callable] = {
     np.signbit: unary(torch.signbit),
     np.logical_not: unary(torch.logical_not),
     np.invert: unary(torch.bitwise_not),
-    np.frexp: _frexp,
-    np.modf: _modf,
 }
 
 BINARY: dict[Any, Callable] = {
@@ -259,7 +257,6 @@ BINARY: dict[Any, Callable] = {
     np.floor_divide: binary(lambda a, b: torch.div(a, b, rounding_mode="floor")),
     np.remainder: binary(torch.remainder),
     np.fmod: binary(torch.fmod),
-    np.divmod: lambda a, b: (BINARY[np.floor_divide](a, b), BINARY[np.remainder](a, b)),
     np.maximum: binary(torch.maximum),
     np.minimum: binary(torch.minimum),
     np.fmax: binary(_extremum(torch.maximum)),
@@ -270,7 +267,7 @@ BINARY: dict[Any, Callable] = {
     np.logaddexp2: binary(_between_infinities(torch.logaddexp2), floating=True),
     np.copysign: binary(_copysign, floating=True),
     np.heaviside: binary(_heaviside, floating=True),
-    np.ldexp: _ldexp,
+    np.ldexp: ldexp,
     np.equal: _comparison(torch.eq),
     np.not_equal: _comparison(torch.ne),
     np.less: _comparison(torch.lt),
@@ -312,7 +309,7 @@ def _vanishing(value: Tensor, lost: Any, unknown: Any) -> Tensor:
     return torch.where(lost, torch.zeros_like(value), value) + Unknown.apply(value, unknown)
 
 
-def chosen(x: Any, y: Any, like: Any) -> list:
+def _chosen(x: Any, y: Any, like: Any) -> list:
     """The two branches of a choice, promoted; both may be Python numbers."""
     if not isinstance(x, (Tensor, list, tuple)) and not isinstance(y, (Tensor, list, tuple)):
         dtype = torch_dtype(np.result_type(x, y))
@@ -320,7 +317,7 @@ def chosen(x: Any, y: Any, like: Any) -> list:
     return promoted(x, y)
 
 
-@implements(np.round, np.around)
+@implements(np.round)
 def round_to(a: Any, decimals: Any = 0) -> Tensor:
     a, decimals = tensor_of(a), int(decimals)
     if a.is_complex():
@@ -362,3 +359,37 @@ TABLE[np.isposinf] = unary(torch.isposinf)
 TABLE[np.isneginf] = unary(torch.isneginf)
 TABLE[np.isreal] = unary(torch.isreal)
 TABLE[np.iscomplex] = unary(lambda x: ~torch.isreal(x))
+
+
+# -- choices -----------------------------------------------------------------------------------------------------------
+
+
+@implements(root)
+def _root(v: Any, degree: Any = 2) -> Tensor:
+    return root_of(tensor_of(v), degree)
+
+
+@implements(select)
+def _select(condition: Any, x: Any, y: Any) -> Tensor:
+    like = first_tensor((condition, x, y))
+    condition = tensor_of(condition, like)
+    if condition.dtype is not torch.bool:
+        condition = condition != 0
+    return torch.where(condition, *_chosen(x, y, like))
+
+
+@implements(clipped)
+def _clipped(x: Any, low: Any, high: Any) -> Tensor:
+    numbers = all([type(v) in (float, int) for v in (low, high)])
+    if numbers and isinstance(x, Tensor) and x.dtype in INEXACT:
+        return torch.clamp(x, low, high)
+    x, *bounds = promoted(x, *[v for v in (low, high) if not _is_endless(v)])
+    if not bounds:
+        return x.clone()
+    if not _is_endless(low):
+        x = torch.where(x < bounds[0], bounds[0], x)
+    return x if _is_endless(high) else torch.where(x > bounds[-1], bounds[-1], x)
+
+
+def _is_endless(bound: Any) -> bool:
+    return type(bound) is float and math.isinf(bound)

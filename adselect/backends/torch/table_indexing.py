@@ -16,24 +16,16 @@ from .operands import flat_axis, implements, tensor_of
 __all__ = ["get_item", "set_item"]
 
 
-def _complex_order(a: Tensor, axis: int) -> Tensor:
+def complex_order(a: Tensor, axis: int) -> Tensor:
     """The places of sorted complex numbers: by real part, then by imaginary part."""
     order = torch.argsort(a.imag, dim=axis, stable=True)
     return torch.gather(order, axis, torch.argsort(torch.gather(a.real, axis, order), dim=axis, stable=True))
 
 
-@implements(np.sort)
-def sort_along(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
-    a, axis = flat_axis(a, axis)
-    if a.is_complex():
-        return torch.gather(a, axis, _complex_order(a, axis))
-    return torch.sort(a, dim=axis, stable=True).values
-
-
 @implements(np.argsort)
 def _argsort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Tensor:
     a, axis = flat_axis(a, axis)
-    return _complex_order(a, axis) if a.is_complex() else torch.sort(a, dim=axis, stable=True).indices
+    return complex_order(a, axis) if a.is_complex() else torch.sort(a, dim=axis, stable=True).indices
 
 
 # -- indexing ----------------------------------------------------------------------------------------------------------

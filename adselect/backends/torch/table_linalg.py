@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ...errors import UnsupportedError, user_line
-from .operands import TABLE, implements, inexact, promoted
+from ...face.atoms import contract
+from .operands import TABLE, implements, inexact, promoted, tensor_of
 
 # -- products ----------------------------------------------------------------------------------------------------------
 
@@ -32,7 +33,7 @@ native_tensordot: Any = torch.tensordot
 SLOGDET_RESULT = type(np.linalg.slogdet(np.eye(1)))
 
 
-def implements_linalg(*functions: Any) -> Callable:
+def implements_linalg(*functions: Any, into: dict = TABLE) -> Callable:
     """Like ``implements``, for what raises NumPy's LinAlgError where torch raises its own."""
 
     def enter(implementation: Callable) -> Callable:
@@ -43,7 +44,7 @@ def implements_linalg(*functions: Any) -> Callable:
                 raise np.linalg.LinAlgError(str(error)) from error
 
         for function in functions:
-            TABLE[function] = call
+            into[function] = call
         return call
 
     return enter
@@ -151,3 +152,8 @@ def _upper(a: Tensor) -> Tensor:
 
 def conjugate_transpose(a: Tensor) -> Tensor:
     return torch.conj(a).swapaxes(-1, -2)
+
+
+@implements(contract)
+def _contract(*arrays: Any, terms: tuple, output: str, optimize: Any = False) -> Tensor:
+    return torch.einsum(",".join(terms) + "->" + output, *promoted(*[tensor_of(a) for a in arrays]))

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .operands import TABLE, axes_of, implements, shape_of, tensor_of, torch_dtype
+from ...face.atoms import join, pile
+from .operands import TABLE, axes_of, axis_of, implements, joined, shape_of, tensor_of, torch_dtype
 
 # -- shape -------------------------------------------------------------------------------------------------------------
 
@@ -86,3 +87,16 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> T
     if x.is_complex() and not dtype.is_complex:
         x = x != 0 if dtype is torch.bool else torch.real(x)
     return x.clone() if x.dtype is dtype else x.to(dtype)
+
+
+@implements(join)
+def _join(*arrays: Any, axis: int) -> Tensor:
+    tensors = joined(arrays)
+    if any(t.ndim != tensors[0].ndim for t in tensors) or not tensors[0].ndim:
+        raise ValueError("all the input array dimensions must match, and be at least one, to concatenate")
+    return torch.cat(tensors, axis_of(axis, tensors[0].ndim))
+
+
+@implements(pile)
+def _pile(*arrays: Any, axis: int) -> Tensor:
+    return torch.stack(joined(arrays), axis)
