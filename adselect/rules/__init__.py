@@ -27,6 +27,8 @@ def __getattr__(name: str) -> object:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if home.startswith("primitives"):  # frameworks may use a rule before any operator of ours is called
+        importlib.import_module("..operators", __name__)
     value = globals()[name] = getattr(importlib.import_module(f"..{home}", __name__), name)
     return value
 

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from adselect.backends.choice import backend_of  # noqa: E402
 from adselect.backends.torch.face import TorchArray  # noqa: E402
+from adselect.engine.trace import Trace  # noqa: E402
 from adselect.backends.torch.operands import SHARED  # noqa: E402
 from adselect.backends.torch.progress import _BLOCKS  # noqa: E402
 
@@ -431,7 +432,7 @@ def test_nested_in_threads():
 
 def test_other_backend_outside_is_refused():
     with pytest.raises(ad.UnsupportedError, match="another backend"):
-        backend_of(TORCH).pullback(lambda v: (v, []), [ad.tape.trace.Trace().leaf(1.0)])
+        backend_of(TORCH).pullback(lambda v: (v, []), [Trace().leaf(1.0)])
 
 
 # -- first derivative only ---------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class TorchArray(FrameworkArray):
     real_only = REAL_ONLY
     by_numpy = BY_NUMPY
 
-    def enclose(self) -> None:
+    def _enclose(self) -> None:
         enclose()
 
     def _is_scalar(self) -> bool:  # as its base says; a call less, in every index

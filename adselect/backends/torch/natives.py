@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -80,7 +79,10 @@ def call_while_writing(primitive: Any, args: tuple, kwargs: dict) -> Any:
         if compiled.fits(args) and compiled.fits(kwargs):
             return compiled.call_in_graph(primitive.number, *args, **kwargs)
         return compiled.call_outside(primitive, args, kwargs)
-    loaded = sys.modules.get("adselect.backends.torch.compiled")
-    if loaded is not None and loaded.is_watched():
-        return loaded.call_outside(primitive, args, kwargs)
+    from torch._C._dynamo.eval_frame import get_eval_frame_callback
+
+    if get_eval_frame_callback() is not None:  # what Dynamo could not take as a node it would take apart
+        from . import compiled
+
+        return compiled.call_outside(primitive, args, kwargs)
     return NotImplemented
