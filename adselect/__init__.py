@@ -150,7 +150,8 @@ def __getattr__(name: str) -> object:
     home = _HOME_OF.get(name)
     if home is not None:
         if home.startswith("primitives"):  # frameworks may use a rule before any operator of ours is called
-            importlib.import_module(".operators", __name__)
+            for room in (".engine.recording", ".operators"):
+                importlib.import_module(room, __name__)
         value = globals()[name] = getattr(importlib.import_module(f".{home}", __name__), name)
         return value
     if name in _ROOMS:

@@ -76,6 +76,7 @@ class Primitive:
         self.known_shapes: dict = {}  # what JAX asks for: shapes of results, by those of arguments
         self.number = str(next(_numbers))
         NUMBERED[self.number] = self
+        graph_writers()  # loads them: the first call may be inside a graph, where nothing can be imported
         try:
             self.signature: Any = inspect.signature(function)
         except (TypeError, ValueError):

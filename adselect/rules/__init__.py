@@ -28,7 +28,8 @@ def __getattr__(name: str) -> object:
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if home.startswith("primitives"):  # frameworks may use a rule before any operator of ours is called
-        importlib.import_module("..operators", __name__)
+        for room in ("..engine.recording", "..operators"):
+            importlib.import_module(room, __name__)
     value = globals()[name] = getattr(importlib.import_module(f"..{home}", __name__), name)
     return value
 
