@@ -11,9 +11,9 @@ torch = pytest.importorskip("torch")
 
 from adselect.backends.choice import backend_of  # noqa: E402
 from adselect.backends.torch.face import TorchArray  # noqa: E402
-from adselect.engine.trace import Trace  # noqa: E402
 from adselect.backends.torch.operands import SHARED  # noqa: E402
 from adselect.backends.torch.progress import _BLOCKS  # noqa: E402
+from adselect.engine.trace import Trace  # noqa: E402
 
 TORCH = ad.AutoTorch()
 NATIVE = ad.AutoTorch(face="native")

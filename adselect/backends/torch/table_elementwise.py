@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...face.atoms import clipped, select
 from ...rules.reductions import root
-from ...rules.registry import vanishing
+from ...rules.rule import vanishing
 from ...values.kinds import isa
 from .kinks import bent, root_of
 from .operands import (
