@@ -1,7 +1,7 @@
 """Every rule of the registry: vjp against differences, against jvp, both at second order; shapes by hypothesis.
 
 A sample is a function and its arguments. Running all samples on a tape tells which rules they reach: a rule that no
-sample here (or in ``tests/rules``) reaches is a failure.
+sample here, in ``options.py`` or in ``tests/rules`` reaches is a failure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from options import SAMPLES as OPTIONS
+from options import function_of
+from test_options import REFUSED
 
 import adselect as ad
 from adselect import AutoForward, AutoTape
@@ -21,9 +24,12 @@ from adselect.face.array import Array
 from adselect.face.atoms import clipped, scatter, select, set_item
 from adselect.face.dispatch import dispatch
 from adselect.rules import registry
+from adselect.rules.eigenvalues import spectral_diagonal, spectral_sum
 from adselect.rules.reductions import exactly
 from adselect.rules.registry import COMPOSITES, NO_DERIVATIVE, RULES
 from adselect.rules.rule import Linear, kink, unbroadcast, vanishing
+from adselect.rules.singular_values import singular_diagonal, singular_sum
+from adselect.rules.undetermined import inverse_gap
 
 TAPE, FORWARD = AutoTape(), AutoForward()
 RNG = np.random.default_rng(0)
@@ -180,17 +186,6 @@ SAMPLES = {
     "sort": (lambda x: np.sort(x, axis=1) * B, (A,)),
     "flip roll tile repeat": (lambda x: np.flip(np.tile(np.roll(x, 1), 2), 0) * np.repeat(x, 2, axis=1), (A,)),
 }
-ELSEWHERE = (
-    "decompositions",
-    "fft",
-    "special",
-    "quantiles",
-    "signals",
-    "polynomials",
-    "sets",
-    "statistics",
-    "creation",
-)
 
 
 def direction(x, seed=1):
@@ -329,24 +324,19 @@ def rules_used(f, args):
 def test_every_rule_is_sampled():
     seen = set().union(*[rules_used(f, args) for f, args in SAMPLES.values()])
     seen |= set().union(*[rules_used(f, (Z,)) for f in COMPLEX_SAMPLES.values()])
-    # What only rules call, for derivatives of derivatives: test_strong_zeros.py, test_conventions.py and
-    # test_higher_order_rules.py hold those.
-    internal = {ITEM.function, CONSTANT.function, vanishing, kink, exactly}
-    others = [f"adselect.rules.{m}" for m in ELSEWHERE]
-    missed = [
-        rule
-        for function, rule in RULES.items()
-        if function not in seen | internal
-        and getattr(function, "__module__", "") not in others
-        and not _defined_in(rule, others)
-    ]
-    assert not missed, missed
+    seen |= set().union(*[rules_used(*function_of(s)) for samples in OPTIONS.values() for s in {*samples} - REFUSED])
+    # What only rules call, for derivatives of derivatives: test_strong_zeros.py, test_conventions.py,
+    # test_decompositions.py and test_higher_order_rules.py hold those.
+    internal = {ITEM.function, CONSTANT.function, vanishing, kink, exactly, inverse_gap}
+    internal |= {spectral_sum, spectral_diagonal, singular_sum, singular_diagonal}
+    missed = {f: rule for f, rule in RULES.items() if f not in seen | internal and not _is_special(f, rule)}
+    assert not missed
 
 
-def _defined_in(rule, modules):
-    """Whether one of a rule's functions was written in one of these modules."""
-    functions = [rule.vjps] if callable(rule.vjps) else list(rule.vjps)
-    return any(getattr(f, "__module__", "") in modules for f in functions if f is not None)
+def _is_special(function, rule):
+    """Whether a rule is one of scipy.special's functions, which test_special.py goes through by itself."""
+    functions = [function, *([rule.vjps] if callable(rule.vjps) else rule.vjps)]
+    return any((getattr(f, "__module__", "") or "").startswith("adselect.rules.special") for f in functions)
 
 
 # -- the registry ----------------------------------------------------------------------------------------------------

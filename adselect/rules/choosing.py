@@ -19,7 +19,8 @@ from .registry import composite
 def _where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     if x is None and y is None:
         return dispatch(np.nonzero, (condition,), {})
-    condition = condition != 0 if isinstance(condition, Array) else condition
+    if isinstance(condition, Array) and condition.dtype.kind != "b":
+        condition = condition != 0
     return dispatch(select, (condition, x, y), {})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import warnings
 from typing import Any
 
@@ -13,12 +14,13 @@ from options import SAMPLES, function_of
 import adselect as ad
 from adselect.backends.framework_array import FrameworkArray
 from adselect.errors import MissingRuleError
-from adselect.face.atoms import contract, join, pile
+from adselect.face.atoms import contract, join, pile, rolled
+from adselect.face.creating import CREATORS
 from adselect.face.functions import partitioned
 from adselect.rules.atoms import atoms, may_stay_with_numpy
 from adselect.rules.least_squares import least_squares, orthonormal
 from adselect.rules.reductions import spread
-from adselect.rules.registry import COMPOSITES, NO_DERIVATIVE
+from adselect.rules.registry import COMPOSITES, NO_DERIVATIVE, RULES
 from adselect.rules.signals import full_convolution
 from adselect.rules.singular_values import singular
 
@@ -210,3 +212,32 @@ def test_a_table_has_the_atoms_or_leaves_them_to_numpy(exact_backend):
     missing = {a for a in ATOMS - NO_DERIVATIVE if face._target(a) is None}
     assert missing == face.by_numpy
     assert all(may_stay_with_numpy(a) for a in missing), [a for a in missing if not may_stay_with_numpy(a)]
+
+
+@pytest.mark.parametrize("framework", ["jax", "torch"])
+def test_what_is_no_atom_is_a_shortcut(framework):
+    """In ``shortcuts.py``, where it says what it gains; constructors make arrays, they are no functions of arrays."""
+    pytest.importorskip(framework)
+    operands = importlib.import_module(f"adselect.backends.{framework}.operands")
+    table = importlib.import_module(f"adselect.backends.{framework}.table")
+    assert set(operands.SHORTCUTS) <= {*COMPOSITES, rolled}
+    rows = {f for f in table.TABLE if f not in operands.SHORTCUTS}
+    special = {f for f in rows if f in RULES and f not in ATOMS}
+    assert all(isinstance(f, np.ufunc) for f in special), special  # those of scipy.special, met before
+    rows -= special
+    assert rows <= ATOMS | CREATORS, rows - ATOMS - CREATORS
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", SAMPLES)
+def test_shortcuts_are_optional(name, exact_backend, monkeypatch):
+    """Every sample, differentiated on a table of the atoms alone."""
+    from test_options import check
+
+    if exact_backend.name not in ("jax", "torch"):
+        pytest.skip("has no shortcuts")
+    operands = importlib.import_module(f"adselect.backends.{exact_backend.name}.operands")
+    for function in operands.SHORTCUTS:
+        monkeypatch.delitem(operands.TABLE, function)
+    samples = SAMPLES[name][:1] if exact_backend.name == "jax" else SAMPLES[name]  # which compiles for every shape
+    check(name, exact_backend.adtype, samples, ["reverse"])

@@ -29,9 +29,9 @@ from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE
 from ...values.kinds import isa
 from ..framework_array import UNKNOWN, FrameworkArray
-from . import table_reductions as jax_reductions  # noqa: F401  (its rows join the table)
 from .nesting import CONFIG, COVERING, NESTING, NO_VALUE, SELECTIONS, TEXTS, anywhere, is_over, under_jit
-from .table import REAL_ONLY, TABLE, concrete, special_function
+from .operands import concrete
+from .table import BY_NUMPY, REAL_ONLY, TABLE, target
 
 __all__ = ["JaxArray", "to_numpy"]
 
@@ -54,6 +54,7 @@ class JaxArray(FrameworkArray):
 
     framework = "JAX"
     real_only = REAL_ONLY
+    by_numpy = BY_NUMPY
 
     def _enclose(self) -> None:
         NESTING.enclose()
@@ -62,12 +63,7 @@ class JaxArray(FrameworkArray):
 
     @classmethod
     def _target(cls, function: Any) -> Callable | None:
-        target = TABLE.get(function)
-        if target is None:
-            target = special_function(function)
-            if target is not None:
-                TABLE[function] = target
-        return target
+        return target(function)
 
     def _translated(self, function: Any, args: tuple, kwargs: dict) -> Any:
         if ENFORCED and (by_rule := stand_in(function)) is not None:

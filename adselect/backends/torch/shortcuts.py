@@ -148,10 +148,6 @@ def _angle(z: Any, deg: bool = False) -> Tensor:
     return degrees(angle) if deg else angle
 
 
-SHORTCUTS[np.iscomplexobj] = lambda x: tensor_of(x).is_complex()
-SHORTCUTS[np.isrealobj] = lambda x: not tensor_of(x).is_complex()
-
-
 @shortcut(np.bincount)  # 3 times
 def _bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Tensor:
     x = tensor_of(x, weights).to(torch.int64)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...rules.quantiles import rank_of
 from ...rules.reductions import exactly
-from ...rules.registry import kink
+from ...rules.rule import kink
 from ...rules.undetermined import inverse_gap
 from . import (  # noqa: F401  (their rows join the table)
     shortcuts,

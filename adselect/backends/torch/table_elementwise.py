@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...face.atoms import clipped, select
 from ...rules.reductions import root
-from ...rules.registry import vanishing
+from ...rules.rule import vanishing
 from ...values.kinds import isa
 from .kinks import bent, root_of
 from .operands import (
@@ -359,6 +359,8 @@ TABLE[np.isposinf] = unary(torch.isposinf)
 TABLE[np.isneginf] = unary(torch.isneginf)
 TABLE[np.isreal] = unary(torch.isreal)
 TABLE[np.iscomplex] = unary(lambda x: ~torch.isreal(x))
+TABLE[np.iscomplexobj] = lambda x: tensor_of(x).is_complex()
+TABLE[np.isrealobj] = lambda x: not tensor_of(x).is_complex()
 
 
 # -- choices -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,69 @@
+"""jax.numpy for the products of matrices and what is solved with them: NumPy refuses what JAX answers with NaN."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from ...face.atoms import contract
+from .operands import TABLE, concrete, implements, like_numpy, promoting, same_name
+
+same_name("matmul", promoting)
+same_name("linalg.slogdet linalg.pinv")
+
+
+@implements(contract)
+def _contract(*arrays: Any, terms: tuple, output: str, optimize: Any = False) -> Any:
+    return jnp.einsum(",".join(terms) + "->" + output, *like_numpy([jnp.asarray(a) for a in arrays]))
+
+
+def _or_error(function: Callable, message: str) -> Callable:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        y = function(*args, **kwargs)
+        value = concrete(y)
+        if value is not None and not np.isfinite(value).all():
+            inputs = [concrete(a) for a in args]
+            if all(a is None or a.dtype.kind not in "fc" or np.isfinite(a).all() for a in inputs):
+                raise np.linalg.LinAlgError(message)
+        return y
+
+    return call
+
+
+TABLE[np.linalg.solve] = _or_error(promoting(jnp.linalg.solve), "Singular matrix")
+TABLE[np.linalg.inv] = _or_error(jnp.linalg.inv, "Singular matrix")
+
+
+@implements(np.linalg.det)
+def _det(a: Any) -> Any:
+    a = jnp.asarray(a)
+    return jnp.linalg.det(a) if a.ndim < 2 or a.shape[-1] or a.shape[-2] else jnp.ones(a.shape[:-2], a.dtype)
+
+
+def from_triangle(a: Any, upper: bool) -> Any:
+    """The Hermitian matrix that NumPy reads from one triangle, with the slope of the Hermitian part."""
+    a = jnp.asarray(a)
+    a = a if a.dtype.kind in "fc" else a.astype(float)
+    adjoint = jnp.conj(jnp.swapaxes(a, -1, -2))
+    one, other = (jnp.triu(a), jnp.tril(adjoint, -1)) if upper else (jnp.tril(a), jnp.triu(adjoint, 1))
+    half = (a + adjoint) / 2
+    read = one + other
+    if a.dtype.kind == "c":  # the diagonal is real, whatever is stored
+        read = read - 1j * jnp.imag(read) * jnp.eye(a.shape[-1], dtype=bool)
+    return half + lax.stop_gradient(read - half)
+
+
+def _cholesky(a: Any, /, *, upper: bool = False) -> Any:
+    return jnp.linalg.cholesky(from_triangle(a, upper), upper=upper)
+
+
+TABLE[np.linalg.cholesky] = _or_error(_cholesky, "Matrix is not positive definite")
+
+
+@implements(np.linalg.matrix_rank)
+def _matrix_rank(a: Any, *args: Any, **kwargs: Any) -> Any:
+    return jnp.linalg.matrix_rank(a, *args, **kwargs) if jnp.size(a) else jnp.zeros(jnp.shape(a)[:-2], int)
