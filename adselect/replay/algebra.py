@@ -24,7 +24,8 @@ from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.shaping import join
 from ..values.kinds import isa
-from .program import CONSTANT, Contents, Instruction, Program, Ref, key_of, refs_of, uses_of
+from .instructions import CONSTANT, Contents, Instruction, Ref, key_of, refs_of, uses_of
+from .program import Program
 
 __all__ = ["Simplified", "as_written", "is_basic", "simplify"]
 

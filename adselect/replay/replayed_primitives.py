@@ -15,7 +15,9 @@ from ..adtypes import AutoTape
 from ..face.array import Array
 from ..primitives.invocation import Invocation
 from ..values.kinds import isa
-from .program import GuardFailed, NotReplayable, Program, ProgramArray
+from .instructions import GuardFailed, NotReplayable
+from .program import Program
+from .program_array import ProgramArray
 
 __all__ = ["call", "pull"]
 

@@ -18,7 +18,7 @@ from ..rules.indexing import rolled, set_item
 from ..rules.reductions import spread
 from ..rules.shaping import join, pile
 from ..values.kinds import isa
-from .program import CONSTANT, Instruction, Ref
+from .instructions import CONSTANT, Instruction, Ref
 
 __all__ = ["rounding_noise"]
 

@@ -22,7 +22,8 @@ from ..rules.reductions import spread
 from ..rules.shaping import join, pile
 from ..values.kinds import isa
 from .algebra import Simplified, as_written, is_basic, simplify
-from .program import CONSTANT, Contents, GuardFailed, Instruction, Outline, Program, Ref, Strides, refs_of, uses_of
+from .instructions import CONSTANT, Contents, GuardFailed, Instruction, Outline, Ref, Strides, refs_of, uses_of
+from .program import Program
 
 __all__ = ["GuardFailed", "Replay", "compile_program"]
 

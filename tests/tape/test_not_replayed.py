@@ -8,10 +8,11 @@ import pytest
 
 import adselect as ad
 from adselect import AutoTape, NotReplayedWarning
-from adselect.replay import algebra, native
+from adselect.replay import algebra, variant
 from adselect.replay import prepared as room
 from adselect.replay.algebra import same
-from adselect.replay.program import Ref
+from adselect.replay.instructions import Ref
+from adselect.replay.native import loops
 
 X = np.array([0.5, 2.0, -3.0, 1.5])
 Y = np.array([1.0, 0.0, 1.0, 0.0])
@@ -205,8 +206,8 @@ def test_a_wrong_simplification_does_not_lose_the_replay(monkeypatch, caplog):
 
 
 def test_programs_that_are_not_simplified_are_right(monkeypatch):
-    simplified = room.compile_program
-    monkeypatch.setattr(room, "compile_program", lambda *args: simplified(*args[:4], True))
+    simplified = variant.compile_program
+    monkeypatch.setattr(variant, "compile_program", lambda *args: simplified(*args[:4], True))
 
     def f(x):
         y = np.sin(x) * x[0] - np.mean(x)
@@ -267,7 +268,7 @@ def test_what_is_left_to_numpy_is_said():
 def test_a_failing_compiler_keeps_the_replay(monkeypatch, caplog, way):
     pytest.importorskip("numba")
     text = "undefined({0})" if way == "the compiler fails" else "{0} * 1.5"
-    monkeypatch.setitem(native._EXPRESSIONS, np.sin, text)
+    monkeypatch.setitem(loops._EXPRESSIONS, np.sin, text)
     f = lambda x: np.sum(np.sin(x) * x)
     with (
         caplog.at_level(logging.ERROR, logger="adselect"),

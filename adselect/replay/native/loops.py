@@ -1,37 +1,23 @@
-"""Small programs compiled with numba: loops over numbers and short arrays, where NumPy's cost is that of its calls.
-
-The simplified program is written once more, as loops: elementwise operations of one shape share a loop and keep their
-values in registers, sums are accumulated on the way, views are index arithmetic. What has no line here (a
-factorisation, a sort, a long array, for which NumPy's loops are as good) leaves the program with NumPy.
-
-Everything that lives from one loop to another has its place in one workspace. Long programs are cut into functions of
-some hundred lines, since compilers take much longer for one function of twice the length.
-"""
+"""A program as loops: elementwise operations of one shape share one, views are index arithmetic."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import operator
-import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
-from ..errors import BackendNotInstalledError
-from ..rules.elementwise import select
-from ..rules.indexing import scatter_parts
-from ..rules.shaping import join, pile
-from ..values.kinds import isa
-from .algebra import Simplified
-from .program import CONSTANT, GuardFailed, Instruction, NotReplayable, Ref, refs_of, uses_of
+from ...rules.elementwise import select
+from ...rules.indexing import scatter_parts
+from ...rules.shaping import join, pile
+from ...values.kinds import isa
+from ..algebra import Simplified
+from ..instructions import CONSTANT, Instruction, NotReplayable, Ref, refs_of, uses_of
+from .places import Place, steps_of
 
-__all__ = ["compile_natively"]
-
-_NUMBER = re.compile(r"\bv\d+\b")
 _LONGEST = 4096  # entries of an array up to which a program is compiled
-_PIECE = 250  # lines of one function
 _FLOAT = np.dtype(np.float64)
 _BOOL = np.dtype(bool)
 
@@ -86,39 +72,7 @@ _ACCUMULATED = {
 }
 
 
-class Place(NamedTuple):
-    """Where the entries of an array lie: ``base[offset + Σ index · stride]``."""
-
-    base: str
-    offset: int
-    strides: tuple[int, ...]
-    shape: tuple[int, ...]
-
-    def at(self, names: list[str]) -> str:
-        """The entry at an index, given by the names of the loop variables (aligned at the last axis)."""
-        used = names[len(names) - len(self.strides) :]
-        terms = [
-            name if stride == 1 else f"{stride} * {name}"
-            for name, stride, n in zip(used, self.strides, self.shape, strict=True)
-            if stride and n != 1
-        ]
-        return f"{self.base}[{' + '.join(([str(self.offset)] if self.offset or not terms else []) + terms)}]"
-
-    @property
-    def contiguous(self) -> bool:
-        """Whether the entries follow each other in order."""
-        return all(s == t or n == 1 for s, t, n in zip(self.strides, _steps(self.shape), self.shape, strict=True))
-
-
-def _steps(shape: tuple[int, ...]) -> tuple[int, ...]:
-    steps, step = [], 1
-    for n in reversed(shape):
-        steps.append(step)
-        step *= n
-    return tuple(reversed(steps))
-
-
-class _Loops:
+class Loops:
     """Writes a program as loops."""
 
     def __init__(self, program: Simplified):
@@ -157,7 +111,7 @@ class _Loops:
             if i.scalar:
                 self.numbers[n] = f"x{k}"
             else:
-                self.places[n] = Place(f"x{k}", 0, _steps(i.shape), i.shape)
+                self.places[n] = Place(f"x{k}", 0, steps_of(i.shape), i.shape)
         for i in self.instructions:
             if i.function is None or i.number not in live:
                 continue
@@ -190,7 +144,7 @@ class _Loops:
                 raise NotReplayable("a result of another kind")
             if self.outputs.get(r.number) == f"out{k}" and self.places[r.number].base == f"out{k}":
                 return
-            self._copy(self.places[r.number], Place(f"out{k}", 0, _steps(shape), shape))
+            self._copy(self.places[r.number], Place(f"out{k}", 0, steps_of(shape), shape))
         elif type(r) is Ref:
             self.lines.append([f"results[{k}] = {self.numbers[r.number]}"])
         elif isa(r, (float, int)):
@@ -256,7 +210,7 @@ class _Loops:
             raise NotReplayable("an operand of another kind")
         name, _ = self.constants.setdefault(id(array), (f"c{len(self.constants)}", array))
         if array.flags.c_contiguous:
-            return Place(name, 0, _steps(array.shape), array.shape)
+            return Place(name, 0, steps_of(array.shape), array.shape)
         if array.size and not any(array.strides):
             return Place(name, 0, (0,) * array.ndim, array.shape)
         raise NotReplayable("a captured array that is a view")
@@ -294,7 +248,7 @@ class _Loops:
         kept = tuple(1 if k in axes else n for k, n in enumerate(shape))
         place = self._new(i)
         target = Place(
-            place.base, place.offset, tuple(0 if k in axes else s for k, s in enumerate(_steps(kept))), shape
+            place.base, place.offset, tuple(0 if k in axes else s for k, s in enumerate(steps_of(kept))), shape
         )
         start, step = _ACCUMULATED[i.function]
         self._loop(i.shape, lambda names: [f"{place.at(names)} = {start}"])
@@ -306,9 +260,9 @@ class _Loops:
     def _new(self, i: Instruction) -> Place:
         """Memory for a result."""
         if i.number in self.outputs:
-            place = Place(self.outputs[i.number], 0, _steps(i.shape), i.shape)
+            place = Place(self.outputs[i.number], 0, steps_of(i.shape), i.shape)
         else:
-            place = Place("w", self.size, _steps(i.shape), i.shape)
+            place = Place("w", self.size, steps_of(i.shape), i.shape)
             self.size += math.prod(i.shape)
         self.places[i.number] = place
         return place
@@ -389,11 +343,11 @@ class _Loops:
             return
         source = self._place(i.args[0])
         if not source.contiguous:
-            copied = Place("w", self.size, _steps(source.shape), source.shape)
+            copied = Place("w", self.size, steps_of(source.shape), source.shape)
             self.size += math.prod(source.shape)
             self._copy(source, copied)
             source = copied
-        self.places[i.number] = Place(source.base, source.offset, _steps(i.shape), i.shape)
+        self.places[i.number] = Place(source.base, source.offset, steps_of(i.shape), i.shape)
 
     def transpose(self, i: Instruction) -> None:
         source = self._place(i.args[0])
@@ -496,114 +450,13 @@ class _Loops:
         self._loop(i.shape, lambda names: [*product(names), f"{place.at(names)} = {total}"])
 
 
-_HANDLERS: dict[Any, Callable[[_Loops, Instruction], None]] = {
-    np.reshape: _Loops.reshape,
-    np.transpose: _Loops.transpose,
-    np.broadcast_to: _Loops.broadcast,
-    operator.getitem: _Loops.getitem,
-    scatter_parts: _Loops.scatter,
-    join: _Loops.joined,
-    pile: _Loops.joined,
-    np.matmul: _Loops.matmul,
+_HANDLERS: dict[Any, Callable[[Loops, Instruction], None]] = {
+    np.reshape: Loops.reshape,
+    np.transpose: Loops.transpose,
+    np.broadcast_to: Loops.broadcast,
+    operator.getitem: Loops.getitem,
+    scatter_parts: Loops.scatter,
+    join: Loops.joined,
+    pile: Loops.joined,
+    np.matmul: Loops.matmul,
 }
-
-
-def compile_natively(program: Simplified) -> Callable[..., tuple]:
-    """The program as machine code: takes the flat inputs, returns the flat outputs.
-
-    Raises NotReplayable when something in it is left to NumPy, and BackendNotInstalledError with the line to type when
-    numba is missing. Compiles now: some seconds for a thousand operations.
-    """
-    if importlib.util.find_spec("numba") is None:
-        raise BackendNotInstalledError(
-            "AutoTape(native=True) needs the package numba, which is not installed. Type: "
-            'pip install "adselect[numba]", or use AutoTape() for the replay without it.'
-        )
-    loops = _Loops(program)
-    loops.write()
-    compiled = _compiled(loops)
-    # What is no plain memory is one number everywhere, made by the algebra.
-    held = [a.reshape(-1) if a.flags.c_contiguous else a.reshape(-1)[:1] for _, a in loops.constants.values()]
-    shapes = [
-        program.instructions[r.number].shape if type(r) is Ref and not program.instructions[r.number].scalar else None
-        for r in program.outputs
-    ]
-    size, count = loops.size, len(program.outputs)
-    spare: list[np.ndarray] = []  # workspaces: each call that is running has one for itself
-
-    def run(inputs: Sequence, buffers: Any = None) -> tuple:
-        outputs = [None if shape is None else np.empty(shape) for shape in shapes]
-        results = np.empty(count)
-        flat = [x.reshape(-1) if type(x) is np.ndarray else x for x in inputs]
-        targets = [o.reshape(-1) for o in outputs if o is not None]
-        try:
-            workspace = spare.pop()
-        except IndexError:
-            workspace = np.empty(size)
-        fits = compiled(workspace, results, *flat, *held, *targets)
-        spare.append(workspace)
-        if not fits:
-            raise GuardFailed
-        return tuple([results[k] if o is None else o for k, o in enumerate(outputs)])
-
-    return run
-
-
-def _compiled(loops: _Loops) -> Any:
-    """The statements as functions of at most some hundred lines, called one after the other."""
-    import numba
-
-    program = loops.program
-    arguments = [
-        *("w", "results"),
-        *[f"x{k}" for k in range(len(program.inputs))],
-        *[name for name, _ in loops.constants.values()],
-        *[f"out{k}" for k, r in enumerate(program.outputs) if _is_array(program, r)],
-    ]
-    pieces: list[list[list[str]]] = [[]]
-    length = 0
-    for statement in loops.lines:
-        if length + len(statement) > _PIECE and pieces[-1]:
-            pieces.append([])
-            length = 0
-        pieces[-1].append(statement)
-        length += len(statement)
-    scope: dict[str, Any] = {"math": math}
-    carried = _carried(pieces)
-    slots = {name: loops.size + k for k, name in enumerate(sorted(set().union(*carried.values(), set())))}
-    loops.size += len(slots)
-    for k, piece in enumerate(pieces):
-        reads, writes = _names(piece)
-        body = [f"{name} = w[{slots[name]}]" for name in sorted(reads & slots.keys())]
-        body += [line for statement in piece for line in statement]
-        body += [f"w[{slots[name]}] = {name}" for name in sorted(writes & slots.keys())]
-        text = "\n    ".join([f"def piece{k}({', '.join(arguments)}):", *body, "return True"])
-        exec(compile(text, "<adselect native>", "exec"), scope)
-        scope[f"piece{k}"] = numba.njit(scope[f"piece{k}"], error_model="numpy")
-    calls = " and ".join(f"piece{k}({', '.join(arguments)})" for k in range(len(pieces)))
-    exec(compile(f"def native({', '.join(arguments)}):\n    return {calls}", "<adselect native>", "exec"), scope)
-    return numba.njit(scope["native"], error_model="numpy")
-
-
-def _is_array(program: Simplified, r: Any) -> bool:
-    return type(r) is Ref and not program.instructions[r.number].scalar
-
-
-def _names(piece: list[list[str]]) -> tuple[set[str], set[str]]:
-    """The numbers (``v12``) that a piece reads before it writes them, and those it writes."""
-    reads: set[str] = set()
-    writes: set[str] = set()
-    for statement in piece:
-        for line in statement:
-            target, equals, value = line.partition(" = ")
-            target = target.strip()
-            is_number = bool(equals) and _NUMBER.fullmatch(target) is not None
-            reads |= set(_NUMBER.findall(value if is_number else line)) - writes
-            if is_number:
-                writes.add(target)
-    return reads, writes
-
-
-def _carried(pieces: list[list[list[str]]]) -> dict[int, set[str]]:
-    """What each piece needs of earlier ones."""
-    return {k: _names(piece)[0] for k, piece in enumerate(pieces)}
