@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ADSelectError
 from ..values.kinds import isa
 
-__all__ = ["CONSTANT", "Contents", "Instruction", "NotReplayable", "Ref", "key_of", "refs_of", "uses_of"]
+__all__ = ["CONSTANT", "Contents", "Instruction", "NotReplayable", "Ref", "Simplified", "key_of", "refs_of", "uses_of"]
 
 
 class NotReplayable(ADSelectError):  # noqa: N818 - a verdict on the traced code, not a mistake in it
@@ -122,3 +122,12 @@ def uses_of(instruction: Instruction) -> list[int]:
     for value in instruction.kwargs.values():
         found.extend(refs_of(value))
     return found
+
+
+class Simplified(NamedTuple):
+    """A program to be written: instructions, which of them are inputs, guards as (instruction, value), outputs."""
+
+    instructions: list[Instruction]
+    inputs: list[int]
+    guards: list[tuple[int, Any]]
+    outputs: list[Any]

@@ -5,7 +5,7 @@ tape it records comparisons, masks and index arrays too, since a replay must com
 turns a value into a Python bool or int, the program remembers it as a *guard*, checked on every replay. What cannot be
 replayed raises :class:`NotReplayable`, and the caller stays with the eager tape.
 
-What was computed before is not written twice; :mod:`adselect.replay.algebra` simplifies the rest afterwards.
+What was computed before is not written twice; :mod:`adselect.replay.simplify` simplifies the rest afterwards.
 """
 
 from __future__ import annotations
@@ -20,24 +20,14 @@ import numpy as np
 from ..engine.trace import _LEVELS
 from ..face.array import Array, absorb
 from ..places import PACKAGE
-from ..rules.indexing import scatter_parts, set_item
-from ..rules.reductions import spread
 from ..rules.registry import RULES
 from ..values.kinds import isa
+from .facts import SETTLED, WHOLE
 from .instructions import CONSTANT, Instruction, NotReplayable, Outline, Ref, Strides, key_of, refs_of
-from .program_array import ATOMS, ProgramArray, wrap
+from .program_array import ProgramArray, wrap
 
 __all__ = ["Program"]
 
-# What has the same shape and dtype whatever its array arguments hold; of the other functions every replay looks at it.
-_SETTLED = frozenset(
-    {
-        *(np.clip, np.concatenate, np.stack, np.take, np.take_along_axis, np.sort, np.outer, np.isclose),
-        *(np.argmax, np.argmin, np.argsort, np.argpartition, np.searchsorted, np.digitize, np.lexsort, np.any, np.all),
-        *(np.nanargmax, np.nanargmin, np.count_nonzero, np.array_equal, np.array_equiv, np.allclose, np.isin),
-        *(set_item, scatter_parts, spread),
-    }
-)
 _KEPT = 2048  # entries up to which a plain array is copied into the program
 
 
@@ -128,7 +118,7 @@ class Program:
 
     def _is_settled(self, function: Any, refs: tuple, options: dict) -> bool:
         """Whether shape and dtype of a result follow from those of the arguments, whatever these hold."""
-        if isinstance(function, np.ufunc) or function in _SETTLED or getattr(function, "checks_kinds", False):
+        if isinstance(function, np.ufunc) or function in SETTLED or getattr(function, "checks_kinds", False):
             return True
         if function is operator.getitem:
             return not any(self.instructions[n].dtype == np.bool_ for n in refs_of(refs[1]))
@@ -140,7 +130,7 @@ class Program:
         if rule is not None:
             return all(rule.differentiable(i) or not any(True for _ in refs_of(r)) for i, r in enumerate(refs))
         # These rearrange their first argument as the others say.
-        return function in ATOMS and not any(True for r in refs[1:] for _ in refs_of(r))
+        return function in WHOLE and not any(True for r in refs[1:] for _ in refs_of(r))
 
     def _guard_outline(self, number: int) -> None:
         made = self.instructions[number]

@@ -9,24 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..face.array import COMPARISONS, Array, dispatch
-from ..rules.reductions import spread
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
+from .facts import STATIC, WHOLE
 from .instructions import Contents
 
 if TYPE_CHECKING:
     from .program import Program
 
 __all__ = ["ProgramArray"]
-
-
-# Answered from shape and dtype alone, which preparation fixes: constants of the program.
-_STATIC = frozenset(
-    {
-        *(np.shape, np.ndim, np.size, np.result_type, np.iscomplexobj, np.isrealobj, np.can_cast, np.common_type),
-        *(np.zeros_like, np.ones_like, np.empty_like, np.broadcast_shapes, np.isdtype),
-    }
-)
 
 
 class ProgramArray(Array):
@@ -75,7 +66,7 @@ class ProgramArray(Array):
         return not isa(self.concrete, np.ndarray)
 
     def _apply(self, function: Callable, args: tuple, kwargs: dict) -> Any:
-        if function in _STATIC:
+        if function in STATIC:
             strip = lambda v: v.concrete if type(v) is ProgramArray else v
             sizes = [v for v in (*args[1:], *kwargs.values()) if type(v) is ProgramArray and v.dtype.kind in "iu"]
             for size in sizes:  # np.zeros_like(x, shape=n)
@@ -88,7 +79,7 @@ class ProgramArray(Array):
             function not in RULES
             and function not in NO_DERIVATIVE
             and function in COMPOSITES
-            and function not in ATOMS
+            and function not in WHOLE
             and not (function is np.bincount and _given(args, kwargs, 1, "weights") is None)
         ):
             return COMPOSITES[function](*args, **kwargs)
@@ -183,28 +174,6 @@ class ProgramArray(Array):
 
 def _given(args: tuple, kwargs: dict, place: int, name: str) -> Any:
     return args[place] if len(args) > place else kwargs.get(name)
-
-
-# Composites that are one fast NumPy call on plain values, and whose parts need not be visible for a derivative: the
-# derivative has been taken already when the program is written.
-ATOMS = frozenset(
-    {
-        *(np.where, np.clip, np.concatenate, np.stack, np.take, np.take_along_axis, np.sort, np.flip, np.roll, np.tile),
-        *(
-            spread,
-            np.repeat,
-            np.diagonal,
-            np.tril,
-            np.triu,
-            np.outer,
-            np.swapaxes,
-            np.moveaxis,
-            np.ravel,
-            np.diag,
-            np.trace,
-        ),
-    }
-)
 
 
 def wrap(program: Program, number: int, value: Any) -> ProgramArray:

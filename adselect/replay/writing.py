@@ -17,84 +17,29 @@ import numpy as np
 
 from ..rules.elementwise import select
 from ..rules.indexing import scatter_parts, set_item
-from ..rules.linalg import contract
 from ..rules.reductions import spread
 from ..rules.shaping import join, pile
 from ..values.kinds import isa
-from .algebra import Simplified, as_written, is_basic, simplify
-from .instructions import CONSTANT, Contents, GuardFailed, Instruction, Outline, Ref, Strides, refs_of, uses_of
+from .facts import INFIX, MATH, QUIET, REDUCTIONS, VIEWS
+from .indices import is_basic
+from .instructions import (
+    CONSTANT,
+    Contents,
+    GuardFailed,
+    Instruction,
+    Outline,
+    Ref,
+    Simplified,
+    Strides,
+    refs_of,
+    uses_of,
+)
 from .program import Program
+from .simplify.walk import as_written, simplify
 
 __all__ = ["GuardFailed", "Replay", "compile_program"]
 
 
-_INFIX = {np.add: "+", np.subtract: "-", np.multiply: "*", np.divide: "/"}
-_SCALAR_INFIX = _INFIX | {
-    np.less: "<",
-    np.less_equal: "<=",
-    np.greater: ">",
-    np.greater_equal: ">=",
-    np.equal: "==",
-    np.not_equal: "!=",
-}
-# NumPy's functions of floats with the same meaning in math; where math raises, the replay is given up for that call.
-_MATH = {
-    np.exp: "exp",
-    np.expm1: "expm1",
-    np.log: "log",
-    np.log1p: "log1p",
-    np.log2: "log2",
-    np.log10: "log10",
-    np.sqrt: "sqrt",
-    np.sin: "sin",
-    np.cos: "cos",
-    np.tan: "tan",
-    np.arcsin: "asin",
-    np.arccos: "acos",
-    np.arctan: "atan",
-    np.sinh: "sinh",
-    np.cosh: "cosh",
-    np.tanh: "tanh",
-    np.arcsinh: "asinh",
-    np.arccosh: "acosh",
-    np.arctanh: "atanh",
-    np.arctan2: "atan2",
-    np.hypot: "hypot",
-    np.fabs: "fabs",
-    np.absolute: "fabs",
-}
-_VIEWS = frozenset(
-    {
-        np.reshape,
-        np.transpose,
-        np.broadcast_to,
-        np.swapaxes,
-        np.moveaxis,
-        np.expand_dims,
-        np.squeeze,
-        np.real,
-        np.imag,
-        np.ravel,
-        np.diagonal,
-    }
-)
-_REDUCTIONS: dict[Any, np.ufunc] = {
-    np.sum: np.add,
-    np.max: np.maximum,
-    np.amax: np.maximum,
-    np.min: np.minimum,
-    np.amin: np.minimum,
-    np.prod: np.multiply,
-}
-# What does not warn at any ordinary value.
-_QUIET = frozenset(
-    {
-        *(None, CONSTANT, operator.getitem, scatter_parts, set_item, join, pile, select, spread, np.where, np.sum),
-        *(np.add, np.subtract, np.multiply, np.negative, np.positive, np.square, np.absolute, np.sign, np.matmul),
-        *(np.sin, np.cos, np.tanh, np.arctan, np.maximum, np.minimum, np.max, np.min, contract, *_VIEWS),
-        *(np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal, np.logical_not, np.logical_and),
-    }
-)
 _FLOAT = np.dtype(np.float64)
 _SHORT = 32  # entries of a last axis up to which NumPy's reductions along it are slow
 # Blocking pays from about eight operations on arrays that do not fit the second-level cache.
@@ -260,7 +205,7 @@ class _Writer:
     def _is_view(self, i: Instruction) -> bool:
         if not i.args or type(i.args[0]) is not Ref:
             return False
-        if i.function in _VIEWS:
+        if i.function in VIEWS:
             return True
         return i.function is operator.getitem and not i.scalar and is_basic(i.args[1])
 
@@ -665,8 +610,8 @@ class _Writer:
         elif i.function in (select, np.where) and len(i.args) == 3:
             self.constants["where"] = np.where
             self.lines.append(f"{v} = where({', '.join(map(self.spec, i.args))})")
-        elif i.function in _REDUCTIONS and set(i.kwargs) <= {"axis", "keepdims"} and len(i.args) <= 2:
-            self._write_reduction(n, i, position, _REDUCTIONS[i.function])
+        elif i.function in REDUCTIONS and set(i.kwargs) <= {"axis", "keepdims"} and len(i.args) <= 2:
+            self._write_reduction(n, i, position, REDUCTIONS[i.function])
         else:
             self.lines.append(f"{v} = {self.function(i.function)}({self._arguments(i)})")
 
@@ -697,7 +642,7 @@ class _Writer:
         if self.float32 or not all(self._plain_scalar(a) for a in i.args) or i.kwargs:
             return False
         v = f"v{n}"
-        infix = _SCALAR_INFIX.get(i.function)
+        infix = INFIX.get(i.function)
         args = [self.spec(a) for a in i.args]
         if infix is not None:
             self.lines.append(f"{v} = {args[0]} {infix} {args[1]}")
@@ -715,9 +660,9 @@ class _Writer:
             self.lines.append(f"{v} = not {args[0]}")
         elif i.function in (select, np.where) and len(args) == 3:
             self.lines.append(f"{v} = {args[1]} if {args[0]} else {args[2]}")
-        elif i.function in _MATH and i.dtype == _FLOAT:
-            name = f"math_{_MATH[i.function]}"
-            self.constants[name] = getattr(math, _MATH[i.function])
+        elif i.function in MATH and i.dtype == _FLOAT:
+            name = f"math_{MATH[i.function]}"
+            self.constants[name] = getattr(math, MATH[i.function])
             self.lines.append(f"{v} = {name}({', '.join(args)})")
         else:
             return False
@@ -954,7 +899,7 @@ def compile_program(program: Program, outputs: list, name: str, arguments: list[
     scope: dict[str, Any] = {**writer.constants}
     exec(compile(source, f"<adselect {name}>", "exec"), scope)
     function = scope[name]
-    if any(i.function not in _QUIET for i in writer.program.instructions):
+    if any(i.function not in QUIET for i in writer.program.instructions):
         # The backward part divides where f does not, and takes no warnings from there. What f itself meets shows in a
         # result that is not finite, and then the eager pass tells the user.
         function = np.errstate(all="ignore")(function)

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BackendNotInstalledError
-from ..algebra import Simplified
-from ..instructions import GuardFailed, Ref
+from ..instructions import GuardFailed, Ref, Simplified
 from .loops import Loops
 
 __all__ = ["compile_natively"]

@@ -9,66 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from ...rules.elementwise import select
 from ...rules.indexing import scatter_parts
 from ...rules.shaping import join, pile
 from ...values.kinds import isa
-from ..algebra import Simplified
-from ..instructions import CONSTANT, Instruction, NotReplayable, Ref, refs_of, uses_of
+from ..facts import LOOP
+from ..instructions import CONSTANT, Instruction, NotReplayable, Ref, Simplified, refs_of, uses_of
 from .places import Place, steps_of
 
 _LONGEST = 4096  # entries of an array up to which a program is compiled
 _FLOAT = np.dtype(np.float64)
 _BOOL = np.dtype(bool)
 
-# NumPy's functions as expressions of floats; masks are 1.0 and 0.0.
-_EXPRESSIONS: dict[Any, str] = {
-    np.add: "{0} + {1}",
-    np.subtract: "{0} - {1}",
-    np.multiply: "{0} * {1}",
-    np.divide: "{0} / {1}",
-    np.negative: "-{0}",
-    np.positive: "{0}",
-    np.square: "{0} * {0}",
-    np.reciprocal: "1.0 / {0}",
-    np.power: "({0}) ** ({1})",
-    np.absolute: "abs({0})",
-    np.fabs: "abs({0})",
-    np.sign: "(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else 0.0 * {0})",
-    np.maximum: "({0} if {0} >= {1} or {0} != {0} else {1})",
-    np.minimum: "({0} if {0} <= {1} or {0} != {0} else {1})",
-    np.less: "(1.0 if {0} < {1} else 0.0)",
-    np.less_equal: "(1.0 if {0} <= {1} else 0.0)",
-    np.greater: "(1.0 if {0} > {1} else 0.0)",
-    np.greater_equal: "(1.0 if {0} >= {1} else 0.0)",
-    np.equal: "(1.0 if {0} == {1} else 0.0)",
-    np.not_equal: "(1.0 if {0} != {1} else 0.0)",
-    np.logical_not: "(1.0 if {0} == 0.0 else 0.0)",
-    np.logical_and: "(1.0 if {0} != 0.0 and {1} != 0.0 else 0.0)",
-    np.logical_or: "(1.0 if {0} != 0.0 or {1} != 0.0 else 0.0)",
-    np.bitwise_and: "(1.0 if {0} != 0.0 and {1} != 0.0 else 0.0)",  # of masks: other integers are not compiled
-    np.bitwise_or: "(1.0 if {0} != 0.0 or {1} != 0.0 else 0.0)",
-    np.bitwise_xor: "(1.0 if ({0} != 0.0) != ({1} != 0.0) else 0.0)",
-    np.invert: "(1.0 if {0} == 0.0 else 0.0)",
-    np.isfinite: "(1.0 if {0} - {0} == 0.0 else 0.0)",
-    np.isnan: "(1.0 if {0} != {0} else 0.0)",
-    select: "({1} if {0} != 0.0 else {2})",
-    np.where: "({1} if {0} != 0.0 else {2})",
-    **{
-        getattr(np, name): f"math.{other}({{0}})"
-        for name, other in [
-            *((name, name) for name in ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "sin", "cos", "tan")),
-            *((name, name) for name in ("sinh", "cosh", "tanh")),
-            *(("arc" + name, "a" + name) for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")),
-        ]
-    },
-    np.arctan2: "math.atan2({0}, {1})",
-    np.hypot: "math.hypot({0}, {1})",
-}
 _ACCUMULATED = {
     np.sum: ("0.0", "{0} + {1}"),
-    np.max: ("-math.inf", _EXPRESSIONS[np.maximum]),
-    np.min: ("math.inf", _EXPRESSIONS[np.minimum]),
+    np.max: ("-math.inf", LOOP[np.maximum]),
+    np.min: ("math.inf", LOOP[np.minimum]),
 }
 
 
@@ -160,7 +115,7 @@ class Loops:
             raise NotReplayable("a constant of another kind")
         if any(isa(n, int) and n in self.pending for n in uses_of(i)):
             self._close()
-        if f in _EXPRESSIONS and not i.kwargs:
+        if f in LOOP and not i.kwargs:
             if i.scalar or not i.shape:
                 self._number(i)
             else:
@@ -178,7 +133,7 @@ class Loops:
     def _number(self, i: Instruction) -> None:
         operands = [self._scalar(a) for a in i.args]
         self.numbers[i.number] = f"v{i.number}"
-        self.lines.append([f"v{i.number} = {_EXPRESSIONS[i.function].format(*operands)}"])
+        self.lines.append([f"v{i.number} = {LOOP[i.function].format(*operands)}"])
 
     def _scalar(self, spec: Any) -> str:
         if type(spec) is Ref:
@@ -309,7 +264,7 @@ class Loops:
                     step = _ACCUMULATED[i.function][1]
                     lines.append(f"v{i.number} = {step.format(f'v{i.number}', operand(i.args[0], names))}")
                     continue
-                text = _EXPRESSIONS[i.function].format(*[operand(a, names) for a in i.args])
+                text = LOOP[i.function].format(*[operand(a, names) for a in i.args])
                 lines.append(f"t{i.number} = {text}")
                 if i.number in places:
                     lines.append(f"{entry(places[i.number], names)} = t{i.number}")
