@@ -23,7 +23,7 @@ from .native.compiling import compile_natively
 from .program import Program
 from .program_array import ProgramArray
 from .rounding import rounding_noise
-from .writing import Replay, compile_program, readable
+from .writing.function import Replay, compile_program, readable
 
 LOGGER = logging.getLogger("adselect")
 
