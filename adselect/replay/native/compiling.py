@@ -1,12 +1,4 @@
-"""Small programs compiled with numba: loops over numbers and short arrays, where NumPy's cost is that of its calls.
-
-The simplified program is written once more, as loops: elementwise operations of one shape share a loop and keep their
-values in registers, sums are accumulated on the way, views are index arithmetic. What has no line here (a
-factorisation, a sort, a long array, for which NumPy's loops are as good) leaves the program with NumPy.
-
-Everything that lives from one loop to another has its place in one workspace. Long programs are cut into functions of
-some hundred lines, since compilers take much longer for one function of twice the length.
-"""
+"""Loops as machine code: the statements in functions of some hundred lines each, compiled by numba."""
 
 from __future__ import annotations
 
@@ -20,6 +12,7 @@ import numpy as np
 
 from ...errors import BackendNotInstalledError
 from ..instructions import GuardFailed, Ref, Simplified
+from . import views  # noqa: F401 - fills the table of the loops
 from .loops import Loops
 
 __all__ = ["compile_natively"]
