@@ -118,10 +118,16 @@ def refs_of(spec: Any) -> Iterator[int]:
 
 def uses_of(instruction: Instruction) -> list[int]:
     """The instructions that an instruction reads."""
-    found = list(refs_of(instruction.args))
-    for value in instruction.kwargs.values():
-        found.extend(refs_of(value))
+    found: list[int] = []
+    for spec in (*instruction.args, *instruction.kwargs.values()):
+        if type(spec) is Ref:
+            found.append(spec.number)
+        elif type(spec) in _NESTED:
+            found.extend(refs_of(spec))
     return found
+
+
+_NESTED = (tuple, list, slice)
 
 
 class Simplified(NamedTuple):

@@ -13,7 +13,7 @@ from adselect.replay import prepared as room
 from adselect.replay.instructions import Ref
 from adselect.replay.simplify.draft import Term, same
 from adselect.replay.simplify.factors import argument
-from adselect.replay.simplify.table import REWRITES
+from adselect.replay.simplify.table import ARRAY, REWRITES, Rows
 
 X = np.array([0.5, 2.0, -3.0, 1.5])
 Y = np.array([1.0, 0.0, 1.0, 0.0])
@@ -192,7 +192,9 @@ def test_a_failing_simplification_does_not_lose_the_replay(monkeypatch, caplog, 
     def broken(draft, i):
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setitem(REWRITES.rows, function, {(): [broken]})
+    rows = Rows(0)
+    rows.by_kinds[0].append(broken)
+    monkeypatch.setitem(REWRITES.rows, function, rows)
     with caplog.at_level(logging.WARNING, logger="adselect"):
         replayed(ad.gradient, lambda x: np.sum(x[1:] * x[:-1] * 3.0), X, points=(2 * X,))
     assert "simplifying the program of gradient failed" in caplog.text
@@ -200,8 +202,10 @@ def test_a_failing_simplification_does_not_lose_the_replay(monkeypatch, caplog, 
 
 
 def test_a_wrong_simplification_does_not_lose_the_replay(monkeypatch, caplog):
-    wrong = lambda draft, i: Term(2.0, argument(draft, i.args[0]))
-    monkeypatch.setitem(REWRITES.rows, np.square, {(): [wrong]})
+    wrong = lambda draft, i, a: Term(2.0, argument(draft, i.args[0]))
+    rows = Rows(1)
+    rows.by_kinds[ARRAY].append(wrong)
+    monkeypatch.setitem(REWRITES.rows, np.square, rows)
     with caplog.at_level(logging.WARNING, logger="adselect"):
         replayed(ad.gradient, lambda x: np.sum(np.sin(x) ** 2 * np.square(x)), X, points=(2 * X,))
     assert "simplifying" in caplog.text

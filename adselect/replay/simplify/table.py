@@ -9,14 +9,22 @@ from typing import Any
 from ..instructions import Instruction
 from .draft import Draft, Term
 
-__all__ = ["ANY", "ARRAY", "CONSTANT_TERM", "NUMBER", "REWRITES", "ZERO", "Table"]
+__all__ = ["ANY", "ARRAY", "CONSTANT_TERM", "NUMBER", "REWRITES", "ZERO", "Rows", "Table"]
 
 # What an operand may be.
-ZERO, NUMBER, ARRAY = "zero", "number", "array"
+ZERO, NUMBER, ARRAY = 0, 1, 2
 CONSTANT_TERM = (ZERO, NUMBER)
 ANY = (ZERO, NUMBER, ARRAY)
 
 Rewrite = Callable[..., Any]
+
+
+class Rows:
+    """The rows of one function, in order, by what its first ``count`` operands are (as digits of a number)."""
+
+    def __init__(self, count: int):
+        self.count = count
+        self.by_kinds: list[list[Rewrite]] = [[] for _ in range(3**count)]
 
 
 class Table:
@@ -27,17 +35,17 @@ class Table:
     """
 
     def __init__(self) -> None:
-        self.rows: dict[Any, dict[tuple, list[Rewrite]]] = {}
+        self.rows: dict[Any, Rows] = {}
 
-    def row(self, functions: Iterable[Any], *kinds: str | tuple[str, ...]) -> Callable[[Rewrite], Rewrite]:
-        each = [(k,) if isinstance(k, str) else k for k in kinds]
+    def row(self, functions: Iterable[Any], *kinds: int | tuple[int, ...]) -> Callable[[Rewrite], Rewrite]:
+        each = [(k,) if isinstance(k, int) else k for k in kinds]
 
         def register(rewrite: Rewrite) -> Rewrite:
             for function in functions:
-                rows = self.rows.setdefault(function, {})
-                assert all(len(key) == len(kinds) for key in rows), f"{function} has rows of another length"
-                for key in product(*each):
-                    rows.setdefault(key, []).append(rewrite)
+                rows = self.rows.setdefault(function, Rows(len(kinds)))
+                assert rows.count == len(kinds), f"{function} has rows of another length"
+                for digits in product(*each):
+                    rows.by_kinds[_number(digits)].append(rewrite)
             return rewrite
 
         return register
@@ -47,9 +55,9 @@ class Table:
         rows = self.rows.get(i.function)
         if rows is None:
             return None
-        terms = []
-        for spec in i.args[: len(next(iter(rows)))]:
-            term = draft.term(spec, i.dtype)
+        terms, dtype = [], i.dtype
+        for spec in i.args[: rows.count]:
+            term = draft.term(spec, dtype)
             if term is None:
                 return None
             terms.append(term)
@@ -57,8 +65,10 @@ class Table:
 
     def consult(self, function: Any, draft: Draft, i: Instruction, *terms: Term) -> Any:
         """The same with operands given: a call of ``function`` on these, with a result like that of i."""
-        key = tuple([ARRAY if t.base is not None else NUMBER if t.factor else ZERO for t in terms])
-        for rewrite in self.rows[function].get(key, ()):
+        kinds = 0
+        for factor, base in terms:
+            kinds = 3 * kinds + (ARRAY if base is not None else NUMBER if factor else ZERO)
+        for rewrite in self.rows[function].by_kinds[kinds]:
             value = rewrite(draft, i, *terms)
             if value is not None:
                 return value
@@ -66,11 +76,18 @@ class Table:
 
     def first(self, function: Any, *given: Any) -> Any:
         """The same for rows without kinds."""
-        for rewrite in self.rows[function][()]:
+        for rewrite in self.rows[function].by_kinds[0]:
             value = rewrite(*given)
             if value is not None:
                 return value
         return None
+
+
+def _number(digits: tuple) -> int:
+    number = 0
+    for digit in digits:
+        number = 3 * number + digit
+    return number
 
 
 REWRITES = Table()  # of the old instructions

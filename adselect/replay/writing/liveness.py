@@ -25,6 +25,7 @@ class Plan:
         self.kept = {r.number for r in program.outputs if type(r) is Ref}  # what the caller keeps
         self.folded: dict[int, tuple] = {}  # instruction -> what one call does in its place
         self.order = self._live(plainly)
+        self.reads: dict[int, list[int]] = {}  # what has been found by operands
         self.root: dict[int, int] = {}  # instruction -> the one that owns its memory
         self.last: dict[int, int] = {}  # owner -> position of the last use of its memory
         self._follow_memory()
@@ -92,12 +93,17 @@ class Plan:
 
     def operands(self, n: int) -> list[int]:
         """The instructions whose values the line of an instruction reads."""
-        fold = self.folded.get(n)
-        if fold is None:
-            return uses_of(self.instructions[n])
-        if fold[0] == "dot":
-            return list(refs_of(fold[1:]))
-        return [*refs_of(fold[1]), *uses_of(fold[2])]
+        read = self.reads.get(n)
+        if read is None:
+            fold = self.folded.get(n)
+            if fold is None:
+                read = uses_of(self.instructions[n])
+            elif fold[0] == "dot":
+                read = list(refs_of(fold[1:]))
+            else:
+                read = [*refs_of(fold[1]), *uses_of(fold[2])]
+            self.reads[n] = read
+        return read
 
     def shape(self, spec: Any) -> tuple:
         return self.instructions[spec.number].shape if type(spec) is Ref else np.shape(spec)
