@@ -17,6 +17,9 @@ And how it is written, other than as a call of itself:
 * ``math``: the function of ``math`` that means the same for floats; where it raises, a call is not replayed;
 * ``loop``: as an expression of floats in a compiled loop, where masks are 1.0 and 0.0;
 * ``reduces``: the ufunc that it reduces with.
+
+``jumps`` names the operands at which the result jumps: another last digit there is another result. Functions whose
+results are masks or integers jump at every operand, which their dtype says.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ __all__ = [
     "EXACT",
     "FACTS",
     "INFIX",
+    "JUMPS",
     "LINEAR",
     "LOOP",
     "MATH",
@@ -58,6 +62,7 @@ class Facts(NamedTuple):
     math: str | None = None
     loop: str | None = None
     reduces: np.ufunc | None = None
+    jumps: tuple[int, ...] | None = None
 
 
 FACTS: dict[Any, Facts] = {}
@@ -79,12 +84,17 @@ _row("quiet exact", np.positive, loop="{0}")
 _row("quiet linear", np.square, loop="{0} * {0}")
 _row("", np.reciprocal, loop="1.0 / {0}")
 _row("", np.power, loop="({0}) ** ({1})")
+_row("settled", operator.pow, loop="({0}) ** ({1})")  # of numbers, whose last digit is another than np.power's
 _row("quiet exact", np.absolute, math="fabs", loop="abs({0})")
 _row("", np.fabs, math="fabs", loop="abs({0})")
-_row("quiet exact", np.sign, loop="(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else 0.0 * {0})")
+_row("quiet exact", np.sign, jumps=(0,), loop="(1.0 if {0} > 0.0 else -1.0 if {0} < 0.0 else 0.0 * {0})")
 _row("quiet exact", np.maximum, loop="({0} if {0} >= {1} or {0} != {0} else {1})")
 _row("quiet exact", np.minimum, loop="({0} if {0} <= {1} or {0} != {0} else {1})")
-_row("exact", np.fmax, np.fmin, np.floor, np.ceil, np.trunc, np.rint, np.conjugate, np.copy)
+_row("exact", np.fmax, np.fmin, np.conjugate, np.copy)
+_row("exact", np.floor, np.ceil, np.trunc, np.rint, jumps=(0,))
+_row("", np.round, np.around, np.fix, np.modf, np.frexp, np.heaviside, np.unique, jumps=(0,))
+_row("", np.floor_divide, np.remainder, np.fmod, np.divmod, jumps=(0, 1))
+_row("", np.copysign, jumps=(1,))
 # -- comparisons and masks -------------------------------------------------------------------------------------------
 _row("quiet", np.less, infix="<", loop="(1.0 if {0} < {1} else 0.0)")
 _row("quiet", np.less_equal, infix="<=", loop="(1.0 if {0} <= {1} else 0.0)")
@@ -102,8 +112,8 @@ _row("", np.bitwise_xor, loop="(1.0 if ({0} != 0.0) != ({1} != 0.0) else 0.0)")
 _row("", np.invert, loop="(1.0 if {0} == 0.0 else 0.0)")
 _row("", np.isfinite, loop="(1.0 if {0} - {0} == 0.0 else 0.0)")
 _row("", np.isnan, loop="(1.0 if {0} != {0} else 0.0)")
-_row("quiet exact", select, loop="({1} if {0} != 0.0 else {2})")
-_row("quiet exact whole", np.where, loop="({1} if {0} != 0.0 else {2})")
+_row("quiet exact", select, jumps=(0,), loop="({1} if {0} != 0.0 else {2})")
+_row("quiet exact whole", np.where, jumps=(0,), loop="({1} if {0} != 0.0 else {2})")
 # -- functions of the calculus ---------------------------------------------------------------------------------------
 for _function, _name in [
     *((getattr(np, name), name) for name in ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "tan")),
@@ -113,7 +123,7 @@ for _function, _name in [
     _row("", _function, math=_name, loop=f"math.{_name}({{0}})")
 for _function, _name in ((np.sin, "sin"), (np.cos, "cos"), (np.tanh, "tanh"), (np.arctan, "atan")):
     _row("quiet", _function, math=_name, loop=f"math.{_name}({{0}})")
-_row("", np.arctan2, math="atan2", loop="math.atan2({0}, {1})")
+_row("", np.arctan2, jumps=(0, 1), math="atan2", loop="math.atan2({0}, {1})")
 _row("", np.hypot, math="hypot", loop="math.hypot({0}, {1})")
 # -- sums and products of arrays -------------------------------------------------------------------------------------
 _row("quiet linear", np.sum, reduces=np.add)
@@ -123,7 +133,7 @@ _row("exact", np.amax, reduces=np.maximum)
 _row("exact", np.amin, reduces=np.minimum)
 _row("", np.prod, reduces=np.multiply)
 _row("quiet linear", np.matmul, contract)
-_row("quiet exact settled whole", spread)
+_row("quiet exact settled whole", spread, jumps=(1, 2))
 _row("settled whole", np.outer)
 _row("whole", np.trace)
 # -- shapes ----------------------------------------------------------------------------------------------------------
@@ -156,6 +166,15 @@ def _written(way: str) -> dict[Any, Any]:
     return {function: getattr(facts, way) for function, facts in FACTS.items() if getattr(facts, way) is not None}
 
 
-QUIET, EXACT, VIEWS, LINEAR = _those("quiet"), _those("exact"), _those("view"), _those("linear")
-SETTLED, WHOLE, STATIC = _those("settled"), _those("whole"), _those("static")
-INFIX, MATH, LOOP, REDUCTIONS = _written("infix"), _written("math"), _written("loop"), _written("reduces")
+QUIET = _those("quiet")
+EXACT = _those("exact")
+VIEWS = _those("view")
+LINEAR = _those("linear")
+SETTLED = _those("settled")
+WHOLE = _those("whole")
+STATIC = _those("static")
+INFIX = _written("infix")
+MATH = _written("math")
+LOOP = _written("loop")
+REDUCTIONS = _written("reduces")
+JUMPS = _written("jumps")

@@ -137,3 +137,6 @@ class Simplified(NamedTuple):
     inputs: list[int]
     guards: list[tuple[int, Any]]
     outputs: list[Any]
+    # What decides over a jump, and is to have the last digit of the eager value; and what of it is not in C order.
+    strict: set[int]
+    unordered: set[int]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..face.array import COMPARISONS, Array, dispatch
+from ..face.array import BINARY_OPERATORS, COMPARISONS, UNARY_OPERATORS, Array, dispatch
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
 from .facts import STATIC, WHOLE
@@ -182,6 +182,12 @@ def wrap(program: Program, number: int, value: Any) -> ProgramArray:
     return array
 
 
+def _power_of(array: ProgramArray, other: Any) -> Callable:
+    """The function of ``**``: NumPy's numbers have a power of their own, which rounds otherwise than that of arrays."""
+    other = other.concrete if type(other) is ProgramArray else other
+    return np.power if isa(array.concrete, np.ndarray) or isa(other, np.ndarray) else operator.pow
+
+
 def _install() -> None:
     def binary(function: Any) -> tuple[Callable, Callable]:
         def forward(self: ProgramArray, other: Any) -> Any:
@@ -189,20 +195,16 @@ def _install() -> None:
                 return NotImplemented
             if isinstance(other, (list, tuple)):
                 other = np.asarray(other)
-            return (
-                self.program.call(function, (self, other), {}) if self.program.open else function(self.concrete, other)
-            )
+            f = _power_of(self, other) if function is np.power else function
+            return self.program.call(f, (self, other), {}) if self.program.open else f(self.concrete, other)
 
         def backward(self: ProgramArray, other: Any) -> Any:
             if isinstance(other, (list, tuple)):
                 other = np.asarray(other)
-            return (
-                self.program.call(function, (other, self), {}) if self.program.open else function(other, self.concrete)
-            )
+            f = _power_of(self, other) if function is np.power else function
+            return self.program.call(f, (other, self), {}) if self.program.open else f(other, self.concrete)
 
         return forward, backward
-
-    from ..face.array import BINARY_OPERATORS, UNARY_OPERATORS
 
     for name, function in BINARY_OPERATORS.items():
         forward, backward = binary(function)

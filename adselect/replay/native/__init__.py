@@ -6,4 +6,7 @@ factorisation, a sort, a long array, for which NumPy's loops are as good) leaves
 
 Everything that lives from one loop to another has its place in one workspace. Long programs are cut into functions of
 some hundred lines, since compilers take much longer for one function of twice the length.
+
+Sums are added up one after the other and functions are those of the C library, so that last digits differ from NumPy's,
+also where a comparison depends on them.
 """

@@ -10,7 +10,7 @@ zero.
 The identities stand in tables, one subject a file: ``products.py``, ``sums.py``, ``totals.py``, ``views.py``,
 ``scatters.py``. A row names the function, what its operands must be (a number, zero, an array), and the rewrite; its
 docstring is the identity. The walk asks the table; what no row rewrites stays as it is. To teach it another identity,
-write one more row.
+write one more row. What a jump depends on (``jumps.py``) is rewritten only by rows that leave every digit as it is.
 
 Only what holds for every finite value is used: where an intermediate value is not finite, the result is not either, and
 the caller then turns to the eager tape.

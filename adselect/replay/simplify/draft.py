@@ -33,9 +33,12 @@ def same(a: Any, b: Any) -> bool:
 class Draft:
     """Old instructions on one side, new ones on the other; an old argument is asked for by :meth:`term`."""
 
-    __slots__ = ("known", "line", "new", "number", "old", "origin", "places", "terms", "totals", "users")
+    __slots__ = (
+        *("decisive", "digits", "known", "line", "new", "number", "old", "origin", "places", "strict"),
+        *("terms", "totals", "users"),
+    )
 
-    def __init__(self, old: list[Instruction], users: dict[int, list[int]]):
+    def __init__(self, old: list[Instruction], users: dict[int, list[int]], decisive: set[int]):
         self.old, self.users = old, users  # users: old instruction -> those that read it; -1: it leaves the program
         self.new: list[Instruction] = []
         self.known: dict[Any, Ref] = {}  # what is written already, by its key
@@ -43,8 +46,15 @@ class Draft:
         self.places: dict[int, Any] = {}  # old instruction -> its value as an argument, where it is not a Term
         self.origin: dict[int, int] = {}  # new instruction -> the old one it was written for
         self.totals: dict[tuple, tuple[Ref, tuple]] = {}  # (base, axes) -> the sum, and its shape without the axes
+        self.decisive = decisive  # old instructions whose last digit counts
+        self.digits: set[int] = set()  # new ones
         self.line = ""  # of the user's code, and
-        self.number = -1  # the old instruction that is being rewritten
+        self.number = -1  # the old instruction that is being rewritten;
+        self.strict = False  # whether its last digit counts
+
+    def turn_to(self, i: Instruction) -> None:
+        """What is written from now on is written for this old instruction."""
+        self.line, self.number, self.strict = i.line, i.number, i.number in self.decisive
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -96,6 +106,12 @@ class Draft:
         """The old instructions that read what base was written for."""
         return self.users.get(self.origin.get(base.number, -1), ())
 
+    def written_as(self, number: int) -> Ref | None:
+        """The new instruction that an old one has become; None where it is a constant."""
+        term = self.terms.get(number)
+        ref = self.places.get(number) if term is None else term.base
+        return ref if type(ref) is Ref else None
+
     def _result(self, user: int) -> Any:
         """What an old instruction has become; two that have become one count once."""
         term = self.terms.get(user)
@@ -111,6 +127,8 @@ class Draft:
         if key is not None:
             ref = self.known.get(key)
             if ref is not None:
+                if self.strict:
+                    self.digits.add(ref.number)
                 return ref
         number = len(self.new)
         i = Instruction.__new__(Instruction)
@@ -118,6 +136,8 @@ class Draft:
         i.shape, i.dtype, i.scalar = shape, dtype, scalar
         self.new.append(i)
         self.origin[number] = self.number
+        if self.strict:
+            self.digits.add(number)
         ref = Ref(number)
         if key is not None:
             self.known[key] = ref

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -149,5 +150,5 @@ def _is_linear(user: Instruction, number: int) -> bool:
     if user.function is np.divide:
         return same(user.args[0], Ref(number))
     return user.function in LINEAR or (
-        user.function is np.power and type(user.args[1]) in (int, float) and user.args[1] in (1, 2)
+        user.function in (np.power, operator.pow) and type(user.args[1]) in (int, float) and user.args[1] in (1, 2)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from ...rules.linalg import contract
 from ...rules.reductions import spread
 from ..instructions import Instruction, Ref
 from .draft import Draft, Term, same
-from .factors import fits, ordered, room
+from .factors import argument, fits, ordered, room
 from .table import ANY, ARRAY, CONSTANT_TERM, NUMBER, REWRITES, ZERO
 
 
@@ -20,6 +21,14 @@ from .table import ANY, ARRAY, CONSTANT_TERM, NUMBER, REWRITES, ZERO
 def number_times(draft: Draft, i: Instruction, a: Term, b: Term) -> Any:
     """c · (d x) = (c d) x"""
     return fits(draft, Term(a.factor * b.factor, b.base if a.base is None else a.base), i)
+
+
+@REWRITES.row((np.multiply,), ARRAY, ARRAY, exact=True)
+def by_itself(draft: Draft, i: Instruction, a: Term, b: Term) -> Any:
+    """x x = x²"""
+    if a.factor == b.factor == 1.0 and type(a.base) is Ref and same(a.base, b.base):
+        return Term(1.0, draft.like(i, np.square, a.base))
+    return None
 
 
 @REWRITES.row((np.multiply,), ARRAY, ARRAY)
@@ -33,16 +42,23 @@ def product(draft: Draft, i: Instruction, a: Term, b: Term) -> Any:
     return Term(c, draft.like(i, np.multiply, *ordered(a.base, b.base)))
 
 
-@REWRITES.row((np.square,), ARRAY)
+@REWRITES.row((np.square,), ARRAY, exact=True)
 def square(draft: Draft, i: Instruction, a: Term) -> Any:
-    """(c x)² = c² x²"""
+    """(c x)² = c² x², where a last digit decides for c = 1"""
     c = a.factor**2
     return Term(c, draft.like(i, np.square, a.base)) if room(c) else None
 
 
-@REWRITES.row((np.power,), ANY)
+@REWRITES.row((operator.pow,), ANY)
+def power_of_numbers(draft: Draft, i: Instruction, a: Term) -> Any:
+    """The powers of numbers and of arrays differ in their last digit only."""
+    value = power(draft, i, a)
+    return value if value is not None else draft.like(i, np.power, *argument(draft, tuple(i.args)))
+
+
+@REWRITES.row((np.power,), ANY, exact=True)
 def power(draft: Draft, i: Instruction, a: Term) -> Any:
-    """x ** 1 = x, and x ** 2 = x²"""
+    """x ** 1 = x, and x ** 2 = x², which is what NumPy computes for arrays"""
     p = i.args[1]
     if type(p) not in (int, float) or p not in (1, 2):
         return None

@@ -12,7 +12,9 @@ from .draft import Draft, Term
 __all__ = ["ANY", "ARRAY", "CONSTANT_TERM", "NUMBER", "REWRITES", "ZERO", "Rows", "Table"]
 
 # What an operand may be.
-ZERO, NUMBER, ARRAY = 0, 1, 2
+ZERO = 0
+NUMBER = 1
+ARRAY = 2
 CONSTANT_TERM = (ZERO, NUMBER)
 ANY = (ZERO, NUMBER, ARRAY)
 
@@ -20,25 +22,32 @@ Rewrite = Callable[..., Any]
 
 
 class Rows:
-    """The rows of one function, in order, by what its first ``count`` operands are (as digits of a number)."""
+    """The rows of one function, in order, by what its first ``count`` operands are (as digits of a number).
+
+    ``exact``: those that leave every digit of the result as it is.
+    """
 
     def __init__(self, count: int):
         self.count = count
         self.by_kinds: list[list[Rewrite]] = [[] for _ in range(3**count)]
+        self.exact: list[list[Rewrite]] = [[] for _ in range(3**count)]
 
 
 class Table:
     """Rows by function; the first whose rewrite gives something decides.
 
     ``@table.row((np.add,), ANY, ARRAY)`` registers ``rewrite(draft, instruction, a, b)``: a and b are the first two
-    arguments as Terms. Without kinds a rewrite reads the arguments itself.
+    arguments as Terms. Without kinds a rewrite reads the arguments itself. A row that rounds nothing otherwise than
+    NumPy does says ``exact=True``: where a last digit decides, only such rows are used.
     """
 
     def __init__(self) -> None:
         self.rows: dict[Any, Rows] = {}
 
-    def row(self, functions: Iterable[Any], *kinds: int | tuple[int, ...]) -> Callable[[Rewrite], Rewrite]:
-        each = [(k,) if isinstance(k, int) else k for k in kinds]
+    def row(
+        self, functions: Iterable[Any], *kinds: int | tuple[int, ...], exact: bool = False
+    ) -> Callable[[Rewrite], Rewrite]:
+        each = [(k,) if type(k) is int else k for k in kinds]
 
         def register(rewrite: Rewrite) -> Rewrite:
             for function in functions:
@@ -46,6 +55,8 @@ class Table:
                 assert rows.count == len(kinds), f"{function} has rows of another length"
                 for digits in product(*each):
                     rows.by_kinds[_number(digits)].append(rewrite)
+                    if exact:
+                        rows.exact[_number(digits)].append(rewrite)
             return rewrite
 
         return register
@@ -68,7 +79,8 @@ class Table:
         kinds = 0
         for factor, base in terms:
             kinds = 3 * kinds + (ARRAY if base is not None else NUMBER if factor else ZERO)
-        for rewrite in self.rows[function].by_kinds[kinds]:
+        rows = self.rows[function]
+        for rewrite in (rows.exact if draft.strict else rows.by_kinds)[kinds]:
             value = rewrite(draft, i, *terms)
             if value is not None:
                 return value

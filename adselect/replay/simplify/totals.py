@@ -11,7 +11,7 @@ from ...rules.linalg import contract
 from ...values.kinds import isa
 from ..instructions import Instruction, Ref
 from .draft import Draft, Term, same
-from .factors import ordered, whole
+from .factors import as_it_is, ordered, whole
 from .table import ARRAY, CONSTANT_TERM, REWRITES, Table
 from .views import reshaped
 
@@ -31,12 +31,18 @@ def sum_of_number(draft: Draft, i: Instruction, a: Term) -> Any:
     return None if axes is None else Term(a.factor * math.prod(_old_shape(draft, i.args[0])[k] for k in axes), None)
 
 
-@REWRITES.row((np.sum,), ARRAY)
+@REWRITES.row((np.sum,), ARRAY, exact=True)
 def sum_of_array(draft: Draft, i: Instruction, a: Term) -> Any:
     """Σ c x = c Σ x"""
     axes = _axes_of(draft, i)
     if axes is None or draft.shape(a.base) != _old_shape(draft, i.args[0]):
         return None
+    if draft.strict:  # other sums may use this one
+        ref = as_it_is(draft, i)
+        draft.totals.setdefault(
+            (a.base if type(a.base) is Ref else id(a.base), axes), (ref, _left(draft.shape(a.base), axes))
+        )
+        return ref
     lone = type(i.args[0]) is Ref and len(draft.users.get(i.args[0].number, ())) == 1
     total = total_of(draft, a.base, axes, lone)
     if total is None:

@@ -37,25 +37,25 @@ def _is_plain(i: Instruction) -> bool:
     return not any(True for _ in refs_of(tuple(i.args[1:])))
 
 
-@REWRITES.row(_SHAPES, CONSTANT_TERM)
+@REWRITES.row(_SHAPES, CONSTANT_TERM, exact=True)
 def view_of_number(draft: Draft, i: Instruction, a: Term) -> Any:
     """A number everywhere is that in every shape."""
     return a if not i.kwargs or (i.function is np.reshape and set(i.kwargs) <= {"copy"}) else None
 
 
-@REWRITES.row((np.reshape,), ARRAY)
+@REWRITES.row((np.reshape,), ARRAY, exact=True)
 def reshape(draft: Draft, i: Instruction, a: Term) -> Any:
     """The shape of a shape is the last one."""
     return Term(a.factor, reshaped(draft, a.base, i.shape)) if _is_plain(i) else None
 
 
-@REWRITES.row((np.broadcast_to,), ARRAY)
+@REWRITES.row((np.broadcast_to,), ARRAY, exact=True)
 def broadcast(draft: Draft, i: Instruction, a: Term) -> Any:
     """An array in its own shape is itself."""
     return a if draft.shape(a.base) == i.shape and _is_plain(i) else None
 
 
-@REWRITES.row((np.transpose,), ARRAY)
+@REWRITES.row((np.transpose,), ARRAY, exact=True)
 def transpose(draft: Draft, i: Instruction, a: Term) -> Any:
     """Two orders of the axes are one, and an order that changes nothing is none."""
     if not _is_plain(i):
@@ -72,7 +72,7 @@ def transpose(draft: Draft, i: Instruction, a: Term) -> Any:
     return Term(a.factor, base)
 
 
-@REWRITES.row(_SHAPES, ARRAY)
+@REWRITES.row(_SHAPES, ARRAY, exact=True)
 def view(draft: Draft, i: Instruction, a: Term) -> Any:
     """A view of c x is c times the view of x."""
     if not _is_plain(i):
@@ -80,13 +80,13 @@ def view(draft: Draft, i: Instruction, a: Term) -> Any:
     return Term(a.factor, draft.emit(i.function, (a.base, *i.args[1:]), {}, i.shape, i.dtype, False))
 
 
-@REWRITES.row((operator.getitem,), CONSTANT_TERM)
+@REWRITES.row((operator.getitem,), CONSTANT_TERM, exact=True)
 def part_of_number(draft: Draft, i: Instruction, a: Term) -> Any:
     """A part of a number everywhere is that number."""
     return a if is_basic(i.args[1]) and not any(True for _ in refs_of(i.args[1])) else None
 
 
-@REWRITES.row((operator.getitem,), ARRAY)
+@REWRITES.row((operator.getitem,), ARRAY, exact=True)
 def part(draft: Draft, i: Instruction, a: Term) -> Any:
     """(c x)[k] = c x[k], which is a reshape where k takes everything"""
     index = i.args[1]
@@ -97,7 +97,7 @@ def part(draft: Draft, i: Instruction, a: Term) -> Any:
     return Term(a.factor, draft.emit(operator.getitem, (a.base, index), {}, i.shape, i.dtype, i.scalar))
 
 
-@REWRITES.row((operator.getitem,), ARRAY)
+@REWRITES.row((operator.getitem,), ARRAY, exact=True)
 def taken(draft: Draft, i: Instruction, a: Term) -> Any:
     """Elements by their numbers, where those are a few runs, are slices put together."""
     if any(True for _ in refs_of(i.args[1])):
@@ -113,13 +113,13 @@ def taken(draft: Draft, i: Instruction, a: Term) -> Any:
     return Term(a.factor, draft.emit(join, pieces, {"axis": 0}, i.shape, i.dtype, False))
 
 
-@REWRITES.row((rolled,), CONSTANT_TERM)
+@REWRITES.row((rolled,), CONSTANT_TERM, exact=True)
 def rolled_number(draft: Draft, i: Instruction, a: Term) -> Any:
     """A number everywhere stays where it is."""
     return a
 
 
-@REWRITES.row((rolled,), ARRAY)
+@REWRITES.row((rolled,), ARRAY, exact=True)
 def rolled_array(draft: Draft, i: Instruction, a: Term) -> Any:
     """An array rolled along an axis is two slices put together."""
     shift, axis = i.args[1:]

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
+from ..facts import MATH, VIEWS
 from ..instructions import CONSTANT, Contents, Instruction, Ref, Simplified, uses_of
 from ..program import Program
 from . import products, scatters, sums, totals, views  # noqa: F401 - they fill the table
 from .draft import Draft, Term
 from .factors import argument, as_it_is, settled
+from .jumps import Jump, decisive, jumps_among
 from .table import REWRITES
 
 __all__ = ["as_written", "simplify"]
@@ -22,22 +25,46 @@ _REAL = (np.dtype(np.float64), np.dtype(np.float32))
 def as_written(program: Program, outputs: list) -> Simplified:
     """The program as it is."""
     guards = [(number, value) for _, number, value in program.guards]
-    return Simplified(program.instructions, program.inputs, guards, outputs)
+    strict = decisive(program, jumps_among(program, _needed(program, outputs)[0]))
+    unordered = {n for n in strict if _is_unordered(program, n)}
+    return Simplified(program.instructions, program.inputs, guards, outputs, strict, unordered)
 
 
 def simplify(program: Program, outputs: list) -> Simplified:
-    """The program that computes outputs (Refs and constants) with fewer instructions; guards are kept."""
+    """The program that computes outputs (Refs and constants) with fewer instructions; guards are kept.
+
+    Most often the place of an extremum is that of a shift (in a softmax), whose derivative turns out to be zero: it
+    then decides over nothing. Where the jumps that are left are others than was expected, all is written once more.
+    """
     needed, users = _needed(program, outputs)
-    draft = Draft(program.instructions, users)
+    jumps = jumps_among(program, needed)
+    counted = [jump for jump in jumps if not jump.extremum]
+    strict = decisive(program, counted)
+    for _ in range(3):
+        draft = Draft(program.instructions, users, strict)
+        simplified = _written_anew(draft, program, outputs, needed)
+        left = _left(jumps, simplified, draft) if jumps else []
+        if left == counted:
+            break
+        counted, expected = left, strict
+        strict = decisive(program, counted)
+        if not any(_may_change(program.instructions[n]) for n in expected ^ strict):
+            break
+    return simplified
+
+
+def _written_anew(draft: Draft, program: Program, outputs: list, needed: set[int]) -> Simplified:
     inputs = []
     for i in program.instructions:
-        draft.line, draft.number = i.line, i.number
+        draft.turn_to(i)
         if i.function is None:
             ref = draft.emit(None, (), {}, i.shape, i.dtype, i.scalar, shared=False)
             inputs.append(ref.number)
             _remember(draft, i, ref)
         elif i.number in needed:
             _remember(draft, i, _rewritten(draft, i))
+    unordered = {ref.number for n in draft.decisive if (ref := draft.written_as(n)) and _is_unordered(program, n)}
+    draft.strict = False
     outputs = [argument(draft, r) for r in outputs]
     guards: list[tuple[int, Any]] = []
     # Every look counts; the same look twice is one.
@@ -45,7 +72,34 @@ def simplify(program: Program, outputs: list) -> Simplified:
         place = argument(draft, Ref(number))
         if type(place) is Ref:
             guards.append((place.number, value))
-    return Simplified(draft.new, inputs, guards, outputs)
+    return Simplified(draft.new, inputs, guards, outputs, draft.digits, unordered)
+
+
+def _is_unordered(program: Program, number: int) -> bool:
+    """Whether a new array is not in C order: sums over it add up in another."""
+    value, function = program.concrete[number], program.instructions[number].function
+    return (
+        type(value) is np.ndarray
+        and value.ndim > 1
+        and not value.flags.c_contiguous
+        and function not in VIEWS
+        and function not in (None, operator.getitem)
+    )
+
+
+def _may_change(i: Instruction) -> bool:
+    """Whether an instruction may be written otherwise where its last digit does not count."""
+    rows = REWRITES.rows.get(i.function)
+    return i.function in MATH or i.function is np.power or (rows is not None and rows.by_kinds != rows.exact)
+
+
+def _left(jumps: list[Jump], simplified: Simplified, draft: Draft) -> list[Jump]:
+    """The jumps that the new program still makes."""
+    live = {r.number for r in simplified.outputs if type(r) is Ref} | {n for n, _ in simplified.guards}
+    for i in reversed(simplified.instructions):
+        if i.number in live:
+            live.update(uses_of(i))
+    return [jump for jump in jumps if (ref := draft.written_as(jump.number)) and ref.number in live]
 
 
 def _needed(program: Program, outputs: list) -> tuple[set[int], dict[int, list[int]]]:

@@ -65,6 +65,8 @@ def _fits(plan: Plan, n: int, shape: tuple | None, members: set[int]) -> bool:
         if fold[0] != "dot":
             return False
         operands, own = fold[1:], plan.shape(fold[1])
+    elif n in plan.program.strict and (not i.shape or n in plan.program.unordered):
+        return False  # its order of additions counts
     elif i.function is np.sum and i.scalar and not i.kwargs.get("keepdims") and len(i.args) == 1:
         operands, own = i.args, plan.shape(i.args[0])
     elif is_elementwise(i) and i.dtype == FLOAT and not i.scalar:

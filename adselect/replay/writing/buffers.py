@@ -27,7 +27,7 @@ class Buffers:
     def out(self, n: int) -> str | None:
         """The buffer for the result of n; None when the caller keeps it (it is allocated then)."""
         i = self.instructions[n]
-        if not self.plan.dies(n):
+        if not self.plan.dies(n) or n in self.plan.program.unordered:
             return None
         pool = self.free.get((i.shape, i.dtype))
         name = pool.pop() if pool else self.add(i.shape, i.dtype)
@@ -37,7 +37,7 @@ class Buffers:
     def inplace(self, n: int, position: int, operands: list) -> str | None:
         """The buffer of an operand that dies here and can take the result of an elementwise call."""
         i, plan = self.instructions[n], self.plan
-        if not plan.dies(n):
+        if not plan.dies(n) or n in plan.program.unordered:
             return None
         for spec in operands:
             if type(spec) is not Ref:

@@ -23,9 +23,10 @@ def write_call(page: Page, i: Instruction) -> None:
         return
     if i.scalar and write_scalar(page, i):
         return
-    for writer in WRITERS.get(i.function, ()):
-        if writer(page, i):
-            return
+    if i.number not in page.program.unordered:
+        for writer in WRITERS.get(i.function, ()):
+            if writer(page, i):
+                return
     if is_elementwise(i):
         _write_elementwise(page, i)
     else:
@@ -58,12 +59,14 @@ def _getitem(page: Page, i: Instruction) -> bool:
 
 @writes(np.matmul)
 def _matmul(page: Page, i: Instruction) -> bool:
-    """For vectors and matrices dot is the same product with less ado."""
+    """For vectors and matrices dot is the same product with less ado, but for the last digit."""
     if i.kwargs:
         return False
     out = None if i.scalar else page.buffers.out(i.number)
     shapes = [page.plan.shape(a) for a in i.args]
-    plain = all(len(s) <= 2 and page.plan.is_float_array(a, s) for a, s in zip(i.args, shapes, strict=True))
+    plain = i.number not in page.program.strict and all(
+        len(s) <= 2 and page.plan.is_float_array(a, s) for a, s in zip(i.args, shapes, strict=True)
+    )
     name = "dot" if plain else "matmul"
     operands = ", ".join(map(page.value, i.args))
     return page.line(i, f"{page.use(name, getattr(np, name))}({operands}{', ' + out if out else ''})")

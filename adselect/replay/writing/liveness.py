@@ -55,6 +55,8 @@ class Plan:
 
         for n in live:
             i = self.instructions[n]
+            if n in self.program.strict:
+                continue
             if _adds_everything(i):
                 source = inner(i.args[0])
                 if source is None or source.dtype != FLOAT:

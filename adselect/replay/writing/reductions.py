@@ -28,14 +28,16 @@ def _reduction(page: Page, i: Instruction) -> bool:
     keepdims = i.kwargs.get("keepdims") is True
     name = page.use(f"{ufunc.__name__}_reduce", ufunc.reduce)
     a, shape = page.value(i.args[0]), page.plan.shape(i.args[0])
-    if not i.scalar and type(axis) is int and page.plan.is_float_array(i.args[0], shape):
+    # Whether the order counts, in which it adds or multiplies.
+    strict = i.number in page.program.strict and ufunc in (np.add, np.multiply)
+    if not strict and not i.scalar and type(axis) is int and page.plan.is_float_array(i.args[0], shape):
         if ufunc is np.add and _write_product_with_ones(page, i, axis % len(shape), keepdims):
             return True
         if len(shape) == 2 and axis % 2 == 1 and 1 < shape[1] <= _SHORT and shape[0] >= 8 * _SHORT:
             # NumPy reduces a short last axis row by row; the columns of a copy are long.
             text = f"{name}({a}.T.copy(), 0)"
             return page.line(i, f"{text}.reshape({page.constant(i.shape)})" if keepdims else text)
-    out = None if i.scalar else page.buffers.out(i.number)
+    out = None if i.scalar or (strict and len(shape) > 2) else page.buffers.out(i.number)
     tail = f", None, {out}" + (", True" if keepdims else "") if out or keepdims else ""
     return page.line(i, f"{name}({a}, {page.value(axis)}{tail})")
 
