@@ -53,7 +53,7 @@ def _builder(reference: Any, shape: Any, n: int) -> Callable[[list], Any]:
 
 # Names that the generated source uses itself.
 _RESERVED = re.compile(
-    r"[vbcxkpq]\d.*|[ij]|inputs|buffers|(math|ones|add)_.*|.*_reduce|GuardFailed|share|spread|contract|select|clipped|join"
+    r"[vbcxkpq]\d.*|[ij]|inputs|buffers|float|(math|ones|add)_.*|.*_reduce|GuardFailed|share|spread|contract|select|clipped|join"
     r"|pile|set_item|scatter_parts"
 )
 

@@ -47,7 +47,7 @@ class Table:
     def row(
         self, functions: Iterable[Any], *kinds: int | tuple[int, ...], exact: bool = False
     ) -> Callable[[Rewrite], Rewrite]:
-        each = [(k,) if type(k) is int else k for k in kinds]
+        each = [k if isinstance(k, tuple) else (k,) for k in kinds]
 
         def register(rewrite: Rewrite) -> Rewrite:
             for function in functions:

@@ -61,7 +61,7 @@ class Plan:
                 source = inner(i.args[0])
                 if source is None or source.dtype != FLOAT:
                     continue
-                factors = source.args * 2 if source.function is np.square else source.args
+                factors = tuple(source.args) * 2 if source.function is np.square else source.args
                 if source.function in (np.square, np.multiply) and all(
                     self.is_float_array(a, source.shape) for a in factors
                 ):

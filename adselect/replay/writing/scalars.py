@@ -37,7 +37,7 @@ def write_scalar(page: Page, i: Instruction) -> bool:
     if i.function is operator.pow:
         # Of Python's numbers an integral power is NumPy's; another one of a negative number is complex.
         integral = type(i.args[1]) in (int, float) and float(i.args[1]).is_integer()
-        base = args[0] if integral else f"{page.use('float64', np.float64)}({args[0]})"
+        base = f"({args[0]})" if integral else f"{page.use('float64', np.float64)}({args[0]})"
         return page.line(i, f"{base} ** {args[1]}")
     strict = i.number in page.program.strict
     if i.function is np.power and not strict and type(i.args[1]) in (int, float) and i.args[1] in (3, 4):
