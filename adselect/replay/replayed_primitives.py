@@ -15,7 +15,9 @@ from ..adtypes import AutoTape
 from ..face.array import Array
 from ..primitives.invocation import Invocation
 from ..values.kinds import isa
-from .program import GuardFailed, NotReplayable, Program, ProgramArray
+from .instructions import GuardFailed, NotReplayable
+from .program import Program
+from .program_array import ProgramArray
 
 __all__ = ["call", "pull"]
 
@@ -48,6 +50,7 @@ def pull(invocation: Invocation, values: list) -> tuple[list, Callable[[list], l
             return values[0].back(bars)
 
         step = _Step(invocation, run_pullback, "_pullback")
+        step.may_jump = False  # it is linear
         return step.write(program, [pullback, *[y_bars[k] for k in given]])
 
     return outputs, back
@@ -66,6 +69,7 @@ class _Step:
     """A function of a program that runs the user's code: ``run(invocation, values) → results``."""
 
     checks_kinds = True  # of its results, in every call
+    may_jump = True  # as far as is known
 
     def __init__(self, invocation: Invocation, run: Callable[[Invocation, list], list], suffix: str = ""):
         self.invocation, self.run = invocation, run

@@ -8,28 +8,16 @@ may have been rounded shows it: an entry that does not move then has no business
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
-from ..face.atoms import join, pile, rolled, select, set_item
-from ..rules.reductions import spread
 from ..values.kinds import isa
-from .program import CONSTANT, Instruction, Ref
+from .facts import EXACT
+from .instructions import Instruction, Ref
 
 __all__ = ["rounding_noise"]
 
-# What only moves or selects numbers rounds nothing.
-_EXACT = frozenset(
-    {
-        *(CONSTANT, operator.getitem, set_item, rolled, join, pile, select, spread, np.where, np.concatenate, np.stack),
-        *(np.max, np.min, np.amax, np.amin, np.maximum, np.minimum, np.fmax, np.fmin, np.clip, np.sort, np.take),
-        *(np.negative, np.positive, np.absolute, np.sign, np.floor, np.ceil, np.trunc, np.rint, np.conjugate, np.copy),
-        *(np.reshape, np.transpose, np.broadcast_to, np.swapaxes, np.moveaxis, np.expand_dims, np.squeeze, np.ravel),
-        *(np.real, np.imag, np.diagonal, np.diag, np.tril, np.triu, np.take_along_axis, np.repeat, np.tile, np.flip),
-    }
-)
 _RUNS = 3
 _UNITS = 4.0  # in the last place, by which each number is moved
 _ALLOWED = 16.0  # times the largest movement seen
@@ -69,7 +57,7 @@ def _run(instructions: list, inputs: list, outputs: list, leaves: list, rng: Any
         if i.function is not None:
             options = {k: value_of(v) for k, v in i.kwargs.items()}
             result = i.function(*map(value_of, i.args), **options)
-            exact = i.function in _EXACT or isinstance(result, (tuple, list))
+            exact = i.function in EXACT or isinstance(result, (tuple, list))
             values[i.number] = result if exact else _moved(result, rng)
     return [np.asarray(value_of(r)) for r in outputs]
 

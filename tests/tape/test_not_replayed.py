@@ -8,10 +8,12 @@ import pytest
 
 import adselect as ad
 from adselect import AutoTape, NotReplayedWarning
-from adselect.replay import algebra, native
+from adselect.replay import facts, variant
 from adselect.replay import prepared as room
-from adselect.replay.algebra import same
-from adselect.replay.program import Ref
+from adselect.replay.instructions import Ref
+from adselect.replay.simplify.draft import Term, same
+from adselect.replay.simplify.factors import argument
+from adselect.replay.simplify.table import ARRAY, REWRITES, Rows
 
 X = np.array([0.5, 2.0, -3.0, 1.5])
 Y = np.array([1.0, 0.0, 1.0, 0.0])
@@ -187,10 +189,12 @@ def test_arrays_among_the_constants(f):
 
 @pytest.mark.parametrize("function", [np.multiply, operator.getitem])
 def test_a_failing_simplification_does_not_lose_the_replay(monkeypatch, caplog, function):
-    def broken(self, i):
+    def broken(draft, i):
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setitem(algebra._RULES, function, broken)
+    rows = Rows(0)
+    rows.by_kinds[0].append(broken)
+    monkeypatch.setitem(REWRITES.rows, function, rows)
     with caplog.at_level(logging.WARNING, logger="adselect"):
         replayed(ad.gradient, lambda x: np.sum(x[1:] * x[:-1] * 3.0), X, points=(2 * X,))
     assert "simplifying the program of gradient failed" in caplog.text
@@ -198,15 +202,18 @@ def test_a_failing_simplification_does_not_lose_the_replay(monkeypatch, caplog, 
 
 
 def test_a_wrong_simplification_does_not_lose_the_replay(monkeypatch, caplog):
-    monkeypatch.setitem(algebra._RULES, np.square, lambda self, i: algebra.Term(2.0, self.spec(i.args[0])))
+    wrong = lambda draft, i, a: Term(2.0, argument(draft, i.args[0]))
+    rows = Rows(1)
+    rows.by_kinds[ARRAY].append(wrong)
+    monkeypatch.setitem(REWRITES.rows, np.square, rows)
     with caplog.at_level(logging.WARNING, logger="adselect"):
         replayed(ad.gradient, lambda x: np.sum(np.sin(x) ** 2 * np.square(x)), X, points=(2 * X,))
     assert "simplifying" in caplog.text
 
 
 def test_programs_that_are_not_simplified_are_right(monkeypatch):
-    simplified = room.compile_program
-    monkeypatch.setattr(room, "compile_program", lambda *args: simplified(*args[:4], True))
+    simplified = variant.compile_program
+    monkeypatch.setattr(variant, "compile_program", lambda *args: simplified(*args[:4], True))
 
     def f(x):
         y = np.sin(x) * x[0] - np.mean(x)
@@ -267,7 +274,7 @@ def test_what_is_left_to_numpy_is_said():
 def test_a_failing_compiler_keeps_the_replay(monkeypatch, caplog, way):
     pytest.importorskip("numba")
     text = "undefined({0})" if way == "the compiler fails" else "{0} * 1.5"
-    monkeypatch.setitem(native._EXPRESSIONS, np.sin, text)
+    monkeypatch.setitem(facts.LOOP, np.sin, text)
     f = lambda x: np.sum(np.sin(x) * x)
     with (
         caplog.at_level(logging.ERROR, logger="adselect"),
