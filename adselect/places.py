@@ -12,13 +12,13 @@ import sys
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
+from .frameworks import PACKAGES
+
 __all__ = ["NUMERIC", "PACKAGE", "Place", "is_library", "package_of", "place_of", "place_text", "user_place"]
 
 PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
 # Never the user's, wherever they are installed: they stand between the user's line and ours when a call is dispatched.
-NUMERIC = frozenset(
-    ["numpy", "scipy", "jax", "jaxlib", "torch", "autograd", "pandas", "xarray", "sklearn", "matplotlib"]
-)
+NUMERIC = PACKAGES | {"numpy", "scipy", "pandas", "xarray", "sklearn", "matplotlib"}
 _STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import ADSelectError, ADSelectValueError
 from ..places import PACKAGE, is_library, package_of
+from ..values.natives import loaded
 
 __all__ = [
     "FACES",
@@ -84,28 +85,20 @@ def is_numpy_code(error: BaseException) -> bool:
     return any(_refuses_numpy(e) for e in chain) or _first_library(error) == "numpy"
 
 
-# What frameworks say where their arrays are taken for NumPy's: a conversion, or a write in place.
-_REFUSALS = (
-    *("__array__() was called on traced array", "Can't call numpy() on Tensor", "data pointer of Tensor that doesn't"),
-    *("problem arose with the `float` function", "problem arose with the `complex` function"),
-    *("JAX arrays are immutable", "requires grad is being used in an in-place operation"),
-    *(
-        "Tracer.__format__",
-        "Cannot interpret 'torch.",
-        "builtin_function_or_method",
-        "for NumPy arrays, use np.concatenate()",
-    ),
-    *("'numpy.ndarray' and 'Tensor'", "'Tensor' and 'numpy", "'NotImplementedType'>' is not a valid JAX type"),
-)
+# What Python and NumPy say where a framework's arrays are taken for NumPy's; frameworks' own words are in their rows.
+_REFUSALS = ("builtin_function_or_method", "for NumPy arrays, use np.concatenate()")
 
 
 def _refuses_numpy(error: BaseException) -> bool:
     if isinstance(error, AttributeError):
         text = str(error)
         name = error.name or text.rpartition("attribute ")[2].strip("'\". ")
-        owned = "Tracer" in text or "'Tensor' object" in text or "'ArrayImpl' object" in text
+        owned = any(word in text for natives in loaded() for word in natives.words)
         return owned and hasattr(np.ndarray, name)
-    return isinstance(error, (TypeError, RuntimeError, ValueError)) and any(r in str(error) for r in _REFUSALS)
+    if not isinstance(error, (TypeError, RuntimeError, ValueError)):
+        return False
+    text = str(error)
+    return any(r in text for r in _REFUSALS) or any(r in text for natives in loaded() for r in natives.refusals)
 
 
 def _first_library(error: BaseException) -> str:

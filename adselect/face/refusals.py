@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import REFUSALS, TracedValueError
 from ..places import Place, place_of, user_place
+from ..values.kinds import TracedValue
 from .foreign import refused_class
 
 __all__ = [
@@ -173,8 +174,8 @@ def refused_write(what: str, place: Place | None = None) -> TracedValueError:
 def refused_by_library(error: Exception) -> TracedValueError | None:
     """The error to raise instead of a library's that names a traced value's class; None where it does not."""
     text = str(error)
-    place = place_of(error) if re.search(_OURS, text) or re.search(_COMPILED, text) else None
-    if place is not None and not re.search(_OURS, text) and place.library.partition(".")[0] not in _GUESTS:
+    place = place_of(error) if _names_ours(text) or re.search(_COMPILED, text) else None
+    if place is not None and not _names_ours(text) and place.library.partition(".")[0] not in _GUESTS:
         return None
     if place is None or not place.library or place.library.startswith("numpy."):
         return None
@@ -186,7 +187,7 @@ def refused_by_library(error: Exception) -> TracedValueError | None:
 def refused_by_python(error: Exception) -> TracedValueError | None:
     """The error to raise instead of one of Python's own about an array without memory or a number without digits."""
     text = str(error)
-    place = place_of(error) if re.search(_OURS, text) and re.search(_OF_BUILTINS, text) else None
+    place = place_of(error) if _names_ours(text) and re.search(_OF_BUILTINS, text) else None
     if place is None:
         return None
     refusal = TracedValueError(
@@ -198,10 +199,18 @@ def refused_by_python(error: Exception) -> TracedValueError | None:
     return refusal
 
 
+def _names_ours(text: str) -> bool:
+    """Whether a text names one of the classes of traced values."""
+    found, pending = set(), [TracedValue]
+    while pending:
+        pending += (below := type.__subclasses__(pending.pop()))
+        found |= {cls.__name__ for cls in below}
+    return any(name in found for name in re.findall(r"\b\w+Array\b", text))
+
+
 # -- parts -------------------------------------------------------------------------------------------------------------
 
 _IN_PLACE = "BINARY_OP|INPLACE_"
-_OURS = r"\b(Tape|Dual|Program|Jax|Torch|Autograd)Array\b"
 # What Cython says of an argument that is no plain array.
 _COMPILED = (
     r"ambiguous argument types|No matching signature|has incorrect type \(expected numpy|Buffer dtype mismatch|"

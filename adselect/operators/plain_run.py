@@ -148,7 +148,7 @@ def _numbers(value: Any) -> np.ndarray:
     except (TypeError, RuntimeError) as error:
         raise UnsupportedError(
             f"check=True compares numbers, and there are none at {user_line()}: the call is itself being compiled or "
-            "batched (jax.jit, jax.vmap, torch.func). Check outside of it."
+            "batched by its framework. Check outside of it."
         ) from error
 
 

@@ -109,7 +109,7 @@ def check_own_rules(adtype: Any) -> None:
     if getattr(adtype, "face", "auto") == "native":
         raise ADSelectValueError(f"{adtype!r}: own_rules= acts on NumPy calls and needs face='auto' or face='numpy'")
     if getattr(adtype, "compile", False):
-        raise ADSelectValueError(f"{adtype!r}: torch.compile cannot follow own_rules=; leave compile=True out")
+        raise ADSelectValueError(f"{adtype!r}: a compiled call cannot follow own_rules=; leave compile=True out")
     for function in () if wanted is True else wanted:
         if not _has_rule(function):
             name = getattr(function, "__name__", function)

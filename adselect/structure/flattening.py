@@ -13,7 +13,7 @@ from ..errors import ADSelectTypeError
 from ..face.array import Array
 from ..face.foreign import FAMILIAR, GUESTS, foreign_of
 from ..values.kinds import isa
-from ..values.natives import is_native
+from ..values.natives import is_native, module_of_layers
 from ..values.tangents import field_names
 from .leaves import Const, is_extension_float, is_leaf
 from .nodes import (
@@ -31,7 +31,7 @@ from .nodes import (
     PartialNode,
     TupleNode,
 )
-from .opening import is_torch_module, opens
+from .opening import opens
 
 __all__ = ["Skeleton", "flatten"]
 
@@ -102,8 +102,8 @@ class _Flattener:
             return node
         if not opens(value):
             return Opaque(value)
-        if is_torch_module(value):
-            children = {n: p for n, p in value._parameters.items() if p is not None} | dict(value._modules)
+        if (natives := module_of_layers(value)) is not None:
+            children = natives.children(value)
             return self.fill(ModuleNode(value), [(f"{path}.{n}", v) for n, v in children.items()], list(children))
         names = field_names(value)
         return self.fill(ObjectNode(value), [(f"{path}.{n}", getattr(value, n)) for n in names], names)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..values.natives import module_of_layers
 from ..values.tangents import Tangent, tangent_of
 
 __all__ = ["Container"]
@@ -217,29 +218,27 @@ class ObjectNode(Container):
 
 
 class ModuleNode(ObjectNode):
-    """A torch module: parameters and submodules are its fields, buffers and settings stay."""
+    """A framework's module of layers: parameters and submodules are its fields, buffers and settings stay."""
 
     __slots__ = ()
 
     def _others(self) -> Any:
-        value = self.value
-        names = (*value.__dict__, *value._parameters, *value._buffers)
+        names = self._natives.other_names(self.value)
         return [n for n in names if not n.startswith("_") and n not in self.keys]
 
     def _release(self) -> None:
         pass
 
     def _rebuild(self, leaves: list, memo: dict) -> Any:
-        value = self.value
-        new = object.__new__(type(value))
+        new = object.__new__(type(self.value))
         memo[id(self)] = new
-        new.__dict__.update(value.__dict__)
-        new.__dict__["_parameters"] = dict(value._parameters)
-        new.__dict__["_modules"] = dict(value._modules)
-        for name, child in zip(self.keys, self.children, strict=True):
-            place = "_parameters" if name in value._parameters else "_modules"
-            new.__dict__[place][name] = child.rebuild(leaves, memo)
+        children = {n: child.rebuild(leaves, memo) for n, child in zip(self.keys, self.children, strict=True)}
+        self._natives.with_children(self.value, new, children)
         return new
+
+    @property
+    def _natives(self) -> Any:
+        return module_of_layers(self.value)
 
 
 class ClosureNode(Container):

@@ -6,7 +6,8 @@ import sys
 import types
 from typing import Any
 
-from ..values.natives import is_native
+from ..frameworks import FRAMEWORKS, PACKAGES
+from ..values.natives import is_native, module_of_layers
 from ..values.tangents import field_names
 from .leaves import is_enum
 
@@ -17,7 +18,8 @@ __all__ = ["CLOSED_PACKAGES", "opens", "settings_of"]
 
 # Instances of these packages' classes are values to pass on, not structures to open.
 CLOSED_PACKAGES = (frozenset(sys.stdlib_module_names) - {"builtins", "__main__"}) | {
-    *("numpy", "scipy", "pandas", "jaxlib", "jax", "autograd", "sympy", "matplotlib"),
+    *("numpy", "scipy", "pandas", "sympy", "matplotlib"),
+    *(package for framework in FRAMEWORKS if not framework.layers for package in framework.packages),
 }
 _HEAP_TYPE = 1 << 9  # CPython's flag of classes made by a class statement
 _OPEN_ANYWAY = (types.SimpleNamespace,)
@@ -34,7 +36,7 @@ def opens(value: Any) -> bool:
     package = type(value).__module__.partition(".")[0]
     if package in CLOSED_PACKAGES or not type(value).__flags__ & _HEAP_TYPE:
         return False
-    if package == "torch" and not is_torch_module(value):
+    if package in PACKAGES and module_of_layers(value) is None:
         return False
     return hasattr(value, "__dict__") or any("__slots__" in c.__dict__ for c in type(value).__mro__[:-1])
 
@@ -49,8 +51,3 @@ def settings_of(value: Any) -> dict[str, Any] | None:
     if is_native(value) or not opens(value):
         return None
     return {name: getattr(value, name) for name in field_names(value)}
-
-
-def is_torch_module(value: Any) -> bool:
-    nn = sys.modules.get("torch.nn")
-    return nn is not None and isinstance(value, nn.Module)

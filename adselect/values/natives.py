@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ADSelectTypeError
+from ..frameworks import FRAMEWORKS, PACKAGES
 
 __all__ = [
     "Natives",
@@ -20,6 +21,8 @@ __all__ = [
     "graph_writers",
     "is_native",
     "is_of_framework",
+    "loaded",
+    "module_of_layers",
     "natives_of",
     "register_natives",
     "to_numpy",
@@ -36,6 +39,10 @@ class Natives:
     framework = ""
     module = ""
     by_class = True  # whether every instance of the classes is an array
+    # What the framework says, in errors of any kind, where its arrays are taken for NumPy's; and what it calls them in
+    # the text of an AttributeError.
+    refusals: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
 
     def classes(self) -> tuple[type, ...]:
         """The classes of the framework's arrays, tracers included; asked once ``module`` is loaded."""
@@ -86,19 +93,31 @@ class Natives:
         """The same numbers as a constant: no derivative of the framework's flows through."""
         return value
 
+    def is_module(self, value: Any) -> bool:
+        """Whether value is the framework's container of parameters (layers of a network), which is entered."""
+        return False
+
+    def children(self, value: Any) -> dict[str, Any]:
+        """Parameters and parts of such a container, by name."""
+        raise NotImplementedError
+
+    def other_names(self, value: Any) -> tuple[str, ...]:
+        """Names of such a container's further fields, which stay as they are."""
+        return ()
+
+    def with_children(self, value: Any, new: Any, children: dict[str, Any]) -> None:
+        """Make ``new``, a blank instance, the same container with other parameters and parts."""
+        raise NotImplementedError
+
+    def carry_out(self, invocation: Any, leaves: list) -> Any:
+        """A user's primitive, called on arrays of the framework, by its rule."""
+        raise NotImplementedError
+
     def face(self, value: Any) -> Any:
         """The value the built-in engine computes with: a NumPy array, or a tracer behind its NumPy face."""
         return self.to_numpy(value)
 
 
-# One row a framework: its name, the module that is loaded where there are arrays of it, where its Natives are.
-_ROWS: list[tuple[str, str, str]] = [
-    ("jax", "jax", "adselect.backends.jax.natives:JaxNatives"),
-    ("torch", "torch", "adselect.backends.torch.natives:TorchNatives"),
-    ("autograd", "autograd.tracer", "adselect.backends.autograd.natives:AutogradNatives"),
-]
-# Frameworks that write the Python which is run down as a graph, and the file that takes a primitive's call meanwhile.
-_GRAPH_WRITERS: list[tuple[str, str]] = [("torch", "adselect.backends.torch.natives")]
 _REGISTERED: dict[str, Natives] = {}
 _MET: dict[type, Natives | None] = {}
 _MOST = 4096  # classes remembered; programs that make classes as they go are not to keep them all alive
@@ -133,11 +152,7 @@ def natives_of(value: Any) -> Natives | None:
 
 def _find(kind: type) -> Natives | None:
     found, sure = None, True
-    for framework, module, home in _ROWS:
-        if framework not in _REGISTERED and module in sys.modules:
-            place, _, name = home.partition(":")
-            _REGISTERED[framework] = getattr(importlib.import_module(place), name)()
-    for natives in list(_REGISTERED.values()):
+    for natives in loaded():
         if natives.module in sys.modules:
             try:
                 if issubclass(kind, natives.classes()):
@@ -151,19 +166,30 @@ def _find(kind: type) -> Natives | None:
     return found
 
 
+def loaded() -> list[Natives]:
+    """What is known of each framework that is loaded."""
+    for row in FRAMEWORKS:
+        if row.name not in _REGISTERED and row.module in sys.modules:
+            place, _, name = row.natives.partition(":")
+            _REGISTERED[row.name] = getattr(importlib.import_module(place), name)()
+    return list(_REGISTERED.values())
+
+
 def graph_writers() -> list[Any]:
     """What has ``call_while_writing(primitive, args, kwargs)``, for each framework that may be writing a graph down."""
-    return [
-        sys.modules.get(home) or importlib.import_module(home) for name, home in _GRAPH_WRITERS if name in sys.modules
-    ]
+    homes = [row.natives.partition(":")[0] for row in FRAMEWORKS if row.graphs and row.module in sys.modules]
+    return [sys.modules.get(home) or importlib.import_module(home) for home in homes]
+
+
+def module_of_layers(value: Any) -> Natives | None:
+    """The framework of which value is a container of parameters, None for anything else."""
+    return next((natives for natives in loaded() if natives.is_module(value)), None)
 
 
 def is_of_framework(kind: type) -> bool:
     """Whether a class comes from a framework, as its arrays do and what it wraps NumPy's in."""
     package = kind.__module__.partition(".")[0]
-    return any([package == module.partition(".")[0] for _, module, _ in _ROWS]) or any(
-        [package == natives.module.partition(".")[0] for natives in _REGISTERED.values()]
-    )
+    return package in PACKAGES or any([package == natives.module.partition(".")[0] for natives in _REGISTERED.values()])
 
 
 def framework_of(value: Any) -> str:

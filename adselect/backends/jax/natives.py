@@ -16,6 +16,12 @@ class JaxNatives(Natives):
 
     framework = "jax"
     module = "jax"
+    refusals = (
+        *("__array__() was called on traced array", "JAX arrays are immutable", "Tracer.__format__"),
+        *("problem arose with the `float` function", "problem arose with the `complex` function"),
+        "'NotImplementedType'>' is not a valid JAX type",
+    )
+    words = ("Tracer", "'ArrayImpl' object")
     by_class = False  # some tracers stand for references and tokens
 
     def classes(self) -> tuple[type, ...]:
@@ -68,6 +74,11 @@ class JaxNatives(Natives):
         import jax
 
         return jax.lax.stop_gradient(value)
+
+    def carry_out(self, invocation: Any, leaves: list) -> Any:
+        from .rules import apply_native
+
+        return apply_native(invocation, leaves)
 
     def face(self, value: Any) -> Any:
         if not self.is_tracer(value):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,15 @@ class TorchNatives(Natives):
 
     framework = "torch"
     module = "torch"
+    refusals = (
+        *("Can't call numpy() on Tensor", "data pointer of Tensor that doesn't", "Cannot interpret 'torch."),
+        *(
+            "requires grad is being used in an in-place operation",
+            "'numpy.ndarray' and 'Tensor'",
+            "'Tensor' and 'numpy",
+        ),
+    )
+    words = ("'Tensor' object",)
 
     def classes(self) -> tuple[type, ...]:
         import torch
@@ -58,6 +68,28 @@ class TorchNatives(Natives):
 
     def without_history(self, value: Any) -> Any:
         return value.detach()
+
+    def is_module(self, value: Any) -> bool:
+        nn = sys.modules.get("torch.nn")
+        return nn is not None and isinstance(value, nn.Module)
+
+    def children(self, value: Any) -> dict[str, Any]:
+        return {n: p for n, p in value._parameters.items() if p is not None} | dict(value._modules)
+
+    def other_names(self, value: Any) -> tuple[str, ...]:
+        return *value.__dict__, *value._parameters, *value._buffers
+
+    def with_children(self, value: Any, new: Any, children: dict[str, Any]) -> None:
+        new.__dict__.update(value.__dict__)
+        new.__dict__["_parameters"] = dict(value._parameters)
+        new.__dict__["_modules"] = dict(value._modules)
+        for name, child in children.items():
+            new.__dict__["_parameters" if name in value._parameters else "_modules"][name] = child
+
+    def carry_out(self, invocation: Any, leaves: list) -> Any:
+        from .rules import apply_native
+
+        return apply_native(invocation, leaves)
 
     def face(self, value: Any) -> Any:
         import torch
