@@ -14,8 +14,9 @@ from ..replay import replayed_primitives as steps
 from ..replay.program import NotReplayable
 from ..rules.registry import Rule
 from ..structure.nodes import is_mask
+from .applying import EngineArray
 from .forward import DualArray
-from .trace import EngineArray, TapeArray
+from .trace import TapeArray
 
 __all__ = ["ClosureRule", "apply"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.base import FrameworkArray
-from ..engine.trace import EngineArray
+from ..engine.applying import EngineArray
 from ..face.array import Array
 from ..structure.nodes import flatten
 from ..values.natives import is_native, natives_of
