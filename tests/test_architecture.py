@@ -99,8 +99,6 @@ UPWARDS = {
     ("adselect.primitives.config", "adselect.operators.pushforward"),
     ("adselect.primitives.define", "adselect.backends.torch.compiled"),
     ("adselect.structure.nodes", "adselect.guests"),
-    ("adselect.engine.recorded_primitives", "adselect.replay.program"),
-    ("adselect.engine.recorded_primitives", "adselect.replay.replayed_primitives"),
     ("adselect.primitives.compositions", "adselect.engine.recording"),
     ("adselect.primitives.invocation", "adselect.engine.recorded_primitives"),
     ("adselect.primitives.invocation", "adselect.engine.recording"),

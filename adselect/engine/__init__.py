@@ -2,5 +2,6 @@
 
 from ..rules import registration as _rules  # noqa: F401  (the rules come before the operators that use them)
 from . import quick
+from . import recorded_primitives as _recorded_primitives  # noqa: F401  (what traced values do with users' primitives)
 
 quick.install()
