@@ -12,8 +12,8 @@ class Framework(NamedTuple):
 
     name: in messages. module: loaded where there are arrays of it. packages: what its code is in. natives: where its
     arrays are described. layers: whether it has containers of parameters, which are entered as users' own objects are;
-    all else of it stays closed. graphs: whether it writes the Python that runs down as a graph, so that a primitive's call has
-    to be taken by ``call_while_writing`` of the same file.
+    all else of it stays closed. graphs: whether it writes the Python that runs down as a graph, so that a primitive's
+    call has to be taken by ``call_while_writing`` of the same file.
     """
 
     name: str

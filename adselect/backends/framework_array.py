@@ -21,6 +21,7 @@ from ..primitives.own_rules import by_own_rule
 from ..rules.registration import load_for
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
+from ..values.natives import natives_named
 
 __all__ = ["UNKNOWN", "FrameworkArray", "OwnRuleError", "Selections", "UntranslatedError", "memory_of"]
 
@@ -210,6 +211,11 @@ class FrameworkArray(Array):
             if "unexpected keyword argument" not in str(error):
                 raise
             return self._by_rules(function, *given, str(error).rpartition(" ")[2])
+
+    def _call_primitive(self, invocation: Any, leaves: tuple) -> Any:
+        """A user's primitive, by its rule in the framework."""
+        invocation.check_traced(leaves)
+        return natives_named(self.framework).carry_out_behind_face(invocation, self, leaves)
 
     def _by_rules(self, function: Any, args: tuple, kwargs: dict, option: str = "") -> Any:
         """What the framework has no translation of: by the library's rule, on functions that the framework has."""

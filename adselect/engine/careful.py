@@ -11,16 +11,16 @@ is a number that happens to be 0 here and hides a derivative nobody knows: an ou
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
 from ..face.array import Array
-from ..face.atoms import scatter
 from ..face.dispatch import plain
-from ..rules.indexing import SET_ITEM, pull_set_item
-from ..rules.rule import AtIndex, Elementwise, Uniform, by_entries, choose, kink, unbroadcast, vanishing
-from . import trace as _trace
+from ..rules.indexing import SET_ITEM, pull_set_item, scatter
+from ..rules.registry import Elementwise, choose, kink, vanishing
+from ..rules.rule import AtIndex, Uniform, by_entries, unbroadcast
 from .trace import CONSTANT, ITEM
 
 __all__ = ["pull_carefully"]
@@ -81,7 +81,7 @@ def _pulled(rule: Any, parents: tuple, bar: Any, y: Any, args: tuple, kwargs: di
         alive = None
     else:
         g, alive = bar.value, bar.alive
-        if rule is _trace.GETITEM:
+        if rule.function is operator.getitem:
             shape = args[0] if type(args[0]) is tuple else np.shape(args[0])
             return [(0, _Bar(scatter([g], [args[1]], shape, _float(g)), _scattered(alive, g, args[1], shape)))]
         if not rule.lazy:

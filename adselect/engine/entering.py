@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 from ..face.array import Array
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of
+from .applying import EngineArray
 
-__all__ = ["as_floats", "constant_of", "enter", "is_uncovered", "uncover"]
+__all__ = ["as_floats", "constant_of", "enter", "is_uncovered", "uncover", "written_down"]
 
 
 def enter(leaf: Any) -> Any:
@@ -45,14 +47,20 @@ def as_floats(leaf: Any) -> tuple[Any, Any]:
     return leaf, None
 
 
+def written_down(values: Sequence) -> Any:
+    """Under tracing for replay: one of the values of the program that is being written, behind those given; or None."""
+    for value in values:
+        while isinstance(value, EngineArray):
+            value = value._primal
+        if isinstance(value, Array) and value._by_reference:
+            return value
+    return None
+
+
 def constant_of(values: list, seed: Any) -> Any:
     """Under tracing for replay: the seed as a constant of the traced program."""
-    for value in values:
-        while isinstance(value, Array) and not hasattr(value, "program"):
-            value = value._primal
-        if isinstance(value, Array):
-            return value.program.constant(seed)  # type: ignore[attr-defined]
-    return seed
+    value = written_down(values)
+    return seed if value is None else value.program.constant(seed)
 
 
 def is_uncovered(leaves: list) -> bool:

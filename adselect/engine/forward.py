@@ -15,10 +15,12 @@ import numpy as np
 
 from ..face.array import Array
 from ..face.integers import as_integers
-from ..face.operators import COMPARISONS
-from ..rules.rule import Elementwise, Multilinear, Rule, by_entries, choose
+from ..rules.registry import Elementwise, Multilinear, Rule, choose
+from ..rules.rule import by_entries
 from ..values.kinds import isa
-from .trace import _LEVELS, WHOLE, EngineArray
+from .applying import EngineArray
+from .integers import WHOLE, rounded
+from .trace import _LEVELS
 
 __all__ = ["DualArray", "Pass", "enclose"]
 
@@ -90,7 +92,7 @@ class DualArray(EngineArray):
 
     def _integers(self) -> Any:
         whole = getattr(self, "whole", None)
-        return self._rounded() if whole is True else None if whole is None else as_integers(whole)
+        return rounded(self._primal) if whole is True else None if whole is None else as_integers(whole)
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
         several = isinstance(y, (tuple, list))
@@ -178,6 +180,9 @@ class DualArray(EngineArray):
                 one_pass.repaired.add(d)
         return choose(lost, 0.0, y_dot) if np.any(lost) else y_dot
 
+    def _selects(self) -> None:
+        self._trace.selecting.update(d for d, x_dot in enumerate(self.tangents) if x_dot is not None)
+
     def _constant(self, value: Any) -> DualArray:
         return _dual(value, self._trace, (None,) * self._trace.directions)
 
@@ -199,26 +204,6 @@ def _whole(value: Any, own: Any) -> bool:
     if isa(value, np.ndarray):
         return value.dtype.kind in "iub"
     return not isa(value, (float, complex, np.inexact, Array))
-
-
-def _comparison(name: str) -> Any:
-    operate, general = getattr(operator, name), getattr(Array, f"__{name}__")
-
-    def compare(self: DualArray, other: Any) -> Any:
-        if type(other) is not DualArray or other._trace is not self._trace:
-            return general(self, other)
-        result = operate(self._primal, other._primal)
-        if type(result) is not np.ndarray:
-            for array in (self, other):
-                self._trace.selecting.update(d for d, x_dot in enumerate(array.tangents) if x_dot is not None)
-        return result
-
-    return compare
-
-
-for _name in COMPARISONS:
-    setattr(DualArray, f"__{_name}__", _comparison(_name))
-DualArray.__hash__ = Array.__hash__  # type: ignore[method-assign]
 
 
 def _dual(value: Any, trace: Pass, tangents: tuple) -> DualArray:

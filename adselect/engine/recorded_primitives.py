@@ -9,14 +9,13 @@ import numpy as np
 
 from ..adtypes import AutoForward, AutoTape
 from ..face.dispatch import absorb
-from ..primitives.invocation import Invocation
-from ..primitives.leaves import is_inexact
-from ..replay import replayed_primitives as steps
-from ..replay.program import NotReplayable
-from ..rules.rule import Rule
+from ..primitives.invocation import Invocation, is_inexact
+from ..rules.registry import Rule
 from ..structure.leaves import is_mask
+from .applying import EngineArray
+from .entering import written_down
 from .forward import DualArray
-from .trace import EngineArray, TapeArray
+from .trace import TapeArray
 
 __all__ = ["ClosureRule", "apply"]
 
@@ -66,9 +65,16 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
         values.append(trace.keep(leaf) if type(leaf) is np.ndarray else leaf)
     if invocation.treatment == "constant":
         return invocation(*values)
-    if trace.by_reference and cls is not TapeArray:
-        raise NotReplayable(f"the primitive {invocation.__name__} in forward mode")
     return _record(invocation, trace, own, values) if cls is TapeArray else _push(invocation, trace, own, values)
+
+
+def _call_primitive(self: EngineArray, invocation: Invocation, leaves: tuple) -> Any:
+    """Carry the call of a primitive out, whose leaves are given: this array has the highest level among them."""
+    invocation.check_traced(leaves)
+    return apply(invocation, self, leaves)
+
+
+EngineArray._call_primitive = _call_primitive  # type: ignore[attr-defined]
 
 
 def _counts(outputs: list, values: list, own: list) -> list[bool]:
@@ -78,10 +84,12 @@ def _counts(outputs: list, values: list, own: list) -> list[bool]:
 
 
 def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
-    if trace.by_reference:
-        outputs, back = steps.pull(invocation, values)
-    else:
+    # Under tracing for replay the rule is run by the program, in every replay.
+    program_value = written_down(values) if trace.by_reference else None
+    if program_value is None:
         outputs, back = invocation.pull(values, AutoTape())
+    else:
+        outputs, back = program_value._pull_call(invocation, values)
     counts = _counts(outputs, values, own)
     if not any(counts):
         return invocation.result(outputs)
@@ -94,6 +102,11 @@ def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
 
 
 def _push(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
+    if trace.by_reference:
+        tangents = [t for o in own if o is not None for t in o.tangents]
+        program_value = written_down([*values, *tangents])
+        if program_value is not None:
+            raise program_value._refused_push(invocation)
     directions = [[None if o is None else o.tangents[d] for o in own] for d in range(trace.directions)]
     moving = [d for d, x_dots in enumerate(directions) if any(t is not None for t in x_dots)]
     if not moving:

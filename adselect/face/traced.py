@@ -41,6 +41,10 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
         """Carry ``function(*args, **kwargs)`` out; args may hold Arrays, also inside lists and tuples."""
         raise NotImplementedError
 
+    def _call_primitive(self, invocation: Any, leaves: tuple) -> Any:
+        """Carry a call of a user's primitive out, whose leaves are given, by its rule."""
+        raise NotImplementedError
+
     def _getitem(self, index: Any) -> Any:
         """``self[index]`` without view bookkeeping; index holds no Arrays."""
         raise NotImplementedError

@@ -7,7 +7,6 @@ checks what came back, and derives the missing mode by transposition. Backends o
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from ..adtypes import ADType, AutoForward, AutoTape
 from ..errors import MissingRuleError, RuleError, TracedValueError, UnsupportedError, user_line
 from ..face.array import Array
 from ..face.dispatch import absorb
+from ..face.traced import Traced
 from ..structure.flattening import Skeleton, flatten
 from ..structure.leaves import is_mask
 from ..values.tangents import NoTangent
@@ -60,19 +60,14 @@ class Invocation:
         treatment = self.treatment
         if treatment == "missing":
             raise self.missing()
-        if array._by_reference and not hasattr(array, "_trace") and treatment != "body":
-            from ..replay import replayed_primitives as steps
-
-            return steps.call(self, leaves)
-        self.check_keywords([isinstance(v, Array) and getattr(v, "deps", 1) != 0 for v in leaves])
         if treatment == "body":
             args, kwargs = self.arguments(leaves)
             return self.primitive.function(*args, **kwargs)
-        return self._translation(getattr(array, "framework", "")).apply(self, array, leaves)
+        return array._call_primitive(self, leaves)
 
-    def apply_native(self, framework: str, leaves: list) -> Any:
-        """Carry the call out on a framework's own arrays; the result holds the framework's arrays, too."""
-        return self._translation(framework).apply_native(self, leaves)
+    def check_traced(self, leaves: tuple) -> None:
+        """Raise when one of the leaves is traced where rules have no tangent: in a keyword argument."""
+        self.check_keywords([isinstance(v, Traced) and getattr(v, "deps", 1) != 0 for v in leaves])
 
     def check_keywords(self, traced: list[bool]) -> None:
         """Raise when a rule is to be used and a traced value was given by keyword: rules have no tangent for those."""
@@ -85,14 +80,6 @@ class Invocation:
                     "its rule has tangents for positional arguments only. Make it a positional argument of "
                     f"{self.__name__}, or mark the value with adselect.ignore_derivatives."
                 )
-
-    @staticmethod
-    def _translation(framework: str) -> Any:
-        if not framework:
-            from ..engine import recorded_primitives as closures
-
-            return closures
-        return importlib.import_module(f"adselect.backends.{framework.lower()}.rules")
 
     # -- which rule ----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from ..face.array import Array
 from ..face.dispatch import dispatch, plain
 from ..structure.flattening import flatten
 from ..structure.leaves import is_value
-from ..values.natives import framework_of, graph_writers
+from ..values.natives import graph_writers, natives_of
 from .invocation import Invocation
 
 __all__ = ["NUMBERED", "REGISTRATIONS", "Primitive", "primitive"]
@@ -106,19 +106,19 @@ class Primitive:
             bound = self.signature.bind(*args, **kwargs)
             args, kwargs = bound.args, bound.kwargs
         leaves, skeleton = flatten((args, kwargs), also=is_value)
-        framework = ""
+        natives = None
         traced = False
         for leaf in leaves:
             if isinstance(leaf, Array):
                 traced = True
             elif type(leaf) not in _PLAIN and type(leaf) is not np.ndarray:
-                framework = framework_of(leaf) or framework
-        if not traced and not framework:
+                natives = natives_of(leaf) or natives
+        if not traced and natives is None:
             return self.function(*args, **kwargs)
         invocation = Invocation(self, skeleton, tuple([kind_of(a) for a in args]))
         if traced:
             return dispatch(invocation, tuple(leaves), {})
-        return invocation.apply_native(framework, leaves)
+        return natives.carry_out(invocation, leaves)  # type: ignore[union-attr]
 
     def is_opted_out(self, kinds: tuple) -> bool:
         """Whether a call with arguments of these types does not use the rules."""

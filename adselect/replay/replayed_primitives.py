@@ -56,6 +56,24 @@ def pull(invocation: Invocation, values: list) -> tuple[list, Callable[[list], l
     return outputs, back
 
 
+def _call_primitive(self: ProgramArray, invocation: Invocation, leaves: tuple) -> Any:
+    return call(invocation, leaves)
+
+
+def _pull_call(self: ProgramArray, invocation: Invocation, values: list) -> tuple[list, Callable[[list], list]]:
+    return pull(invocation, values)
+
+
+def _refused_push(self: ProgramArray, invocation: Invocation) -> NotReplayable:
+    return NotReplayable(f"the primitive {invocation.__name__} in forward mode")
+
+
+# What the engine asks of a value of a program, which it does not know by name.
+ProgramArray._call_primitive = _call_primitive  # type: ignore[attr-defined]
+ProgramArray._pull_call = _pull_call  # type: ignore[attr-defined]
+ProgramArray._refused_push = _refused_push  # type: ignore[attr-defined]
+
+
 class _Pullback:
     """A pullback as a value of the program."""
 

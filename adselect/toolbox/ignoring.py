@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.framework_array import FrameworkArray
-from ..engine.trace import EngineArray
+from ..engine.applying import EngineArray
 from ..face.array import Array
 from ..structure.flattening import flatten
 from ..values.natives import is_native, natives_of

@@ -23,6 +23,7 @@ __all__ = [
     "is_of_framework",
     "loaded",
     "module_of_layers",
+    "natives_named",
     "natives_of",
     "register_natives",
     "to_numpy",
@@ -113,6 +114,10 @@ class Natives:
         """A user's primitive, called on arrays of the framework, by its rule."""
         raise NotImplementedError
 
+    def carry_out_behind_face(self, invocation: Any, array: Any, leaves: tuple) -> Any:
+        """The same on values behind the NumPy face, ``array`` the one of the highest level among them."""
+        raise NotImplementedError
+
     def face(self, value: Any) -> Any:
         """The value the built-in engine computes with: a NumPy array, or a tracer behind its NumPy face."""
         return self.to_numpy(value)
@@ -173,6 +178,11 @@ def loaded() -> list[Natives]:
             place, _, name = row.natives.partition(":")
             _REGISTERED[row.name] = getattr(importlib.import_module(place), name)()
     return list(_REGISTERED.values())
+
+
+def natives_named(framework: str) -> Natives:
+    """What is known of the framework of this name, in any case of letters."""
+    return next(natives for natives in loaded() if natives.framework == framework.lower())
 
 
 def graph_writers() -> list[Any]:

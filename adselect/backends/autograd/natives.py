@@ -58,6 +58,11 @@ class AutogradNatives(Natives):
 
         return apply_native(invocation, leaves)
 
+    def carry_out_behind_face(self, invocation: Any, array: Any, leaves: tuple) -> Any:
+        from .rules import apply
+
+        return apply(invocation, array, leaves)
+
     def face(self, value: Any) -> Any:
         from .face import AutogradArray
 

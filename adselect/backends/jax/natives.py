@@ -80,6 +80,11 @@ class JaxNatives(Natives):
 
         return apply_native(invocation, leaves)
 
+    def carry_out_behind_face(self, invocation: Any, array: Any, leaves: tuple) -> Any:
+        from .rules import apply
+
+        return apply(invocation, array, leaves)
+
     def face(self, value: Any) -> Any:
         if not self.is_tracer(value):
             return np.asarray(value)
