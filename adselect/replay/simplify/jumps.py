@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from ...rules.reductions import spread
-from ..facts import FACTS, JUMPS
+from ..facts import FACTS, JUMPS, VIEWS
 from ..instructions import Instruction, Outline, Strides, refs_of, uses_of
 from ..program import Program
 
@@ -19,20 +21,26 @@ __all__ = ["Jump", "decisive", "jumps_among"]
 
 
 class Jump(NamedTuple):
-    """An instruction that jumps at some operands; extremum: its jump is the place of an extremum."""
+    """An instruction that jumps at some operands; shift: it is the derivative of an extremum that is subtracted."""
 
     number: int
     operands: list[int]
-    extremum: bool
+    shift: bool
 
 
-def jumps_among(program: Program, needed: Collection[int]) -> list[Jump]:
-    """The instructions that jump."""
+def jumps_among(program: Program, needed: Collection[int], users: dict[int, list[int]]) -> list[Jump]:
+    """The instructions that jump; users: who reads each instruction."""
     return [
-        Jump(i.number, operands, i.function is spread)
+        Jump(i.number, operands, i.function is spread and _is_shift(program, users, operands[0]))
         for i in program.instructions
         if i.number in needed and (operands := _operands(i))
     ]
+
+
+def _is_shift(program: Program, users: dict[int, list[int]], number: int) -> bool:
+    """Whether an extremum is subtracted, as it is or in another shape."""
+    read = [program.instructions[u] for u in users.get(number, ()) if u != -1]
+    return any(i.function is np.subtract or (i.function in VIEWS and _is_shift(program, users, i.number)) for i in read)
 
 
 def _operands(i: Instruction) -> list[int]:

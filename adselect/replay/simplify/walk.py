@@ -25,7 +25,7 @@ _REAL = (np.dtype(np.float64), np.dtype(np.float32))
 def as_written(program: Program, outputs: list) -> Simplified:
     """The program as it is."""
     guards = [(number, value) for _, number, value in program.guards]
-    strict = decisive(program, jumps_among(program, _needed(program, outputs)[0]))
+    strict = decisive(program, jumps_among(program, *_needed(program, outputs)))
     unordered = {n for n in strict if _is_unordered(program, n)}
     return Simplified(program.instructions, program.inputs, guards, outputs, strict, unordered)
 
@@ -33,12 +33,13 @@ def as_written(program: Program, outputs: list) -> Simplified:
 def simplify(program: Program, outputs: list) -> Simplified:
     """The program that computes outputs (Refs and constants) with fewer instructions; guards are kept.
 
-    Most often the place of an extremum is that of a shift (in a softmax), whose derivative turns out to be zero: it
-    then decides over nothing. Where the jumps that are left are others than was expected, all is written once more.
+    Where an extremum is subtracted (in a softmax), the derivative of that shift most often turns out to be zero: the
+    place of the extremum then decides over nothing. Where the jumps that are left are others than was expected, all is
+    written once more.
     """
     needed, users = _needed(program, outputs)
-    jumps = jumps_among(program, needed)
-    counted = [jump for jump in jumps if not jump.extremum]
+    jumps = jumps_among(program, needed, users)
+    counted = [jump for jump in jumps if not jump.shift]
     strict = decisive(program, counted)
     for _ in range(3):
         draft = Draft(program.instructions, users, strict)
