@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..adtypes import ADType, AutoTape
 from ..backends.backend import Backend
 from ..backends.choice import backend_of
 from ..backends.registry import class_named
+from ..calls.operator_facts import facts_of
 from ..calls.results import check_missing_option
 from ..errors import ADSelectTypeError, ADSelectValueError, user_line
 from ..values.kinds import isa
@@ -111,7 +113,8 @@ def check_missing(operator: str, missing: Any) -> None:
         )
 
 
-def refuse_out(operator: str, out: Any, instead: str) -> None:
+def refuse_out(operator: Callable, out: Any) -> None:
     """Raise where ``out=`` was given to an operator whose result has parts of several kinds."""
-    if out is not None:
-        raise ADSelectTypeError(f"{operator} takes no out=; {instead}")
+    facts = facts_of(operator)
+    if out is not None and facts is not None and facts.without_out:
+        raise ADSelectTypeError(f"{operator.__name__} takes no out= ({user_line()}); {facts.without_out}")

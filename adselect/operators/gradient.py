@@ -10,6 +10,7 @@ import numpy as np
 from ..adtypes import ADType, AutoTape
 from ..backends.choice import backend_of
 from ..calls.flat import FlatCall, LossCall, StructuredCall, check_scalar
+from ..calls.operator_facts import OperatorFacts, operator
 from ..calls.results import WithGradient, check_missing_option, shape_result
 from ..calls.seeds import plain_number, plain_seed, seed_for
 from ..calls.settling import settle_captured
@@ -25,7 +26,10 @@ from .plain_run import plain_run
 
 __all__ = ["gradient", "pullback", "withgradient"]
 
+_COPY = "copy what back returns, or use gradient(…, out=…)"
 
+
+@operator(OperatorFacts(projected=True, gradient=True))
 def gradient(
     f: Callable,
     /,
@@ -73,6 +77,7 @@ def gradient(
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
 
 
+@operator(OperatorFacts(paired=True, projected=True, gradient=True))
 def withgradient(
     f: Callable,
     /,
@@ -135,6 +140,14 @@ def by_two_choices(error: ChoiceError, call: FlatCall, leaves: list) -> tuple[An
     return y, aux, grads
 
 
+@operator(
+    OperatorFacts(
+        paired=True,
+        projected=True,
+        returns_function=True,
+        without_out=_COPY,
+    )
+)
 def pullback(
     f: Callable,
     /,
@@ -161,7 +174,7 @@ def pullback(
     (array([1., 4.]), (array([ 2., 40.]),))
     """
     backend, args = resolve("pullback", f, args, adtype)
-    refuse_out("pullback", out, "copy what back returns, or use gradient(…, out=…)")
+    refuse_out(pullback, out)
     check_missing_option(missing)
     plainly = plain_run(check, "pullback", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..calls.flat import FlatCall, check_scalar
+from ..calls.operator_facts import OperatorFacts, operator
 from ..calls.results import shape_result, write_out
 from ..calls.seeds import plain_number
 from ..calls.settling import settle_captured
@@ -57,6 +58,7 @@ def _basis(leaf: Any) -> list:
     return [eye[i].reshape(shape) for i in range(n)]
 
 
+@operator(OperatorFacts(order=2))
 def hessian(
     f: Callable,
     /,
@@ -84,6 +86,7 @@ def hessian(
     return matrix if out is None else write_out("hessian", out, matrix)
 
 
+@operator(OperatorFacts(order=2, paired=True, without_out="use hessian(…, out=…) and gradient(…, out=…)"))
 def withhessian(
     f: Callable,
     /,
@@ -101,7 +104,7 @@ def withhessian(
     >>> withhessian(lambda x: x**3, 2.0)
     WithHessian(val=8.0, grad=12.0, hess=12.0)
     """
-    refuse_out("withhessian", out, "use hessian(…, out=…) and gradient(…, out=…)")
+    refuse_out(withhessian, out)
     return _withhessian("withhessian", f, args, adtype, missing, check, kwargs, gradient=True)
 
 
@@ -171,6 +174,7 @@ def _square(matrix: Any, leaf: Any) -> Any:
     return project(entry, leaf) if not is_native(leaf) else entry
 
 
+@operator(OperatorFacts(order=2))
 def hessian_reverse(
     f: Callable,
     /,
@@ -217,6 +221,7 @@ def hessian_reverse(
     return matrix if out is None else write_out("hessian_reverse", out, matrix)
 
 
+@operator(OperatorFacts(order=2, projected=True))
 def diaghessian(
     f: Callable,
     /,
@@ -267,6 +272,7 @@ def diaghessian(
     return tuple(results) if out is None else write_out("diaghessian", out, tuple(results))
 
 
+@operator(OperatorFacts(order=2, takes="point, direction", projected=True))
 def hvp(
     f: Callable,
     /,

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..calls.flat import ArrayCall
+from ..calls.operator_facts import OperatorFacts, operator
 from ..calls.results import write_out
 from ..calls.settling import settle_captured
 from ..errors import ADSelectTypeError
@@ -32,6 +33,7 @@ class WithJacobian(NamedTuple):
     grad: Any
 
 
+@operator(OperatorFacts())
 def jacobian(
     f: Callable,
     /,
@@ -61,6 +63,7 @@ def jacobian(
     return _withjacobian("jacobian", f, args, adtype, missing, out, check, kwargs).grad
 
 
+@operator(OperatorFacts(paired=True))
 def withjacobian(
     f: Callable,
     /,

@@ -22,17 +22,10 @@ from ..structure.leaves import Const, is_leaf, is_tracer
 from ..structure.opening import settings_of
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
-from .choosing import take_adtype
+from .choosing import refuse_out, take_adtype
 from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]
-
-# Operators whose results have parts of several kinds, and what to write instead of out=.
-_WITHOUT_OUT = {
-    "pullback": "copy what back returns, or use gradient(…, out=…)",
-    "pushforward": "copy what it returns",
-    "withhessian": "use hessian(…, out=…) and gradient(…, out=…)",
-}
 
 
 def prepare(
@@ -217,9 +210,7 @@ class Prepared:
         self._prepare(args)
 
     def _refuse(self, out: Any) -> None:
-        name = getattr(self.operator, "__name__", "operator")
-        if out is not None and name in _WITHOUT_OUT:
-            raise ADSelectTypeError(f"{name} takes no out= ({user_line()}); {_WITHOUT_OUT[name]}")
+        refuse_out(self.operator, out)
 
     def _begin(self, args: tuple) -> None:
         self._args = args  # the arguments that were prepared for, for copies

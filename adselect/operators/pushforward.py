@@ -12,6 +12,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..backends.choice import backend_of
 from ..calls.flat import StructuredCall
+from ..calls.operator_facts import OperatorFacts, operator
 from ..calls.results import write_out
 from ..calls.settling import settle_captured
 from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
@@ -31,6 +32,7 @@ from .plain_run import plain_run
 __all__ = ["derivative", "pushforward", "second_derivative"]
 
 
+@operator(OperatorFacts(takes="points, directions", paired=True, without_out="copy what it returns"))
 def pushforward(
     f: Callable,
     /,
@@ -56,7 +58,7 @@ def pushforward(
     (array([ 3., 12.]), array([6., 0.]))
     """
     backend, rest = resolve("pushforward", f, args, adtype)
-    refuse_out("pushforward", out, "copy what it returns")
+    refuse_out(pushforward, out)
     check_missing("pushforward", missing)
     if len(rest) != 2:
         raise ADSelectTypeError(
@@ -161,6 +163,7 @@ def _zero_if_none(tangent: Any, output: Any) -> Any:
     return zeros if zeros.shape else float(zeros)
 
 
+@operator(OperatorFacts())
 def derivative(
     f: Callable,
     /,
@@ -236,6 +239,7 @@ def _as_scalar(tangent: Any, x: Any) -> Any:
     return tangent
 
 
+@operator(OperatorFacts(order=2))
 def second_derivative(
     f: Callable,
     /,

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..backends.choice import backend_of
+from ..calls.operator_facts import OPERATORS
 from ..errors import ADSelectError, ADSelectTypeError
 from ..operators.gradient import pullback, withgradient
 from ..operators.hessian import withhessian
@@ -24,9 +25,6 @@ from .scenario import Scenario
 from .scenarios import default_scenarios
 
 __all__ = ["BackendCheckError", "check_backend", "check_scenario", "tolerance"]
-
-# Operators that return numbers of the argument's kind; for the others a NumPy scalar stands for a Python number.
-_PROJECTED = frozenset({"gradient", "pullback", "hvp", "diaghessian"})
 
 
 class BackendCheckError(ADSelectError, AssertionError):
@@ -200,7 +198,7 @@ def _precision(scenario: Scenario) -> Any:
 
 def _counts(problem: str, operator: str) -> bool:
     """Whether a difference of kind matters: NumPy scalar or Python number only where results are projected."""
-    return operator in _PROJECTED or "Python number" not in problem
+    return OPERATORS[operator].facts.projected or "Python number" not in problem  # type: ignore[attr-defined]
 
 
 def _value_problems(adtype: ADType, scenario: Scenario, rtol: float) -> list[str]:

@@ -9,22 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
-from ..operators.gradient import gradient, pullback
-from ..operators.hessian import diaghessian, hessian, hessian_reverse, hvp
-from ..operators.jacobian import jacobian
+from ..calls.operator_facts import OPERATORS, OperatorFacts
 from ..operators.prepare import prepare
-from ..operators.pushforward import derivative, pushforward, second_derivative
 from ..structure.flattening import map_leaves
 from ..structure.leaves import Const
 from ..values.kinds import isa
 
 __all__ = ["Scenario", "closurify", "constantify"]
-
-
-_PLAIN_CALL = {
-    o.__name__: o for o in (gradient, derivative, second_derivative, jacobian, hessian, hessian_reverse, diaghessian)
-}
-SECOND_ORDER = frozenset({"second_derivative", "hessian", "hessian_reverse", "diaghessian", "hvp"})
 
 
 @dataclass(frozen=True)
@@ -57,17 +48,29 @@ class Scenario:
     @property
     def order(self) -> int:
         """The order of the derivative: 1 or 2."""
-        return 2 if self.operator in SECOND_ORDER else 1
+        return self._facts.order
+
+    @property
+    def _facts(self) -> OperatorFacts:
+        return OPERATORS[self.operator].facts  # type: ignore[attr-defined]
 
     def run(self, adtype: ADType) -> Any:
         """The operator's result with this adtype, to be compared with ``expected``."""
-        if self.operator == "pullback":
-            return pullback(self.f, adtype, *self.args, **self.kwargs)[1](self.seed)
-        if self.operator == "pushforward":
-            return pushforward(self.f, adtype, self.args, self.tangents, **self.kwargs)[1]
-        if self.operator == "hvp":
-            return hvp(self.f, adtype, self.args[0], (self.tangents or (None,))[0], **self.kwargs)
-        return _PLAIN_CALL[self.operator](self.f, adtype, *self.args, **self.kwargs)
+        call = OPERATORS[self.operator]
+        return self._derivative(call(self.f, adtype, *self._operands(self.args), **self.kwargs))
+
+    def _operands(self, args: tuple) -> tuple:
+        """What follows f in a call of the operator at args."""
+        if self._facts.takes == "points, directions":
+            return args, self.tangents
+        if self._facts.takes == "point, direction":
+            return args[0], (self.tangents or (None,))[0]
+        return args
+
+    def _derivative(self, result: Any) -> Any:
+        """What is compared with ``expected`` of the operator's result."""
+        derivative = result[1] if self._facts.paired else result
+        return derivative(self.seed) if self._facts.returns_function else derivative
 
     def prepare(self, adtype: ADType) -> Callable[[], Any]:
         """The operator prepared at another point: a function whose calls give the result at ``args``.
@@ -76,20 +79,9 @@ class Scenario:
         >>> Scenario("cube", "gradient", lambda t: t**3, (2.0,), (12.0,)).prepare(ad.AutoTape())()
         (12.0,)
         """
-        args, tangents, kwargs = self.args, self.tangents, self.kwargs
-        elsewhere = tuple([a if isinstance(a, Const) else map_leaves(_beside, a) for a in args])
-        if self.operator == "pullback":
-            ready = prepare(pullback, self.f, adtype, *elsewhere, **kwargs)
-            return lambda: ready(*args)[1](self.seed)
-        if self.operator == "pushforward":
-            ready = prepare(pushforward, self.f, adtype, elsewhere, tangents, **kwargs)
-            return lambda: ready(args, tangents)[1]
-        if self.operator == "hvp":
-            direction = (tangents or (None,))[0]
-            ready = prepare(hvp, self.f, adtype, elsewhere[0], direction, **kwargs)
-            return lambda: ready(args[0], direction)
-        ready = prepare(_PLAIN_CALL[self.operator], self.f, adtype, *elsewhere, **kwargs)
-        return lambda: ready(*args)
+        elsewhere = tuple([a if isinstance(a, Const) else map_leaves(_beside, a) for a in self.args])
+        ready = prepare(OPERATORS[self.operator], self.f, adtype, *self._operands(elsewhere), **self.kwargs)
+        return lambda: self._derivative(ready(*self._operands(self.args)))
 
     def __repr__(self) -> str:
         return f"<Scenario {self.name}: {self.operator}>"

@@ -20,6 +20,7 @@ from jax.core import Tracer
 
 from ...adtypes import AutoJax
 from ...calls.captured import Watch, classes_of
+from ...calls.operator_facts import OperatorFacts, facts_of
 from ...errors import ADSelectError, TracedValueError, UnsupportedError
 from ...face.array import Array
 from ...places import place_text
@@ -41,12 +42,6 @@ PROGRAMS = 32  # compiled at a time for one prepared operator, one for each set 
 _CONFIG = jax.config
 _AN_ARRAY = np.zeros(1)
 _FORESEEN = (np.ndarray, np.floating, np.complexfloating, np.integer, float, complex, int)
-_COMPILED = frozenset(
-    {
-        *("gradient", "withgradient", "jacobian", "withjacobian", "derivative", "second_derivative", "pushforward"),
-        *("hessian", "withhessian", "hessian_reverse", "hvp", "diaghessian"),
-    }
-)
 
 
 def compile_operator(
@@ -57,7 +52,8 @@ def compile_operator(
     Plain are operators that return functions, calls inside another derivative, and arguments of which compiling would
     freeze a part that may change from call to call.
     """
-    if getattr(operator, "__name__", "") not in _COMPILED or not adtype.jit:
+    facts = facts_of(operator)
+    if facts is None or facts.returns_function or not adtype.jit:
         return None
     leaves, skeleton = flatten(args)
     if not leaves or any(isinstance(leaf, (Array, Tracer)) for leaf in leaves):
@@ -74,7 +70,7 @@ class CompiledOperator:
 
     def __init__(self, operator: Callable, f: Callable, adtype: AutoJax, args: tuple, options: dict):
         self.operator, self.f, self.adtype, self.options = operator, f, adtype, options
-        self.name = operator.__name__
+        self.name, self.facts = operator.__name__, facts_of(operator) or OperatorFacts()
         leaves, skeleton = flatten(args)
         flat = FlatCall(lambda lifted: ([], []), leaves, adtype.face)
         self.wide = flat.wide
@@ -158,16 +154,16 @@ class CompiledOperator:
 
     def _foreseeable(self, leaves: list) -> bool:
         """Whether the kinds of all results follow from those of the leaves."""
-        if self.name in ("gradient", "withgradient"):
+        if self.facts.gradient:
             return all([isinstance(leaf, _FORESEEN) and not isa(leaf, Fraction) for leaf in leaves])
         return self.python or all([isa(leaf, (np.ndarray, np.generic)) and np.ndim(leaf) for leaf in leaves])
 
     def _gradients(self, leaves: list, skeleton: Skeleton) -> dict[str, Any]:
         """Places in the result that are like a leaf of the arguments, by their paths."""
-        if self.name not in ("gradient", "withgradient"):
+        if not self.facts.gradient:
             return {}
         result = skeleton.result(leaves)
-        if self.name == "withgradient":
+        if self.facts.paired:
             from ...calls.results import WithGradient
 
             result = WithGradient(None, result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...calls.operator_facts import facts_of
 from ...engine.recording import Recorded, behind_faces, push_forward, record
 from ..backend import Call
 from ..engine_backend import EngineBackend
@@ -29,7 +30,8 @@ class TapeBackend(EngineBackend):
 
         A pullback returns a function of seeds that are not known yet: it stays eager.
         """
-        if not self.adtype.replay or getattr(operator, "__name__", "") == "pullback":  # type: ignore[attr-defined]
+        facts = facts_of(operator)
+        if not self.adtype.replay or (facts is not None and facts.returns_function):  # type: ignore[attr-defined]
             return None
         from ...replay.prepared import ReplayedOperator
 

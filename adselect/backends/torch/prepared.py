@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...calls.captured import Watch, classes_of
 from ...calls.fixed import parts
+from ...calls.operator_facts import OperatorFacts, facts_of
 from ...errors import ADSelectError, UnsupportedError, user_line
 from ...face.dispatch import absorb
 from ...structure.flattening import flatten
@@ -35,15 +36,16 @@ def prepare_gradient(backend: Any, operator: Callable, f: Callable, args: tuple,
 
     Short ways exist for gradient and withgradient of real NumPy arguments.
     """
-    name = getattr(operator, "__name__", "")
-    if backend.adtype.compile and name not in ("gradient", "withgradient"):
+    facts = facts_of(operator) or OperatorFacts()
+    if backend.adtype.compile and not facts.gradient:
+        name = getattr(operator, "__name__", operator)
         raise UnsupportedError(
             f"AutoTorch(compile=True) compiles prepared gradient and withgradient, not {name} ({user_line()}). Use "
             "AutoTorch() for it, or AutoJax(), which compiles every operator"
         )
     leaves, _ = flatten(args)
     plain = (
-        name not in ("gradient", "withgradient")
+        not facts.gradient
         or not leaves
         or options.get("missing", "none") != "none"
         or not all(_is_real(leaf) for leaf in leaves)
@@ -88,7 +90,7 @@ class LeanGradient:
         self.backend, self.operator, self.f, self.options = backend, operator, f, options
         self.kwargs = {k: v for k, v in options.items() if k != "missing"}
         self.call, self.settle = call_user, settle_captured
-        self.with_value = operator.__name__ == "withgradient"
+        self.with_value = (facts_of(operator) or OperatorFacts()).paired
         leaves, self.skeleton = flatten(args)
         self.floats = [i for i, leaf in enumerate(leaves) if type(leaf) is float]
         self.python = len(self.floats) == len(leaves)
@@ -189,7 +191,7 @@ class CompiledGradient:
         self.converters = [_converter(leaf) for leaf in leaves]
         self.python = all(type(leaf) is float for leaf in leaves)
         eager = operator(f, backend.adtype, *args, **options)
-        self.with_value = operator.__name__ == "withgradient"
+        self.with_value = (facts_of(operator) or OperatorFacts()).paired
         if self.with_value and isinstance(eager.val, (tuple, list, dict)):
             raise UnsupportedError("AutoTorch(compile=True) takes no auxiliary output; prepare with AutoTorch()")
         self.result = type(eager)
