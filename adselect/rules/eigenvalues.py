@@ -138,7 +138,7 @@ def _eigh_call(a: Any, UPLO: Any = "L") -> Any:
     return type(result)(w, *_turn(w, v)) if CHOICE.turned else result
 
 
-define(np.linalg.eigh, (_eigh_vjp,), (_eigh_jvp,), call=_eigh_call)
+define(np.linalg.eigh, (_eigh_vjp,), (_eigh_jvp,), call=_eigh_call, partial=True)
 
 
 @composite(np.linalg.eigvalsh)
@@ -176,5 +176,5 @@ def _eig_call(a: Any) -> Any:
     return type(result)(w, *_turn(w, v)) if CHOICE.turned else result
 
 
-define(np.linalg.eig, (_eig_vjp,), (_eig_jvp,), call=_eig_call)
+define(np.linalg.eig, (_eig_vjp,), (_eig_jvp,), call=_eig_call, partial=True)
 composite(np.linalg.eigvals)(lambda a: np.linalg.eig(a)[0])

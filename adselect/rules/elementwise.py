@@ -14,7 +14,7 @@ from ..face.array import Array
 from ..face.atoms import clipped, select
 from ..face.dispatch import dispatch
 from ..values.kinds import isa
-from .registry import RULES, composite, define, elementwise, no_derivative
+from .registry import composite, define, elementwise, no_derivative
 from .rule import choose, kink, masked
 
 LOG2, LOG10, RADIAN, DEGREE = np.log(2.0), np.log(10.0), np.pi / 180, 180 / np.pi
@@ -98,53 +98,86 @@ def _signs(a: Any, b: Any) -> Any:
     return np.where(np.equal(np.signbit(a), np.signbit(b)), 1.0, -1.0)
 
 
-# function, forms per argument
-elementwise(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
-elementwise(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
-elementwise(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
-elementwise(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * (y / b), singular=True)
+def _scaled(g: Any, factor: Any) -> Any:
+    return np.multiply(g, factor, g)
+
+
+def _sech(g: Any, y: Any) -> Any:
+    t = np.multiply(y, y)
+    return np.multiply(g, np.subtract(1.0, t, t), g)
+
+
+def _quotient(g: Any, y: Any, b: Any) -> Any:
+    t = np.divide(y, b)
+    return np.negative(np.multiply(g, t, g), g)
+
+
+# The function, a form for each argument, and its facts. ``into`` has the forms once more for plain float arrays,
+# writing into the cotangent's memory (the reverse pass says when it may); ``keeps_zeros``: where the slope is 0 there
+# is no dependence.
+elementwise(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g, signs=(1, 1))
+elementwise(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g, signs=(1, -1))
+elementwise(
+    np.multiply,
+    lambda g, y, a, b: g * b,
+    lambda g, y, a, b: g * a,
+    into=(lambda g, y, a, b: _scaled(g, b), lambda g, y, a, b: _scaled(g, a)),
+)
+elementwise(
+    np.divide,
+    lambda g, y, a, b: g / b,
+    lambda g, y, a, b: -g * (y / b),
+    singular=True,
+    into=(lambda g, y, a, b: np.divide(g, b, g), lambda g, y, a, b: _quotient(g, y, b)),
+)
 elementwise(np.power, _power_base, _power_exponent, singular=True)
 elementwise(np.float_power, _power_base, _power_exponent, singular=True)
 elementwise(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor(a / b))
 elementwise(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
-elementwise(np.negative, lambda g, y, x: -g)
-for _function, _signs_of in ((np.add, (1, 1)), (np.subtract, (1, -1))):
-    RULES[_function].signs = _signs_of  # type: ignore[attr-defined]
-    RULES[_function].unstretched.signs = _signs_of  # type: ignore[attr-defined]
+elementwise(np.negative, lambda g, y, x: -g, into=(lambda g, y, x: np.negative(g, g),))
 elementwise(np.positive, lambda g, y, x: g)
-elementwise(np.square, lambda g, y, x: g * 2 * x)
-elementwise(np.sqrt, lambda g, y, x: g * 0.5 / y, singular=True)
+elementwise(np.square, lambda g, y, x: g * 2 * x, into=(lambda g, y, x: _scaled(_scaled(g, 2.0), x),))
+elementwise(
+    np.sqrt, lambda g, y, x: g * 0.5 / y, singular=True, into=(lambda g, y, x: np.divide(_scaled(g, 0.5), y, g),)
+)
 elementwise(np.cbrt, lambda g, y, x: g / (3 * y * y), singular=True)
 elementwise(np.reciprocal, lambda g, y, x: -g * y * y, singular=True)
-elementwise(np.exp, lambda g, y, x: g * y)
+elementwise(np.exp, lambda g, y, x: g * y, into=(lambda g, y, x: _scaled(g, y),))
 elementwise(np.exp2, lambda g, y, x: g * LOG2 * y)
 elementwise(np.expm1, lambda g, y, x: g * (y + 1))
-elementwise(np.log, lambda g, y, x: g / x, singular=True)
+elementwise(np.log, lambda g, y, x: g / x, singular=True, into=(lambda g, y, x: np.divide(g, x, g),))
 elementwise(np.log2, lambda g, y, x: g / LOG2 / x, singular=True)
 elementwise(np.log10, lambda g, y, x: g / LOG10 / x, singular=True)
 elementwise(np.log1p, lambda g, y, x: g / (1.0 + x), singular=True)
-elementwise(np.sin, lambda g, y, x: g * np.cos(x))
-elementwise(np.cos, lambda g, y, x: -g * np.sin(x))
+elementwise(np.sin, lambda g, y, x: g * np.cos(x), into=(lambda g, y, x: _scaled(g, np.cos(x)),))
+elementwise(np.cos, lambda g, y, x: -g * np.sin(x), into=(lambda g, y, x: _scaled(g, np.negative(t := np.sin(x), t)),))
 elementwise(np.tan, lambda g, y, x: g * (1 + y * y))
 # On a branch cut the root of a complex argument may be the wrong one of two; the result knows on which side it is.
 elementwise(
     np.arcsin,
     lambda g, y, x: g / np.cos(y) if _complex(x) else g / np.sqrt((1.0 - x) * (1.0 + x)),
+    uniform=(lambda g, y, x: g / np.sqrt((1.0 - x) * (1.0 + x)),),
     singular=True,
 )
 elementwise(
     np.arccos,
     lambda g, y, x: -g / np.sin(y) if _complex(x) else -g / np.sqrt((1.0 - x) * (1.0 + x)),
+    uniform=(lambda g, y, x: -g / np.sqrt((1.0 - x) * (1.0 + x)),),
     singular=True,
 )
 elementwise(np.arctan, lambda g, y, x: g / (1.0 + x * x))
 elementwise(np.sinh, lambda g, y, x: g * np.cosh(x))
 elementwise(np.cosh, lambda g, y, x: g * np.sinh(x))
-elementwise(np.tanh, lambda g, y, x: g * (1 - y * y))
-elementwise(np.arcsinh, lambda g, y, x: g / np.cosh(y) if _complex(x) else g / np.sqrt(x * x + 1.0))
+elementwise(np.tanh, lambda g, y, x: g * (1 - y * y), into=(lambda g, y, x: _sech(g, y),))
+elementwise(
+    np.arcsinh,
+    lambda g, y, x: g / np.cosh(y) if _complex(x) else g / np.sqrt(x * x + 1.0),
+    uniform=(lambda g, y, x: g / np.sqrt(x * x + 1.0),),
+)
 elementwise(
     np.arccosh,
     lambda g, y, x: g / np.sinh(y) if _complex(x) else g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),
+    uniform=(lambda g, y, x: g / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),),
     singular=True,
 )
 elementwise(np.arctanh, lambda g, y, x: g / ((1.0 - x) * (1.0 + x)), singular=True)
@@ -166,78 +199,35 @@ elementwise(
     np.maximum,
     lambda g, y, a, b: _chosen(g, a, b, np.greater),
     lambda g, y, a, b: _chosen(g, b, a, np.greater),
+    keeps_zeros=True,
 )
 elementwise(
     np.minimum,
     lambda g, y, a, b: _chosen(g, a, b, np.less),
     lambda g, y, a, b: _chosen(g, b, a, np.less),
+    keeps_zeros=True,
 )
 elementwise(
     np.fmax,
     lambda g, y, a, b: _of_two(g, a, b, np.greater),
     lambda g, y, a, b: _of_two(g, b, a, np.greater),
+    keeps_zeros=True,
 )
 elementwise(
     np.fmin,
     lambda g, y, a, b: _of_two(g, a, b, np.less),
     lambda g, y, a, b: _of_two(g, b, a, np.less),
+    keeps_zeros=True,
 )
 elementwise(np.copysign, lambda g, y, a, b: g * _signs(a, b), _flat)
-elementwise(np.floor, _flat)
-elementwise(np.ceil, _flat)
-elementwise(np.trunc, _flat)
-elementwise(np.rint, _flat)
-elementwise(np.floor_divide, _flat, _flat)
-elementwise(np.heaviside, _flat, _flat)
-elementwise(np.round, _flat, None)
-elementwise(np.fix, _flat)
-
-
-def _scaled(g: Any, factor: Any) -> Any:
-    return np.multiply(g, factor, g)
-
-
-def _sech(g: Any, y: Any) -> Any:
-    t = np.multiply(y, y)
-    return np.multiply(g, np.subtract(1.0, t, t), g)
-
-
-def _quotient(g: Any, y: Any, b: Any) -> Any:
-    t = np.divide(y, b)
-    return np.negative(np.multiply(g, t, g), g)
-
-
-# The forms once more for plain float arrays, writing into the cotangent's memory (the reverse pass says when it may).
-for _function, _into in {
-    np.multiply: (lambda g, y, a, b: _scaled(g, b), lambda g, y, a, b: _scaled(g, a)),
-    np.divide: (lambda g, y, a, b: np.divide(g, b, g), lambda g, y, a, b: _quotient(g, y, b)),
-    np.negative: (lambda g, y, x: np.negative(g, g),),
-    np.square: (lambda g, y, x: _scaled(_scaled(g, 2.0), x),),
-    np.sqrt: (lambda g, y, x: np.divide(_scaled(g, 0.5), y, g),),
-    np.exp: (lambda g, y, x: _scaled(g, y),),
-    np.log: (lambda g, y, x: np.divide(g, x, g),),
-    np.sin: (lambda g, y, x: _scaled(g, np.cos(x)),),
-    np.cos: (lambda g, y, x: _scaled(g, np.negative(t := np.sin(x), t)),),
-    np.tanh: (lambda g, y, x: _sech(g, y),),
-}.items():
-    RULES[_function].into = _into  # type: ignore[attr-defined]
-    RULES[_function].unstretched.into = _into  # type: ignore[attr-defined]
-    RULES[_function].uniform.into = _into  # type: ignore[attr-defined]
-
-# What the forms above do not read, and the tape therefore need not keep: the result, or the arguments.
-WITHOUT_RESULT = (
-    *(np.add, np.subtract, np.multiply, np.negative, np.positive, np.square, np.log, np.log2, np.log10, np.log1p),
-    *(np.sin, np.cos, np.sinh, np.cosh, np.arcsin, np.arccos, np.arctan, np.arcsinh, np.arccosh, np.arctanh),
-    *(np.arctan2, np.maximum, np.minimum, np.deg2rad, np.radians, np.rad2deg, np.degrees),
-)
-WITHOUT_ARGUMENTS = (
-    *(np.add, np.subtract, np.negative, np.positive, np.exp, np.exp2, np.expm1, np.sqrt, np.cbrt, np.reciprocal),
-    *(np.tan, np.tanh, np.deg2rad, np.radians, np.rad2deg, np.degrees),
-)
-for _function in WITHOUT_RESULT:
-    RULES[_function].needs_y = False  # type: ignore[attr-defined]
-for _function in WITHOUT_ARGUMENTS:
-    RULES[_function].needs_args = False  # type: ignore[attr-defined]
+elementwise(np.floor, _flat, keeps_zeros=True)
+elementwise(np.ceil, _flat, keeps_zeros=True)
+elementwise(np.trunc, _flat, keeps_zeros=True)
+elementwise(np.rint, _flat, keeps_zeros=True)
+elementwise(np.floor_divide, _flat, _flat, keeps_zeros=True)
+elementwise(np.heaviside, _flat, _flat, keeps_zeros=True)
+elementwise(np.round, _flat, None, keeps_zeros=True)
+elementwise(np.fix, _flat, keeps_zeros=True)
 
 
 def _abs_form(g: Any, y: Any, x: Any) -> Any:
@@ -271,14 +261,16 @@ def _sign_form(g: Any, y: Any, x: Any) -> Any:
 # The map of tangents is its own transpose.
 define(np.sign, (_sign_form,), (_sign_form,), lazy=True)
 define(np.fabs, (lambda g, y, x: g * np.sign(x),), (lambda d, y, x: d * np.sign(x),), lazy=True)
-define(np.real, (lambda g, y, x: np.real(g),), (lambda d, y, x: np.real(d),), lazy=True)
+define(np.real, (lambda g, y, x: np.real(g),), (lambda d, y, x: np.real(d),), lazy=True, keeps_zeros=True)
 define(
     np.imag,
     (lambda g, y, x: 1j * np.real(g) if _complex(x) else 0.0,),
     (lambda d, y, x: np.imag(d) if _complex(x) else np.zeros(np.shape(x)),),
     lazy=True,
 )
-define(np.conjugate, (lambda g, y, x: np.conjugate(g),), (lambda d, y, x: np.conjugate(d),), lazy=True)
+define(
+    np.conjugate, (lambda g, y, x: np.conjugate(g),), (lambda d, y, x: np.conjugate(d),), lazy=True, keeps_zeros=True
+)
 
 
 @composite(np.angle)
@@ -293,6 +285,7 @@ elementwise(
     lambda g, y, c, a, b: np.where(c, g, 0.0),
     lambda g, y, c, a, b: np.where(c, 0.0, g),
     call=np.where,
+    keeps_zeros=True,
 )
 
 
@@ -302,6 +295,7 @@ elementwise(
     lambda g, y, x, low, high: masked(g, (x < low) & (low <= high)),
     lambda g, y, x, low, high: masked(g, (x > high) | (low > high)),
     call=np.clip,
+    keeps_zeros=True,
 )
 
 
@@ -332,15 +326,8 @@ define(
     (lambda d, y, x, dtype=None, **k: d.astype(dtype) if np.dtype(dtype).kind in "fc" else None,),
     call=lambda x, dtype: x.astype(dtype) if hasattr(x, "astype") else np.dtype(dtype).type(x),
     lazy=True,
+    keeps_zeros=True,
 )
-
-
-# Where these have slope 0 they do not depend on the argument.
-for _function in (
-    *(select, clipped, np.maximum, np.minimum, np.fmax, np.fmin, np.floor, np.ceil, np.trunc, np.rint),
-    *(np.floor_divide, np.heaviside, np.round, np.fix, np.real, np.conjugate, np.astype),
-):
-    RULES[_function].keeps_zeros = True
 
 
 @composite(np.divmod)

@@ -34,6 +34,7 @@ define(
     ),
     lambda i, d, y, *parts, indices, shape, dtype: scatter([d], [indices[i]], shape, dtype),
     variadic=True,
+    keeps_zeros=True,
 )
 
 define(
@@ -41,6 +42,7 @@ define(
     (lambda g, y, x, index: scatter([g], [index], np.shape(x), getattr(g, "dtype", float)),),
     (lambda d, y, x, index: d[index],),
     call=lambda x, index: x[index],
+    keeps_zeros=True,
 )
 
 
@@ -98,6 +100,7 @@ define(
         lambda g, y, base, value, index: _to_shape(_written(g, index), value),
     ),
     (_base_tangent, _value_tangent),
+    keeps_zeros=True,
 )
 SET_ITEM: Rule = RULES[set_item]
 
@@ -183,11 +186,8 @@ define(
     (lambda g, y, x, shift, axis: rolled(g, np.shape(x)[axis] - shift, axis),),
     (lambda d, y, x, shift, axis: rolled(d, shift, axis),),
     by_shape=True,
+    keeps_zeros=True,
 )
-
-
-for _function in (operator.getitem, set_item, scatter_parts, rolled):
-    RULES[_function].keeps_zeros = True
 
 
 @composite(np.roll)

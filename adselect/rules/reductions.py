@@ -83,7 +83,7 @@ def _sum_jvp(
     )
 
 
-define(np.sum, (_sum_vjp,), (_sum_jvp,), call=_fast_sum, lazy=True)
+define(np.sum, (_sum_vjp,), (_sum_jvp,), call=_fast_sum, lazy=True, keeps_zeros=True)
 
 
 def _number(a: Any, axis: Any, keepdims: Any, where: Any) -> Any:
@@ -289,10 +289,10 @@ def _extremum_jvp(
 
 
 for _function in (np.max, np.min):
-    define(_function, (_extremum_vjp,), (_extremum_jvp,))
+    define(_function, (_extremum_vjp,), (_extremum_jvp,), keeps_zeros=True)
 if np.amax is not np.max:
     for _function in (np.amax, np.amin):
-        define(_function, (_extremum_vjp,), (_extremum_jvp,))
+        define(_function, (_extremum_vjp,), (_extremum_jvp,), keeps_zeros=True)
 
 
 def _degrees_of_freedom(shape: tuple, axis: Any, ddof: Any, correction: Any) -> Any:

@@ -52,9 +52,22 @@ def _add(function: Any, rule: Rule) -> None:
     RULES[function] = rule
 
 
-def elementwise(function: Any, *forms: Callable | None, call: Any = None, singular: bool = False) -> None:
-    """Rule of a broadcasting function: ``form_i(g, y, *args) = g · ∂y/∂x_i``."""
-    _add(function, Elementwise(function, forms, call, singular))
+def elementwise(
+    function: Any,
+    *forms: Callable | None,
+    call: Any = None,
+    singular: bool = False,
+    signs: tuple | None = None,
+    into: tuple | None = None,
+    uniform: tuple | None = None,
+    keeps_zeros: bool = False,
+) -> None:
+    """Rule of a broadcasting function: ``form_i(g, y, *args) = g · ∂y/∂x_i``.
+
+    Its facts are those of :class:`Elementwise`. uniform: the forms for real arrays of one shape, where they are simpler
+    than the general ones.
+    """
+    _add(function, Elementwise(function, forms, call, singular, signs, into, uniform, keeps_zeros))
 
 
 _add(vanishing, Stubborn(vanishing, (vanishing_form, None, None)))
@@ -71,9 +84,9 @@ _add(
 )
 
 
-def linear(function: Any, vjp: Callable, call: Any = None, lazy: bool = False) -> None:
+def linear(function: Any, vjp: Callable, call: Any = None, lazy: bool = False, keeps_zeros: bool = False) -> None:
     """Rule of a function linear in its first argument: ``vjp(g, y, x, *args, **kwargs)`` is its transpose."""
-    _add(function, Linear(function, vjp, call, lazy))
+    _add(function, Linear(function, vjp, call, lazy, keeps_zeros))
 
 
 def define(
@@ -86,17 +99,16 @@ def define(
     pointwise: bool = False,
     by_shape: bool = False,
     multilinear: bool = False,
+    keeps_zeros: bool = False,
+    partial: bool = False,
 ) -> None:
     """Rule with one vjp and one jvp for each differentiable positional argument (see :class:`Rule`).
 
-    by_shape: the vjps look at shapes and dtypes only, so that a large array need not be kept for them. multilinear: see
-    :class:`Multilinear`.
+    multilinear: see :class:`Multilinear`.
     """
-    rule = (Multilinear if multilinear else Rule)(
-        function, vjps, jvps, call, lazy, variadic=variadic, pointwise=pointwise
-    )
-    rule.by_shape = by_shape
-    _add(function, rule)
+    kind = Multilinear if multilinear else Rule
+    facts = {"variadic": variadic, "pointwise": pointwise, "by_shape": by_shape}
+    _add(function, kind(function, vjps, jvps, call, lazy, keeps_zeros=keeps_zeros, partial=partial, **facts))
 
 
 def composite(*functions: Any) -> Callable:

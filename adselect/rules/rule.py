@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from opcode import opmap
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,10 @@ class Rule:
     lazy: whether the vjps accept a cotangent that is only broadcastable to y's shape; singular: whether the
     derivative is infinite somewhere, so that forward mode must keep 0 · ∞ from becoming NaN; variadic: any number of
     differentiable arguments, ``vjps`` and ``jvps`` being one function each that takes the argument's number first;
-    pointwise: whether the function broadcasts and the rule only multiplies tangents by functions of the arguments.
+    pointwise: whether the function broadcasts and the rule only multiplies tangents by functions of the arguments;
+    by_shape: whether the vjps look at shapes and dtypes only, never at a value; keeps_zeros: whether a zero of a
+    tangent's image is a place that the argument does not reach; partial: whether the vjps take None for the cotangent
+    of a result that nothing depends on.
     """
 
     __slots__ = (
@@ -53,13 +57,14 @@ class Rule:
         singular: bool = False,
         variadic: bool = False,
         pointwise: bool = False,
+        by_shape: bool = False,
+        keeps_zeros: bool = False,
+        partial: bool = False,
     ):
         self.function, self.vjps, self.jvps = function, vjps, jvps
         self.call = call or function
         self.lazy, self.singular, self.variadic, self.pointwise = lazy, singular, variadic, pointwise
-        self.by_shape = False  # whether the vjps look at shapes and dtypes only, never at a value
-        self.keeps_zeros = False  # whether a zero of a tangent's image is a place that the argument does not reach
-        self.partial = False  # whether the vjps take None for the cotangent of a result that nothing depends on
+        self.by_shape, self.keeps_zeros, self.partial = by_shape, keeps_zeros, partial
 
     def __repr__(self) -> str:
         return f"<rule of {getattr(self.function, '__name__', self.function)}>"
@@ -91,26 +96,65 @@ class Given(list):
     __slots__ = ()
 
 
+_LOADS = {number for name, number in opmap.items() if name.startswith("LOAD_FAST")}
+_LOADS_TWO = {number for name, number in opmap.items() if name.startswith("LOAD_FAST") and name.count("FAST") == 2}
+
+
+def arguments_read(form: Callable) -> frozenset[int]:
+    """The numbers of the arguments that a function reads, on whichever way through it.
+
+    >>> sorted(arguments_read(lambda g, y, x: g / x))
+    [0, 2]
+    """
+    code: Any = form.__code__  # type: ignore[attr-defined]
+    found: set[int] = set()
+    for operation, i in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        if operation in _LOADS_TWO:
+            found |= {i >> 4, i & 15}
+        elif operation in _LOADS:
+            found.add(i)
+    names = code.co_varnames
+    return frozenset(i for i in range(code.co_argcount) if i in found or names[i] in code.co_cellvars)
+
+
 class Elementwise(Rule):
     """A broadcasting function with holomorphic partial derivatives: one product form per argument.
 
     ``unstretched`` is the same rule for calls in which no traced argument was broadcast (the other one is a Python
     number): the reverse pass need not compare shapes then. ``uniform`` is the same rule for float64 arrays of one
-    shape: nothing need be looked at, and what the forms do not read (``needs_y``, ``needs_args``) need not be kept.
+    shape: nothing need be looked at, and what the forms do not read (``needs_y``, ``needs_args``, which are found out
+    from the forms) need not be kept. ``signs``: +1 or -1 per argument where the form is just ±g, so that the sum over
+    broadcast axes may be taken first. ``into``: the same forms written into g's own memory, for a large cotangent that
+    dies with this step.
     """
 
     __slots__ = ("broadcasts", "into", "needs_args", "needs_y", "signs", "uniform", "unstretched")
 
-    def __init__(self, function: Any, forms: Any, call: Any = None, singular: bool = False, broadcasts: bool = True):
-        super().__init__(function, forms, forms, call, lazy=True, singular=singular, pointwise=True)
+    def __init__(
+        self,
+        function: Any,
+        forms: Any,
+        call: Any = None,
+        singular: bool = False,
+        signs: tuple | None = None,
+        into: tuple | None = None,
+        uniform: tuple | None = None,
+        keeps_zeros: bool = False,
+        broadcasts: bool = True,
+    ):
+        super().__init__(
+            function, forms, forms, call, lazy=True, singular=singular, pointwise=True, keeps_zeros=keeps_zeros
+        )
         self.broadcasts = broadcasts and len(forms) > 1
-        # +1 or -1 per argument where the form is just ±g: the sum over broadcast axes is then taken first.
-        self.signs: tuple | None = None
-        # The same forms written into g's own memory, for a large cotangent that dies with this step.
-        self.into: tuple | None = None
-        self.needs_y = self.needs_args = True
-        self.unstretched = Elementwise(function, forms, call, singular, False) if self.broadcasts else self
-        self.uniform = Uniform(function, forms)
+        self.signs, self.into = signs, into
+        self.unstretched = (
+            Elementwise(function, forms, call, singular, signs, into, uniform, broadcasts=False)
+            if self.broadcasts
+            else self
+        )
+        self.uniform = Uniform(function, uniform or forms, into)
+        read = frozenset().union(*[arguments_read(form) for form in uniform or forms if form is not None])
+        self.needs_y, self.needs_args = 1 in read, bool(read - {0, 1})
 
     def pull(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         x = args[i]
@@ -165,9 +209,9 @@ class Uniform(Rule):
 
     __slots__ = ("into",)
 
-    def __init__(self, function: Any, forms: Any):
+    def __init__(self, function: Any, forms: Any, into: tuple | None = None):
         super().__init__(function, forms, forms, lazy=True)
-        self.into: tuple | None = None
+        self.into = into
 
     def pull_strong(self, i: int, g: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         """Like pull, with 0 where the cotangent is 0 even if the derivative is infinite there."""
@@ -283,8 +327,8 @@ class Linear(Rule):
 
     __slots__ = ()
 
-    def __init__(self, function: Any, vjp: Callable, call: Any = None, lazy: bool = False):
-        super().__init__(function, (vjp,), None, call, lazy)
+    def __init__(self, function: Any, vjp: Callable, call: Any = None, lazy: bool = False, keeps_zeros: bool = False):
+        super().__init__(function, (vjp,), None, call, lazy, keeps_zeros=keeps_zeros)
 
     def push(self, i: int, x_dot: Any, y: Any, args: Sequence, kwargs: dict) -> Any:
         return self.function(x_dot, *args[1:], **kwargs)

@@ -17,7 +17,7 @@ def _cumsum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> 
     return np.reshape(np.flip(np.cumsum(np.flip(g, k), k), k), np.shape(a))
 
 
-linear(np.cumsum, _cumsum_vjp)
+linear(np.cumsum, _cumsum_vjp, keeps_zeros=True)
 
 
 def _cumprod_partials(a: Any, weights: Any, axis: int) -> Any:

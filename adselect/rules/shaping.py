@@ -14,7 +14,7 @@ from ..face.array import Array
 from ..face.atoms import join, join_arrays, pile
 from ..face.dispatch import dispatch
 from .indexing import rearranged
-from .registry import RULES, composite, define, linear, no_derivative
+from .registry import composite, define, linear, no_derivative
 from .rule import unbroadcast
 
 _BACK = lambda g, y, x, *args, **kwargs: np.reshape(g, np.shape(x))
@@ -24,23 +24,29 @@ def _reshape_vjp(g: Any, y: Any, x: Any, *args: Any, order: Any = "C", **kwargs:
     return np.reshape(g, np.shape(x), order=order)
 
 
-linear(np.reshape, _reshape_vjp)
-linear(np.squeeze, _BACK)
-linear(np.expand_dims, _BACK)
+linear(np.reshape, _reshape_vjp, keeps_zeros=True)
+linear(np.squeeze, _BACK, keeps_zeros=True)
+linear(np.expand_dims, _BACK, keeps_zeros=True)
 linear(
     np.copy,
     lambda g, y, x, *a, **k: g,
     call=lambda x, *a, order="K", **k: np.copy(x, order),  # type: ignore[call-overload]
     lazy=True,
+    keeps_zeros=True,
 )
-linear(np.broadcast_to, lambda g, y, x, shape, subok=False: unbroadcast(g, np.shape(y), np.shape(x)), lazy=True)
+linear(
+    np.broadcast_to,
+    lambda g, y, x, shape, subok=False: unbroadcast(g, np.shape(y), np.shape(x)),
+    lazy=True,
+    keeps_zeros=True,
+)
 
 
 def _transpose_vjp(g: Any, y: Any, x: Any, axes: Any = None) -> Any:
     return np.transpose(g, None if axes is None else tuple(int(i) for i in np.argsort([a % np.ndim(x) for a in axes])))
 
 
-linear(np.transpose, _transpose_vjp)
+linear(np.transpose, _transpose_vjp, keeps_zeros=True)
 
 
 @composite(np.matrix_transpose)
@@ -81,7 +87,7 @@ def _join_jvp(i: int, d: Any, y: Any, *arrays: Any, axis: int) -> Any:
     return join_arrays([d if j == i else np.zeros(np.shape(a)) for j, a in enumerate(arrays)], axis)
 
 
-define(join, _join_vjp, _join_jvp, variadic=True, by_shape=True)
+define(join, _join_vjp, _join_jvp, variadic=True, by_shape=True, keeps_zeros=True)
 
 
 @composite(np.concatenate)
@@ -100,7 +106,7 @@ def _pile_jvp(i: int, d: Any, y: Any, *arrays: Any, axis: int) -> Any:
     return dispatch(pile, tuple([d if j == i else np.zeros(np.shape(a)) for j, a in enumerate(arrays)]), {"axis": axis})
 
 
-define(pile, _pile_vjp, _pile_jvp, variadic=True, by_shape=True)
+define(pile, _pile_vjp, _pile_jvp, variadic=True, by_shape=True, keeps_zeros=True)
 
 
 @composite(np.stack)
@@ -330,10 +336,3 @@ def _triu(m: Any, k: int = 0) -> Any:
 
 
 no_derivative(np.broadcast_shapes)
-
-
-for _function in (
-    *(np.reshape, np.squeeze, np.expand_dims, np.copy, np.broadcast_to, np.transpose, join, pile),
-    *(np.sum, np.cumsum, np.max, np.min, np.amax, np.amin),
-):
-    RULES[_function].keeps_zeros = True

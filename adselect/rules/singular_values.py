@@ -10,7 +10,7 @@ from ..face.atoms import dispatched, written_out
 from ..values.kinds import isa
 from .eigenvalues import check_vectors, cotangents
 from .linalg import h, like
-from .registry import RULES, composite, define, no_derivative
+from .registry import composite, define, no_derivative
 from .rule import somewhere, vanishing
 from .undetermined import (
     CHOICE,
@@ -195,9 +195,7 @@ def _singular_jvp(d: Any, y: Any, a: Any, full: bool) -> Any:
     return u_dot, singular_diagonal(a, d, u, s, vh), h(v_dot)
 
 
-define(singular, (_singular_vjp,), (_singular_jvp,))
-for _function in (np.linalg.eigh, np.linalg.eig, singular):
-    RULES[_function].partial = True
+define(singular, (_singular_vjp,), (_singular_jvp,), partial=True)
 _SVDResult: Any = type(np.linalg.svd(np.eye(1)))
 
 
