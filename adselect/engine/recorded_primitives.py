@@ -68,13 +68,13 @@ def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
     return _record(invocation, trace, own, values) if cls is TapeArray else _push(invocation, trace, own, values)
 
 
-def _carry_out(self: EngineArray, invocation: Invocation, leaves: tuple) -> Any:
+def _call_primitive(self: EngineArray, invocation: Invocation, leaves: tuple) -> Any:
     """Carry the call of a primitive out, whose leaves are given: this array has the highest level among them."""
     invocation.check_keywords([isinstance(v, Array) and getattr(v, "deps", 1) != 0 for v in leaves])
     return apply(invocation, self, leaves)
 
 
-EngineArray._carry_out = _carry_out  # type: ignore[attr-defined]
+EngineArray._call_primitive = _call_primitive  # type: ignore[attr-defined]
 
 
 def _counts(outputs: list, values: list, own: list) -> list[bool]:

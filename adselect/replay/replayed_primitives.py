@@ -53,7 +53,7 @@ def pull(invocation: Invocation, values: list) -> tuple[list, Callable[[list], l
     return outputs, back
 
 
-def _carry_out(self: ProgramArray, invocation: Invocation, leaves: tuple) -> Any:
+def _call_primitive(self: ProgramArray, invocation: Invocation, leaves: tuple) -> Any:
     return call(invocation, leaves)
 
 
@@ -66,7 +66,7 @@ def _refused_push(self: ProgramArray, invocation: Invocation) -> NotReplayable:
 
 
 # What the engine asks of a value of a program, which it does not know by name.
-ProgramArray._carry_out = _carry_out  # type: ignore[attr-defined]
+ProgramArray._call_primitive = _call_primitive  # type: ignore[attr-defined]
 ProgramArray._pull_call = _pull_call  # type: ignore[attr-defined]
 ProgramArray._refused_push = _refused_push  # type: ignore[attr-defined]
 
