@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from adselect.engine import quick
+
 ROOT = Path(__file__).parent.parent
 FILES = [p for p in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))] if p.exists()]
 FENCE = re.compile(r"^```python[ \t]*([^\n]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -68,6 +70,7 @@ def test_blocks_run(path, tmp_path, monkeypatch):
                 continue
             run_block(source, namespace, path, line)
     finally:
+        quick.install()  # the page that reads the engine switches the short paths off
         np.random.set_state(state)
         np.set_printoptions(**options)
 
@@ -90,6 +93,25 @@ def run_block(source, namespace, path, line):
         exec(compile(padded, str(path), "exec", dont_inherit=True), namespace)
     shown = [row[4:] for row in source.splitlines() if row.startswith("# > ")]
     assert [row.rstrip() for row in printed.getvalue().splitlines()] == shown, f"{name}:{line}"
+
+
+def stale_quotations(text):
+    """Quotations, ``python no-run FILE``, that are not word for word in their file, line breaks apart."""
+    for line, info, source in blocks(text):
+        file = info.partition("no-run ")[2]
+        if file:
+            kept = (ROOT / file).read_text(encoding="utf-8")
+            if "".join(source.split()) not in "".join(kept.split()):
+                yield f"line {line}: {file}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_quoted_code_is_that_of_the_file(path):
+    text = path.read_text(encoding="utf-8")
+    assert not list(stale_quotations(text))
+    if path.stem == "reading-the-engine":
+        assert sum(info.startswith("no-run ") for _, info, _ in blocks(text)) > 8
+        assert list(stale_quotations(text.replace("bars[place] = None", "bars[place] = 0")))
 
 
 def test_fences_are_closed():

@@ -46,6 +46,7 @@ ENTRY = Rule(
     operator.getitem,
     (lambda g, y, shape, index: scatter([g], [index], shape, getattr(g, "dtype", float)),),
     (lambda x_dot, y, shape, index: x_dot[index],),
+    lazy=True,
 )
 
 # -- the walk ----------------------------------------------------------------------------------------------------------
