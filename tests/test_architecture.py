@@ -132,6 +132,104 @@ def test_no_files_import_each_other():
     assert circles(graph) != []  # it would be seen
 
 
+# -- sizes -------------------------------------------------------------------------------------------------------------
+
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 499, 69
+# Longer functions, each with what is lost by cutting it. One that has become shorter is a failure: the list shrinks.
+LONGER = {
+    ("adselect.engine.quick_reverse", "walk"): "the loop over all records; a call per step is what it saves",
+    ("adselect.backends.torch.face", "_install_operators"): "one closure per kind of operator, alike and read together",
+    ("adselect.backends.jax.face", "_install"): "one closure per kind of operator, alike and read together",
+    ("adselect.backends.autograd.face", "_install"): "one closure per kind of operator, alike and read together",
+    (
+        "adselect.guests.pandas_",
+        "classes",
+    ): "the classes it makes derive from pandas', which is not imported before",
+    ("adselect.testing.argument_scenarios", "arguments"): "a list of scenarios",
+    ("adselect.testing.argument_scenarios", "complex_numbers"): "a list of scenarios",
+    ("adselect.testing.array_scenarios", "broadcasting"): "a list of scenarios",
+}
+
+
+def functions_of(module):
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node.name, node.end_lineno - node.lineno + 1
+
+
+def test_files_and_functions_can_be_overlooked():
+    long_files = {m: len(p.read_text(encoding="utf-8").splitlines()) for m, p in MODULES.items()}
+    assert {m: n for m, n in long_files.items() if n > MOST_LINES} == {}
+    found = {(m, name) for m in MODULES for name, lines in functions_of(m) if lines > MOST_LINES_OF_A_FUNCTION}
+    assert found - set(LONGER) == set()
+    assert set(LONGER) - found == set(), "no longer long: take these out of the list"
+
+
+# -- frameworks --------------------------------------------------------------------------------------------------------
+
+# What each framework's package has, whose files are then known to whoever knows one of them.
+EVERY_FRAMEWORK = {"backend", "call", "face", "natives", "rules", "table"}
+SOME_FRAMEWORKS = {"kinks", "operands", "prepared", "shortcuts", "zeros"}
+OWN_FILES = {
+    "jax": {
+        *("axes", "callbacks", "primitives"),  # shard_map's meshes, calls out of compiled code, JAX's primitives
+        *("conversions", "nesting", "prepared_inputs", "prepared_results"),  # parts of call, face and prepared
+    },
+    "torch": {
+        *("compiled", "graph", "gradients", "guard", "progress", "recording"),  # torch.compile; torch's own graph
+        *("host_rules", "rule_calls"),  # parts of rules
+    },
+    "autograd": {"modes", "traces"},  # autograd's traces under our numbering
+}
+
+
+@pytest.mark.parametrize("framework", OWN_FILES)
+def test_the_packages_of_the_frameworks_are_alike(framework):
+    prefix = f"adselect.backends.{framework}."
+    files = {m.removeprefix(prefix) for m in MODULES if m.startswith(prefix)}
+    assert files >= EVERY_FRAMEWORK
+    others = {f for f in files if not f.startswith("table_")} - EVERY_FRAMEWORK - SOME_FRAMEWORKS
+    assert others <= OWN_FILES[framework]
+
+
+# Where a framework is named outside its own package: the choices, and texts for users of the command line.
+NAMED_ELSEWHERE = {
+    "adselect": "the names of the choices",
+    "adselect.adtypes": "the choices",
+    "adselect.cli": "examples in the help text",
+    "adselect.frameworks": "the rows",
+    "adselect.testing.benchmark": "an environment variable that decides what is timed",
+}
+
+
+def names_in(module):
+    """Identifiers and texts of a file, docstrings and comments left out."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    documented = (ast.Module, ast.FunctionDef, ast.ClassDef, ast.AsyncFunctionDef)
+    texts = {
+        id(n.body[0].value)
+        for n in ast.walk(tree)
+        if isinstance(n, documented) and n.body and isinstance(n.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+            yield node.value
+
+
+def test_frameworks_are_named_in_their_own_packages_only():
+    words = re.compile(r"jax|torch|(?<!\w)autograd|findiff", re.I)
+    packages = ("jax", "torch", "autograd", "finite_differences")
+    own = tuple(f"adselect.backends.{name}" for name in packages)
+    found = {m for m in MODULES if not m.startswith(own) and any(words.search(name) for name in names_in(m))}
+    assert found == set(NAMED_ELSEWHERE)
+
+
 @pytest.mark.parametrize("module", sorted(m for m in MODULES if m.startswith("adselect.backends.")))
 def test_a_backend_names_one_framework(module):
     """A backend's file imports its own framework only, and no other framework's file."""

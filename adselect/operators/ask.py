@@ -10,7 +10,7 @@ from ..adtypes import AutoTape
 from ..primitives.leaves import zeros_of
 from ..primitives.primitive import Primitive, kind_of
 from ..primitives.thunks import unthunk
-from ..primitives.words import _built_in, _built_in_constant
+from ..primitives.words import is_library_constant, library_rule
 from ..rules.rule import AtIndex
 from ..values.kinds import isa
 from ..values.tangents import NoTangent, ZeroTangent
@@ -81,9 +81,9 @@ def _configured(f: Any, args: tuple) -> tuple[RuleConfig, Any, tuple]:
 
 
 def _built_in_rrule(f: Any, args: tuple, kwargs: dict) -> tuple | None:
-    rule = _built_in(f)
+    rule = library_rule(f)
     if rule is None:
-        if _built_in_constant(f):
+        if is_library_constant(f):
             return f(*args, **kwargs), lambda y_bar: (NoTangent(),) * (len(args) + 1)
         return composed_rrule(f, args, kwargs) if is_composed(f) else None
     args = tuple([np.float64(a) if type(a) is float else a for a in args])
@@ -113,9 +113,9 @@ def _dense(bar: Any, x: Any) -> Any:
 
 
 def _built_in_frule(tangents: tuple, f: Any, args: tuple, kwargs: dict) -> tuple | None:
-    rule = _built_in(f)
+    rule = library_rule(f)
     if rule is None:
-        if _built_in_constant(f):
+        if is_library_constant(f):
             return f(*args, **kwargs), NoTangent()
         return composed_frule(tangents, f, args, kwargs) if is_composed(f) else None
     args = tuple([np.float64(a) if type(a) is float else a for a in args])

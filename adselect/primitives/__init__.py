@@ -1,0 +1,1 @@
+"""The user's rules: what a primitive is, how one is defined, one call of it."""

@@ -15,7 +15,7 @@ from .primitive import Primitive
 __all__ = ["rule_in_words"]
 
 
-def _built_in(f: Any) -> Rule | None:
+def library_rule(f: Any) -> Rule | None:
     try:
         if f not in RULES:
             load_for(f)
@@ -24,7 +24,7 @@ def _built_in(f: Any) -> Rule | None:
         return None
 
 
-def _built_in_constant(f: Any) -> bool:
+def is_library_constant(f: Any) -> bool:
     try:
         return f in NO_DERIVATIVE
     except TypeError:
@@ -38,9 +38,9 @@ def rule_in_words(f: Any, adtype: ADType, forward_first: bool) -> str:
     """
     if not isinstance(f, Primitive):
         shown = getattr(f, "__name__", str(f))
-        if _built_in(f) is not None:
+        if library_rule(f) is not None:
             return f"rule of {shown}"
-        if _built_in_constant(f):
+        if is_library_constant(f):
             return f"constant {shown}"
         return f"composition for {shown}" if f in COMPOSITES else "none: what it does is differentiated"
     if f.no_derivative:

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..face.atoms import written_out
-from .linalg import h, like
+from .linalg import adjoint, like_argument
 from .registry import composite, define
 from .rule import Given
 from .undetermined import (
     CHOICE,
-    _diagonal,
-    _hermitian,
-    _turn,
+    diagonal_of,
+    hermitian_part,
     in_blocks,
     inverse_gaps,
     mixed,
@@ -25,6 +24,7 @@ from .undetermined import (
     refuse_second,
     repeated,
     skew,
+    turn_of,
 )
 
 # -- eigenvalues -------------------------------------------------------------------------------------------------------
@@ -39,7 +39,7 @@ def spectral_sum(a: Any, g: Any, w: Any, v: Any, v_inv: Any) -> Any:
 @written_out
 def spectral_diagonal(a: Any, d: Any, w: Any, v: Any, v_inv: Any) -> Any:
     """``diagonal(v_inv @ d @ v)``, as a function of a and d: the derivative of a's eigenvalues in the direction d."""
-    return _diagonal(v_inv @ d @ v)
+    return diagonal_of(v_inv @ d @ v)
 
 
 def _coupling(d: Any, w: Any, v: Any, v_inv: Any) -> Any:
@@ -56,11 +56,11 @@ def _spectral_turn(d: Any, y: Any, a: Any, g: Any, w: Any, v: Any, v_inv: Any) -
 
 
 def _spectral_sum_matrix(g_bar: Any, y: Any, a: Any, g: Any, w: Any, v: Any, v_inv: Any) -> Any:
-    return real_like(h(_spectral_turn(h(g_bar), y, a, g, w, v, v_inv)), a)
+    return real_like(adjoint(_spectral_turn(adjoint(g_bar), y, a, g, w, v, v_inv)), a)
 
 
 def _spectral_sum_weights(g_bar: Any, y: Any, a: Any, g: Any, w: Any, v: Any, v_inv: Any) -> Any:
-    return real_like(np.conj(spectral_diagonal(a, h(g_bar), w, v, v_inv)), g)
+    return real_like(np.conj(spectral_diagonal(a, adjoint(g_bar), w, v, v_inv)), g)
 
 
 def _spectral_diagonal_turn(e: Any, y: Any, a: Any, d: Any, w: Any, v: Any, v_inv: Any) -> Any:
@@ -70,11 +70,11 @@ def _spectral_diagonal_turn(e: Any, y: Any, a: Any, d: Any, w: Any, v: Any, v_in
 
 
 def _spectral_diagonal_matrix(g: Any, y: Any, a: Any, d: Any, w: Any, v: Any, v_inv: Any) -> Any:
-    return real_like(h(_spectral_turn(d, None, a, np.conj(g), w, v, v_inv)), a)
+    return real_like(adjoint(_spectral_turn(d, None, a, np.conj(g), w, v, v_inv)), a)
 
 
 def _spectral_diagonal_direction(g: Any, y: Any, a: Any, d: Any, w: Any, v: Any, v_inv: Any) -> Any:
-    return real_like(h(spectral_sum(a, np.conj(g), w, v, v_inv)), d)
+    return real_like(adjoint(spectral_sum(a, np.conj(g), w, v, v_inv)), d)
 
 
 define(
@@ -111,31 +111,31 @@ def check_vectors(w: Any, g_w: Any, g_v: Any, what: str) -> None:
 
 def _eigh_vjp(g: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
     ((g_w, g_v), (_, used)), (w, v) = cotangents(g, y), y
-    x_bar = spectral_sum(_hermitian(a), g_w, w, v, h(v))
+    x_bar = spectral_sum(hermitian_part(a), g_w, w, v, adjoint(v))
     if used:
         check_vectors(w, g_w, g_v, "eigenvectors of a repeated eigenvalue")
-        m = h(v) @ g_v
+        m = adjoint(v) @ g_v
         if not negligible(np.where(repeated(w), m, 0.0), g_v):
             refuse_choice("eigenvectors of a repeated eigenvalue")
         m = skew(m)
-        if np.iscomplexobj(m) and not negligible(_diagonal(m), g_v):
+        if np.iscomplexobj(m) and not negligible(diagonal_of(m), g_v):
             raise phase_refusal("eigenvectors")
-        x_bar = x_bar + v @ (0.5 * inverse_gaps(w) * m) @ h(v)
-    return like(x_bar, a)
+        x_bar = x_bar + v @ (0.5 * inverse_gaps(w) * m) @ adjoint(v)
+    return like_argument(x_bar, a)
 
 
 def _eigh_jvp(d: Any, y: Any, a: Any, UPLO: str = "L") -> Any:
     w, v = y
-    d = _hermitian(d)
-    w_dot = np.real(spectral_diagonal(_hermitian(a), d, w, v, h(v)))
-    s = h(v) @ d @ v
+    d = hermitian_part(d)
+    w_dot = np.real(spectral_diagonal(hermitian_part(a), d, w, v, adjoint(v)))
+    s = adjoint(v) @ d @ v
     return w_dot, v @ (inverse_gaps(w) * s + mixed(s, w))
 
 
 # The gradient is Hermitian although only one triangle is read: that of a function of Hermitian matrices.
 def _eigh_call(a: Any, UPLO: Any = "L") -> Any:
     w, v = result = np.linalg.eigh(a, UPLO)
-    return type(result)(w, *_turn(w, v)) if CHOICE.turned else result
+    return type(result)(w, *turn_of(w, v)) if CHOICE.turned else result
 
 
 define(np.linalg.eigh, (_eigh_vjp,), (_eigh_jvp,), call=_eigh_call, partial=True)
@@ -149,17 +149,17 @@ def _eigvalsh(a: Any, UPLO: Any = "L") -> Any:
 def _eig_vjp(g: Any, y: Any, a: Any) -> Any:
     ((g_w, g_v), (_, used)), (w, v) = cotangents(g, y), y
     v_inv = np.linalg.inv(v)
-    x_bar = h(spectral_sum(a, np.conj(g_w), w, v, v_inv))
+    x_bar = adjoint(spectral_sum(a, np.conj(g_w), w, v, v_inv))
     if used:
         check_vectors(w, g_w, g_v, "eigenvectors of a repeated eigenvalue")
-        m = h(v) @ g_v
-        if np.iscomplexobj(m) and not negligible(np.imag(_diagonal(m)), g_v):
+        m = adjoint(v) @ g_v
+        if np.iscomplexobj(m) and not negligible(np.imag(diagonal_of(m)), g_v):
             raise phase_refusal("eigenvectors")
-        m = m - (h(v) @ v) * np.expand_dims(np.real(_diagonal(m)), -2)  # unit length
+        m = m - (adjoint(v) @ v) * np.expand_dims(np.real(diagonal_of(m)), -2)  # unit length
         if not negligible(np.where(repeated(w), m, 0.0), g_v):
             refuse_choice("eigenvectors of a repeated eigenvalue")
-        x_bar = x_bar + h(v_inv) @ (np.conj(inverse_gaps(w)) * m) @ h(v)
-    return like(x_bar, a)
+        x_bar = x_bar + adjoint(v_inv) @ (np.conj(inverse_gaps(w)) * m) @ adjoint(v)
+    return like_argument(x_bar, a)
 
 
 def _eig_jvp(d: Any, y: Any, a: Any) -> Any:
@@ -173,7 +173,7 @@ def _eig_jvp(d: Any, y: Any, a: Any) -> Any:
 
 def _eig_call(a: Any) -> Any:
     w, v = result = np.linalg.eig(a)
-    return type(result)(w, *_turn(w, v)) if CHOICE.turned else result
+    return type(result)(w, *turn_of(w, v)) if CHOICE.turned else result
 
 
 define(np.linalg.eig, (_eig_vjp,), (_eig_jvp,), call=_eig_call, partial=True)

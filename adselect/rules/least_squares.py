@@ -10,11 +10,11 @@ from ..errors import MissingRuleError, UnsupportedError, user_line
 from ..face.array import Array
 from ..face.atoms import dispatched, written_out
 from ..values.kinds import isa
-from .linalg import h, like
+from .linalg import adjoint, like_argument
 from .reductions import squared_modulus
 from .registry import composite, define
 from .singular_values import singular, singular_diagonal, singular_sum, with_complement, without_complement
-from .undetermined import _diagonal, noise
+from .undetermined import diagonal_of, noise
 
 # -- qr ----------------------------------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ def orthonormal(a: Any, mode: Any) -> Any:
 
 def _over(x: Any, r: Any) -> Any:
     """x r⁻¹, for the triangular r of a matrix of full column rank."""
-    sizes = np.abs(_diagonal(r))
+    sizes = np.abs(diagonal_of(r))
     if np.any(sizes <= np.expand_dims(noise(sizes)[..., 0], -1)):
         raise UnsupportedError(
             f"qr of a matrix without full column rank has no derivative ({user_line()}): its r is singular"
@@ -43,13 +43,13 @@ def _over(x: Any, r: Any) -> Any:
 def _upper(w: Any) -> Any:
     """The upper triangular matrix with a real diagonal whose Hermitian part is that of w."""
     n = np.shape(w)[-1]
-    return (w + h(w)) * (np.triu(np.ones((n, n))) - 0.5 * np.eye(n))
+    return (w + adjoint(w)) * (np.triu(np.ones((n, n))) - 0.5 * np.eye(n))
 
 
 def _upper_transposed(g: Any) -> Any:
     n = np.shape(g)[-1]
     strict = g * np.triu(np.ones((n, n)), 1)
-    return strict + h(strict) + np.real(g) * np.eye(n)
+    return strict + adjoint(strict) + np.real(g) * np.eye(n)
 
 
 def _orthonormal_vjp(g: Any, y: Any, a: Any, mode: str) -> Any:
@@ -57,8 +57,8 @@ def _orthonormal_vjp(g: Any, y: Any, a: Any, mode: str) -> Any:
     n = np.shape(a)[-1]
     g_q = without_complement(g_q, q, n, "the choice of the columns of q beyond the rank (mode='complete')")
     q, r, g_r = q[..., :n], r[..., :n, :], g_r[..., :n, :]
-    x_bar = g_q + q @ _upper_transposed(g_r @ h(r) - h(q) @ g_q)
-    return like(_over(x_bar, h(r)), a)
+    x_bar = g_q + q @ _upper_transposed(g_r @ adjoint(r) - adjoint(q) @ g_q)
+    return like_argument(_over(x_bar, adjoint(r)), a)
 
 
 def _orthonormal_jvp(d: Any, y: Any, a: Any, mode: str) -> Any:
@@ -66,7 +66,7 @@ def _orthonormal_jvp(d: Any, y: Any, a: Any, mode: str) -> Any:
     m, n = np.shape(all_r)[-2], np.shape(a)[-1]
     q, r = all_q[..., :n], all_r[..., :n, :]
     x = _over(d, r)
-    turn = _upper(h(q) @ x)
+    turn = _upper(adjoint(q) @ x)
     q_dot, r_dot = x - q @ turn, turn @ r
     if m > n:
         r_dot = np.concatenate([r_dot, np.zeros((*np.shape(r_dot)[:-2], m - n, n))], axis=-2)
@@ -86,7 +86,7 @@ def _qr(a: Any, mode: str = "reduced") -> Any:
         q, r = orthonormal(a, "complete" if mode == "complete" else "reduced")
     else:
         q, r = orthonormal(a[..., :m], "reduced")
-        r = np.concatenate([r, h(q) @ a[..., m:]], axis=-1)
+        r = np.concatenate([r, adjoint(q) @ a[..., m:]], axis=-1)
     return r if mode == "r" else _QRResult(q, r)
 
 
@@ -103,13 +103,13 @@ def _pinv_options(rcond: Any, hermitian: bool, rtol: Any) -> dict:
 
 
 def _pinv_vjp(g: Any, y: Any, a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    p, ph = y, h(y)
-    left, right = h(g) - a @ (p @ h(g)), h(g) - (h(g) @ p) @ a
-    return like(-ph @ g @ ph + left @ p @ ph + ph @ p @ right, a)
+    p, ph = y, adjoint(y)
+    left, right = adjoint(g) - a @ (p @ adjoint(g)), adjoint(g) - (adjoint(g) @ p) @ a
+    return like_argument(-ph @ g @ ph + left @ p @ ph + ph @ p @ right, a)
 
 
 def _pinv_jvp(d: Any, y: Any, a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
-    p, ph, dh = y, h(y), h(d)
+    p, ph, dh = y, adjoint(y), adjoint(d)
     return -p @ d @ p + p @ ph @ (dh - (dh @ a) @ p) + (dh - p @ (a @ dh)) @ ph @ p
 
 
@@ -144,7 +144,7 @@ def further_values(a: Any) -> Any:
 
 def _further_values_vjp(g: Any, y: Any, a: Any) -> Any:
     u, s, vh = singular(a, False)
-    return like(singular_sum(a, g, u, s, vh), a)
+    return like_argument(singular_sum(a, g, u, s, vh), a)
 
 
 def _further_values_jvp(d: Any, y: Any, a: Any) -> Any:
@@ -178,22 +178,24 @@ def _columns(x: Any) -> Any:
 def _least_squares_matrix(g: Any, y: Any, a: Any, b: Any, rcond: Any) -> Any:
     p = _pinv_of(a, rcond)
     g, x, b = _columns(g), _columns(y), _columns(b)
-    down = h(p) @ g
-    x_bar = -down @ h(x) + (b - a @ x) @ (h(down) @ h(p)) + (h(p) @ x) @ h(g - p @ (a @ g))
-    return like(x_bar, a)
+    down = adjoint(p) @ g
+    x_bar = (
+        -down @ adjoint(x) + (b - a @ x) @ (adjoint(down) @ adjoint(p)) + (adjoint(p) @ x) @ adjoint(g - p @ (a @ g))
+    )
+    return like_argument(x_bar, a)
 
 
 def _least_squares_matrix_tangent(d: Any, y: Any, a: Any, b: Any, rcond: Any) -> Any:
     p = _pinv_of(a, rcond)
     x = _columns(y)
-    up = h(d) @ (h(p) @ x)
-    x_dot = -p @ (d @ x) + p @ (h(p) @ (h(d) @ (_columns(b) - a @ x))) + up - p @ (a @ up)
+    up = adjoint(d) @ (adjoint(p) @ x)
+    x_dot = -p @ (d @ x) + p @ (adjoint(p) @ (adjoint(d) @ (_columns(b) - a @ x))) + up - p @ (a @ up)
     return np.reshape(x_dot, np.shape(y))
 
 
 define(
     least_squares,
-    (_least_squares_matrix, lambda g, y, a, b, rcond: like(h(_pinv_of(a, rcond)) @ g, b)),
+    (_least_squares_matrix, lambda g, y, a, b, rcond: like_argument(adjoint(_pinv_of(a, rcond)) @ g, b)),
     (_least_squares_matrix_tangent, lambda d, y, a, b, rcond: _pinv_of(a, rcond) @ d),
 )
 

@@ -17,7 +17,7 @@ from .registry import composite, define, no_derivative
 from .rule import unbroadcast
 
 
-def h(a: Any) -> Any:
+def adjoint(a: Any) -> Any:
     """Conjugate transpose of the last two axes."""
     if type(a) is np.ndarray and a.ndim == 2:
         return a.T if a.dtype.kind != "c" else a.T.conj()
@@ -25,11 +25,11 @@ def h(a: Any) -> Any:
     return np.conj(t) if np.iscomplexobj(a) else t
 
 
-def _c(a: Any) -> Any:
+def conjugated(a: Any) -> Any:
     return np.conj(a) if np.iscomplexobj(a) else a
 
 
-def like(x_bar: Any, x: Any) -> Any:
+def like_argument(x_bar: Any, x: Any) -> Any:
     """Project onto x's shape and reality."""
     shape = np.shape(x)
     if np.shape(x_bar) != shape:
@@ -44,18 +44,18 @@ _FLOAT64 = np.dtype(np.float64)
 
 def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     if type(a) is type(b) is np.ndarray and a.ndim == 2 and a.dtype is b.dtype is _FLOAT64:
-        return g @ b.T if b.ndim == 2 else g[:, None] * b if b.ndim == 1 else like(g @ h(b), a)
+        return g @ b.T if b.ndim == 2 else g[:, None] * b if b.ndim == 1 else like_argument(g @ adjoint(b), a)
     na, nb = np.ndim(a), np.ndim(b)
     if nb == 2:
-        x_bar = g @ h(b)
+        x_bar = g @ adjoint(b)
     elif nb == 1:
-        x_bar = g * _c(b) if na == 1 else np.expand_dims(g, -1) * _c(b)
+        x_bar = g * conjugated(b) if na == 1 else np.expand_dims(g, -1) * conjugated(b)
     else:
         g = np.expand_dims(g, -2) if na == 1 else g
-        x_bar = g @ h(b)
+        x_bar = g @ adjoint(b)
         if na == 1:
             x_bar = x_bar[..., 0, :]
-    return x_bar if np.shape(x_bar) == np.shape(a) and not np.iscomplexobj(x_bar) else like(x_bar, a)
+    return x_bar if np.shape(x_bar) == np.shape(a) and not np.iscomplexobj(x_bar) else like_argument(x_bar, a)
 
 
 def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -63,17 +63,17 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
         return a.T @ g
     na, nb = np.ndim(a), np.ndim(b)
     if na == 2 and nb == 2:
-        x_bar = h(a) @ g
+        x_bar = adjoint(a) @ g
     elif na == 1:
         if nb == 1:
-            x_bar = g * _c(a)
+            x_bar = g * conjugated(a)
         else:
-            x_bar = np.expand_dims(_c(a), -1) * np.expand_dims(g, -2)
+            x_bar = np.expand_dims(conjugated(a), -1) * np.expand_dims(g, -2)
     elif nb == 1:
-        x_bar = h(a) @ g if na == 2 else np.sum(_c(a) * np.expand_dims(g, -1), axis=tuple(range(na - 1)))
+        x_bar = adjoint(a) @ g if na == 2 else np.sum(conjugated(a) * np.expand_dims(g, -1), axis=tuple(range(na - 1)))
     else:
-        x_bar = h(a) @ g
-    return x_bar if np.shape(x_bar) == np.shape(b) and not np.iscomplexobj(x_bar) else like(x_bar, b)
+        x_bar = adjoint(a) @ g
+    return x_bar if np.shape(x_bar) == np.shape(b) and not np.iscomplexobj(x_bar) else like_argument(x_bar, b)
 
 
 define(
@@ -249,7 +249,7 @@ def _contract_vjp(i: int, g: Any, y: Any, *arrays: Any, terms: tuple, output: st
     shape = np.shape(arrays[i])
     present = set(output).union(*[terms[k] for k in others])
     target = "".join(c for c in terms[i] if c in present)
-    operands = [g] + [_c(arrays[k]) for k in others]
+    operands = [g] + [conjugated(arrays[k]) for k in others]
     x_bar = dispatch(
         contract,
         tuple(operands),

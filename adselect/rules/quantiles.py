@@ -16,7 +16,7 @@ from ..face.atoms import dispatched
 from ..face.dispatch import absorb, is_traced, plain
 from ..face.indices import plain_index
 from ..values.kinds import isa
-from .reductions import _merged
+from .reductions import merged_axes
 from .registry import composite, define, elementwise, no_derivative
 from .rule import somewhere
 
@@ -148,13 +148,13 @@ def quantile_dtype(function: Any, a: Any, q: Any, method: str, weighted: bool = 
 
 
 def _quantiles(kernel: Any, a: Any, q: Any, axis: Any, method: str, keepdims: Any, weights: Any, dtype: Any) -> Any:
-    rows, order, _ = _merged(a, axis)
+    rows, order, _ = merged_axes(a, axis)
     if weights is not None:
         if method != "inverted_cdf":
             raise ValueError(f"Only method 'inverted_cdf' supports weights. Got: {method}.")
         if np.shape(weights) != np.shape(a):
             weights = np.reshape(weights, [n if i == axis % np.ndim(a) else 1 for i, n in enumerate(np.shape(a))])
-        weights = _merged(np.broadcast_to(weights, np.shape(a)), axis)[0]
+        weights = merged_axes(np.broadcast_to(weights, np.shape(a)), axis)[0]
     single = np.ndim(q) == 0
     results = [kernel(rows, one, method, weights) for one in (q if not single else [q])]
     if keepdims is True:

@@ -156,7 +156,7 @@ def exactly(a: Any, b: Any) -> Any:
 elementwise(exactly, lambda g, y, a, b: exactly(g, b), lambda g, y, a, b: exactly(g, a))
 
 
-def _merged(a: Any, axis: Any) -> tuple[Any, tuple, tuple]:
+def merged_axes(a: Any, axis: Any) -> tuple[Any, tuple, tuple]:
     """a with the reduced axes moved to the end and merged; the order used and the shape before merging."""
     ndim = np.ndim(a)
     axes = range(ndim) if axis is None or not ndim else axis if isinstance(axis, (tuple, list)) else (axis,)
@@ -179,7 +179,7 @@ def _prod_partials(y: Any, a: Any, axis: Any, keepdims: bool) -> Any:
         return np.ones(())
     if _is_quotient(y):
         return expand(y, axis, keepdims, np.shape(a)) / a
-    merged, order, shape = _merged(a, axis)
+    merged, order, shape = merged_axes(a, axis)
     partials = np.reshape(_others(merged, np.ndim(merged) - 1), shape)
     return np.transpose(partials, tuple(int(i) for i in np.argsort(order)))
 

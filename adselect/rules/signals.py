@@ -10,7 +10,7 @@ from ..face.array import Array
 from ..face.atoms import dispatched
 from ..face.indices import picked
 from ..values.kinds import isa
-from .linalg import like
+from .linalg import like_argument
 from .registry import composite, define, elementwise
 from .rule import somewhere, vanishing
 
@@ -201,7 +201,10 @@ def _valid_correlation(g: Any, v: Any) -> Any:
 
 define(
     full_convolution,
-    (lambda g, y, a, v: like(_valid_correlation(g, v), a), lambda g, y, a, v: like(_valid_correlation(g, a), v)),
+    (
+        lambda g, y, a, v: like_argument(_valid_correlation(g, v), a),
+        lambda g, y, a, v: like_argument(_valid_correlation(g, a), v),
+    ),
     (lambda d, y, a, v: full_convolution(d, v), lambda d, y, a, v: full_convolution(a, d)),
 )
 

@@ -9,14 +9,13 @@ import numpy as np
 from ..face.atoms import dispatched, written_out
 from ..values.kinds import isa
 from .eigenvalues import check_vectors, cotangents
-from .linalg import h, like
+from .linalg import adjoint, like_argument
 from .registry import composite, define, no_derivative
 from .rule import somewhere, vanishing
 from .undetermined import (
     CHOICE,
     SURPLUS,
-    _diagonal,
-    _turn,
+    diagonal_of,
     inverse_gap,
     inverse_gaps,
     mixed,
@@ -28,6 +27,7 @@ from .undetermined import (
     refuse_second,
     repeated,
     skew,
+    turn_of,
 )
 
 # -- singular values ---------------------------------------------------------------------------------------------------
@@ -39,9 +39,9 @@ def singular(a: Any, full: bool) -> Any:
     u, s, vh = np.linalg.svd(a, full)
     if CHOICE.turned and isa(s, np.ndarray):
         k = np.shape(s)[-1]
-        thin = _turn(s, u[..., :k], h(vh)[..., :k])
+        thin = turn_of(s, u[..., :k], adjoint(vh)[..., :k])
         u = np.concatenate([thin[0], u[..., k:]], -1)
-        vh = np.concatenate([h(thin[1]), vh[..., k:, :]], -2)
+        vh = np.concatenate([adjoint(thin[1]), vh[..., k:, :]], -2)
     return u, s, vh
 
 
@@ -54,7 +54,7 @@ def singular_sum(a: Any, g: Any, u: Any, s: Any, vh: Any) -> Any:
 @written_out
 def singular_diagonal(a: Any, d: Any, u: Any, s: Any, vh: Any) -> Any:
     """``real(diagonal(uᴴ d v))``, as a function of a and d: the derivative of a's singular values along d."""
-    return np.real(_diagonal(h(u) @ d @ h(vh)))
+    return np.real(diagonal_of(adjoint(u) @ d @ adjoint(vh)))
 
 
 def _sums(s: Any) -> Any:
@@ -75,10 +75,10 @@ def _parts(d: Any, u: Any, s: Any, vh: Any) -> tuple[Any, Any, Any, Any]:
 
     Refused where a second derivative would divide by 0.
     """
-    p = h(u) @ d @ h(vh)
-    even, odd = 0.5 * (p + h(p)), 0.5 * skew(p)
-    right = d @ h(vh)
-    left = h(u) @ d
+    p = adjoint(u) @ d @ adjoint(vh)
+    even, odd = 0.5 * (p + adjoint(p)), 0.5 * skew(p)
+    right = d @ adjoint(vh)
+    left = adjoint(u) @ d
     below, beside = right - u @ p, left - p @ vh
     zero = s <= noise(s)
     lost = (
@@ -103,10 +103,12 @@ def _singular_turn(d: Any, y: Any, a: Any, g: Any, u: Any, s: Any, vh: Any) -> A
 
 def _singular_diagonal_turn(e: Any, y: Any, a: Any, d: Any, u: Any, s: Any, vh: Any) -> Any:
     even, odd, below, beside = _parts(e, u, s, vh)
-    q = np.conj(h(u) @ d @ h(vh))
+    q = np.conj(adjoint(u) @ d @ adjoint(vh))
     gap, total = np.real(q * inverse_gaps(s) * even), np.real(q * _inverse_sums(s) * odd)
     core = np.sum(gap, axis=-2) - np.sum(gap, axis=-1) + np.sum(total, axis=-2) + np.sum(total, axis=-1)
-    outside = np.real(np.sum(np.conj(d @ h(vh)) * below, axis=-2) + np.sum(np.conj(h(u) @ d) * beside, axis=-1))
+    outside = np.real(
+        np.sum(np.conj(d @ adjoint(vh)) * below, axis=-2) + np.sum(np.conj(adjoint(u) @ d) * beside, axis=-1)
+    )
     return core + outside * _inverse(s)
 
 
@@ -139,36 +141,36 @@ def without_complement(g: Any, q: Any, k: int, what: str) -> Any:
     if np.shape(q)[-1] == k:
         return g
     first, rest, g_rest = q[..., :k], q[..., k:], g[..., k:]
-    if not negligible(skew(h(rest) @ g_rest), g):
+    if not negligible(skew(adjoint(rest) @ g_rest), g):
         refuse_choice(what, SURPLUS)
-    return g[..., :k] - rest @ (h(g_rest) @ first)
+    return g[..., :k] - rest @ (adjoint(g_rest) @ first)
 
 
 def with_complement(q_dot: Any, q: Any, k: int) -> Any:
     """Tangent of all columns of the orthonormal q from that of its first k."""
     if np.shape(q)[-1] == k:
         return q_dot
-    return np.concatenate([q_dot, -q[..., :k] @ (h(q_dot) @ q[..., k:])], axis=-1)
+    return np.concatenate([q_dot, -q[..., :k] @ (adjoint(q_dot) @ q[..., k:])], axis=-1)
 
 
 def _singular_vjp(g: Any, y: Any, a: Any, full: bool) -> Any:
     ((g_u, g_s, g_vh), used), (u, s, vh) = cotangents(g, y), y
     k = np.shape(s)[-1]
     what = "the choice of singular vectors beyond the first min(m, n) (full_matrices=True)"
-    g_u, g_v = without_complement(g_u, u, k, what), without_complement(h(g_vh), h(vh), k, what)
+    g_u, g_v = without_complement(g_u, u, k, what), without_complement(adjoint(g_vh), adjoint(vh), k, what)
     u, vh = _thin(u, s, vh)
     x_bar = singular_sum(a, g_s, u, s, vh)
     if used[0] or used[2]:
         what = "singular vectors of a repeated singular value"
         check_vectors(s, g_s, g_u, what)
         check_vectors(s, g_s, g_v, what)
-        x, z = h(u) @ g_u, vh @ g_v
-        below, beside = g_u - u @ x, h(g_v - h(vh) @ z)
+        x, z = adjoint(u) @ g_u, vh @ g_v
+        below, beside = g_u - u @ x, adjoint(g_v - adjoint(vh) @ z)
         zero, size = s <= noise(s), np.abs(g_u).max(initial=0.0) + np.abs(g_v).max(initial=0.0)
         if not negligible(np.where(repeated(s), x + z, 0.0), size):
             refuse_choice("singular vectors of a repeated singular value")
         x, z = skew(x), skew(z)
-        if np.iscomplexobj(x) and not negligible(_diagonal(x + z), size):
+        if np.iscomplexobj(x) and not negligible(diagonal_of(x + z), size):
             raise phase_refusal("singular vectors")
         lost = np.where(np.expand_dims(zero, -2), below, 0.0), np.where(np.expand_dims(zero, -1), beside, 0.0)
         if not all(negligible(part, size) for part in lost):
@@ -177,22 +179,22 @@ def _singular_vjp(g: Any, y: Any, a: Any, full: bool) -> Any:
         inverse = _inverse(s)
         outside = (below * np.expand_dims(inverse, -2)) @ vh + u @ (np.expand_dims(inverse, -1) * beside)
         x_bar = x_bar + u @ core @ vh + outside
-    return like(x_bar, a)
+    return like_argument(x_bar, a)
 
 
 def _singular_jvp(d: Any, y: Any, a: Any, full: bool) -> Any:
     all_u, s, all_vh = y
     k = np.shape(s)[-1]
     u, vh = _thin(all_u, s, all_vh)
-    p = h(u) @ d @ h(vh)
-    even, odd = 0.5 * (p + h(p)), 0.5 * skew(p)
+    p = adjoint(u) @ d @ adjoint(vh)
+    even, odd = 0.5 * (p + adjoint(p)), 0.5 * skew(p)
     even, odd = inverse_gaps(s) * even + mixed(even, s), _inverse_sums(s) * odd
     inverse = np.expand_dims(_inverse(s), -2)
-    right, left = d @ h(vh), h(d) @ u
-    u_dot = u @ (even + odd) + (right - u @ (h(u) @ right)) * inverse
-    v_dot = h(vh) @ (even - odd) + (left - h(vh) @ (vh @ left)) * inverse
-    u_dot, v_dot = with_complement(u_dot, all_u, k), with_complement(v_dot, h(all_vh), k)
-    return u_dot, singular_diagonal(a, d, u, s, vh), h(v_dot)
+    right, left = d @ adjoint(vh), adjoint(d) @ u
+    u_dot = u @ (even + odd) + (right - u @ (adjoint(u) @ right)) * inverse
+    v_dot = adjoint(vh) @ (even - odd) + (left - adjoint(vh) @ (vh @ left)) * inverse
+    u_dot, v_dot = with_complement(u_dot, all_u, k), with_complement(v_dot, adjoint(all_vh), k)
+    return u_dot, singular_diagonal(a, d, u, s, vh), adjoint(v_dot)
 
 
 define(singular, (_singular_vjp,), (_singular_jvp,), partial=True)
@@ -210,7 +212,7 @@ def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian:
         return s
     sign = np.take_along_axis(np.sign(w), order, -1)
     u = np.take_along_axis(v, np.expand_dims(order, -2), -1)
-    return _SVDResult(u, s, h(u * np.expand_dims(sign, -2)))
+    return _SVDResult(u, s, adjoint(u * np.expand_dims(sign, -2)))
 
 
 composite(np.linalg.svdvals)(lambda x, /: singular(x, False)[1])

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import UnsupportedError, user_line
 from ..face.array import Array
 from ..face.atoms import dispatched
-from .linalg import _c, h, like
+from .linalg import adjoint, conjugated, like_argument
 from .registry import define, no_derivative
 
 # -- solving -----------------------------------------------------------------------------------------------------------
@@ -21,7 +21,7 @@ def _columns(x: Any, b: Any) -> Any:
 
 
 def _solve_matrix(g: Any, y: Any, a: Any, b: Any) -> Any:
-    return like(-np.linalg.solve(h(a), _columns(g, b)) @ h(_columns(y, b)), a)
+    return like_argument(-np.linalg.solve(adjoint(a), _columns(g, b)) @ adjoint(_columns(y, b)), a)
 
 
 def _solve_tangent(d: Any, y: Any, a: Any, b: Any) -> Any:
@@ -29,7 +29,7 @@ def _solve_tangent(d: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 def _solve_right(g: Any, y: Any, a: Any, b: Any) -> Any:
-    return like(np.reshape(np.linalg.solve(h(a), _columns(g, b)), np.shape(y)), b)
+    return like_argument(np.reshape(np.linalg.solve(adjoint(a), _columns(g, b)), np.shape(y)), b)
 
 
 define(
@@ -39,7 +39,7 @@ define(
 )
 define(
     np.linalg.inv,
-    (lambda g, y, a: like(-h(y) @ g @ h(y), a),),
+    (lambda g, y, a: like_argument(-adjoint(y) @ g @ adjoint(y), a),),
     (lambda d, y, a: -y @ d @ y,),
 )
 
@@ -95,7 +95,7 @@ def _adjugate(a: Any) -> Any:
 
 
 def _det_vjp(g: Any, y: Any, a: Any) -> Any:
-    return like(np.reshape(g, (*np.shape(g), 1, 1)) * _c(cofactors(a)), a)
+    return like_argument(np.reshape(g, (*np.shape(g), 1, 1)) * conjugated(cofactors(a)), a)
 
 
 def _det_jvp(d: Any, y: Any, a: Any) -> Any:
@@ -117,7 +117,7 @@ def _inverse_transposed(a: Any) -> Any:
 
 def _slogdet_vjp(g: Any, y: Any, a: Any) -> Any:
     g_sign, g_log = g
-    inverse = _c(_inverse_transposed(a))
+    inverse = conjugated(_inverse_transposed(a))
     x_bar = np.reshape(np.real(g_log), (*np.shape(g_log), 1, 1)) * inverse
     if np.iscomplexobj(a):
         turn = np.imag(np.conj(y[0]) * g_sign)  # the sign turns on the unit circle
@@ -142,21 +142,21 @@ def _lower(x: Any) -> Any:
 
 
 def _cholesky_vjp(g: Any, y: Any, a: Any, *, upper: bool = False) -> Any:
-    lower = h(y) if upper else y
-    g = h(g) if upper else g
+    lower = adjoint(y) if upper else y
+    g = adjoint(g) if upper else g
     inverse = np.linalg.inv(lower)
-    phi = _lower(h(lower) @ g)
-    s = h(inverse) @ phi @ inverse
-    x_bar = 0.5 * (s + h(s))
-    return like(x_bar, a)
+    phi = _lower(adjoint(lower) @ g)
+    s = adjoint(inverse) @ phi @ inverse
+    x_bar = 0.5 * (s + adjoint(s))
+    return like_argument(x_bar, a)
 
 
 def _cholesky_jvp(d: Any, y: Any, a: Any, *, upper: bool = False) -> Any:
-    lower = h(y) if upper else y
-    d = 0.5 * (d + h(d))
+    lower = adjoint(y) if upper else y
+    d = 0.5 * (d + adjoint(d))
     inverse = np.linalg.inv(lower)
-    y_dot = lower @ _lower(inverse @ d @ h(inverse))
-    return h(y_dot) if upper else y_dot
+    y_dot = lower @ _lower(inverse @ d @ adjoint(inverse))
+    return adjoint(y_dot) if upper else y_dot
 
 
 define(np.linalg.cholesky, (_cholesky_vjp,), (_cholesky_jvp,))

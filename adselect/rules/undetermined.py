@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import UnsupportedError, user_line
 from ..face.atoms import dispatched
-from .linalg import h
+from .linalg import adjoint
 from .registry import elementwise, no_derivative
 
 __all__ = [
@@ -91,7 +91,7 @@ def in_blocks(w: Any) -> Any:
     return np.any(repeated(w), axis=-1)
 
 
-def _turn(w: np.ndarray, *vectors: np.ndarray) -> list[np.ndarray]:
+def turn_of(w: np.ndarray, *vectors: np.ndarray) -> list[np.ndarray]:
     """The columns of the vectors that belong to a repeated value, turned into others just as good."""
     equal = repeated(w) | np.eye(np.shape(w)[-1], dtype=bool)
     results = [np.array(v) for v in vectors]
@@ -163,16 +163,16 @@ def real_like(x_bar: Any, x: Any) -> Any:
     return np.real(x_bar) if np.iscomplexobj(x_bar) and not np.iscomplexobj(x) else x_bar
 
 
-def _diagonal(x: Any) -> Any:
+def diagonal_of(x: Any) -> Any:
     return np.diagonal(x, 0, -2, -1)
 
 
-def _hermitian(x: Any) -> Any:
-    return 0.5 * (x + h(x))
+def hermitian_part(x: Any) -> Any:
+    return 0.5 * (x + adjoint(x))
 
 
 def skew(x: Any) -> Any:
-    return x - h(x)
+    return x - adjoint(x)
 
 
 def mixed(s: Any, w: Any) -> Any:
@@ -182,7 +182,7 @@ def mixed(s: Any, w: Any) -> Any:
     """
     size = np.abs(s)
     n = np.shape(w)[-1]
-    diagonal = np.expand_dims(_diagonal(s), -1)
+    diagonal = np.expand_dims(diagonal_of(s), -1)
     apart = np.abs(diagonal - np.swapaxes(diagonal, -1, -2)) + size * (1 - np.eye(n))
     split = repeated(w) & (apart > np.sqrt(np.finfo(s.dtype).eps) * np.max(size, initial=0.0))
     if np.any(split):

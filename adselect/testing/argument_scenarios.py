@@ -10,7 +10,7 @@ import numpy as np
 
 from ..structure.leaves import Const
 from ..values.tangents import Tangent
-from .scenario import Scenario, _map, loss, tag
+from .scenario import Scenario, loss, map_scenarios, tag
 
 # -- arguments -------------------------------------------------------------------------------------------------------
 
@@ -163,7 +163,7 @@ def single_precision() -> list[Scenario]:
             np.diag(2 * np.cos(wide) - wide * np.sin(wide)),
             tags=tags,
         ),
-        *_map("float32 map", np.exp, x, np.diag(np.exp(wide)), tags=tags),
+        *map_scenarios("float32 map", np.exp, x, np.diag(np.exp(wide)), tags=tags),
         Scenario("float32 beside float64", "gradient", lambda p, q: np.sum(p * q), (x, wide), (x, wide), tags=tags),
         Scenario("float32 number", "gradient", lambda t: t * t, (np.float32(1.5),), (np.float32(3.0),), tags=tags),
     ]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..structure.leaves import Const
-from .scenario import X6, Scenario, _map, curve, loss, tag
+from .scenario import X6, Scenario, curve, loss, map_scenarios, tag
 
 # -- shapes ----------------------------------------------------------------------------------------------------------
 
@@ -48,33 +48,35 @@ def broadcasting() -> list[Scenario]:
             (np.array([[2.0], [3.0]]), np.array([5.0, 7.0])),
             (np.array([[5.0, 0], [7, 0], [0, 5], [0, 7]]), np.array([[2.0, 0], [0, 2], [3, 0], [0, 3]])),
         ),
-        *_map("identity", lambda x: x, X6, np.eye(6)),
-        *_map("broadcast_to", lambda x: np.broadcast_to(x, (3, 2)), np.array([1.0, 2.0]), np.tile(np.eye(2), (3, 1))),
+        *map_scenarios("identity", lambda x: x, X6, np.eye(6)),
+        *map_scenarios(
+            "broadcast_to", lambda x: np.broadcast_to(x, (3, 2)), np.array([1.0, 2.0]), np.tile(np.eye(2), (3, 1))
+        ),
         *loss(
             "rank three reduced over two axes",
             lambda x: np.sum(np.sum(x, axis=(0, 2)) ** 2),
             np.arange(24.0).reshape(2, 3, 4) / 10,
             np.broadcast_to((2 * np.arange(24.0).reshape(2, 3, 4).sum(axis=(0, 2)) / 10)[None, :, None], (2, 3, 4)),
         ),
-        *_map(
+        *map_scenarios(
             "transpose",
             lambda x: np.transpose(x, (2, 0, 1)),
             np.arange(12.0).reshape(2, 2, 3),
             _moved((2, 0, 1), (2, 2, 3)),
         ),
-        *_map(
+        *map_scenarios(
             "wide: 40 to 2",
             lambda x: np.array([[1.0] * 40, list(range(40))]) @ (x * x),
             np.linspace(1, 2, 40),
             np.stack([2 * np.linspace(1, 2, 40), 2 * np.arange(40) * np.linspace(1, 2, 40)]),
         ),
-        *_map(
+        *map_scenarios(
             "tall: 2 to 40",
             lambda x: np.linspace(1, 2, 40) * x[0] * x[1],
             np.array([2.0, 3.0]),
             np.outer(np.linspace(1, 2, 40), [3.0, 2.0]),
         ),
-        *_map("one to one, rank three", lambda x: x**3, np.full((1, 1, 1), 2.0), [[12.0]]),
+        *map_scenarios("one to one, rank three", lambda x: x**3, np.full((1, 1, 1), 2.0), [[12.0]]),
         Scenario("zero-dimensional array", "gradient", lambda x: x * x, (np.array(3.0),), (np.array(6.0),)),
         Scenario(
             "zero-dimensional beside a vector",
@@ -127,8 +129,10 @@ def reductions() -> list[Scenario]:
         *loss("product along an axis", lambda x: np.sum(weights * np.prod(x, axis=1)), x, weights[:, None] * others),
         *loss("maximum along an axis", lambda x: np.max(x, axis=1) @ weights, x, weights[:, None] * largest),
         *loss("minimum and maximum", lambda x: np.max(x) - np.min(x), x, [[0, 0, -1.0], [1.0, 0, 0]]),
-        *_map("cumulative sum", lambda x: np.cumsum(x, axis=1), x, np.kron(np.eye(2), np.tril(np.ones((3, 3))))),
-        *_map("differences", lambda x: np.diff(x) ** 2, np.array([1.0, 3.0, 2.0]), [[-4.0, 4, 0], [0, 2, -2]]),
+        *map_scenarios(
+            "cumulative sum", lambda x: np.cumsum(x, axis=1), x, np.kron(np.eye(2), np.tril(np.ones((3, 3))))
+        ),
+        *map_scenarios("differences", lambda x: np.diff(x) ** 2, np.array([1.0, 3.0, 2.0]), [[-4.0, 4, 0], [0, 2, -2]]),
     ]
 
 
@@ -143,7 +147,7 @@ def linear_algebra() -> list[Scenario]:
     stack = np.arange(12.0).reshape(2, 2, 3) / 5
     spd = np.array([[4.0, 1.0], [1.0, 3.0]])
     return [
-        *_map("matrix times vector", lambda x: a @ x, b, a),
+        *map_scenarios("matrix times vector", lambda x: a @ x, b, a),
         *loss("quadratic form", lambda x: x @ (a @ x) / 2, b, (a + a.T) @ b / 2, (a + a.T) / 2),
         Scenario(
             "matrix product", "gradient", lambda p, q: np.sum(p @ q), (left, right), (ones @ right.T, left.T @ ones)
@@ -196,7 +200,9 @@ def linear_algebra() -> list[Scenario]:
         ),
         *loss("einsum of a diagonal", lambda m: np.einsum("ii->", m) ** 2, a, 14 * np.eye(2)),
         *loss("tensordot", lambda m: np.tensordot(m, m, axes=2), a, 2 * a, 2 * np.eye(4)),
-        *_map("outer and kron", lambda v: np.kron(v, np.array([1.0, 2.0])), b, np.kron(np.eye(2), [[1.0], [2.0]])),
+        *map_scenarios(
+            "outer and kron", lambda v: np.kron(v, np.array([1.0, 2.0])), b, np.kron(np.eye(2), [[1.0], [2.0]])
+        ),
     ]
 
 
@@ -268,29 +274,31 @@ def indexing() -> list[Scenario]:
     write = tag("write")
     branch = tag("branch")
     return [
-        *_map("slice", lambda x: x[1:5:2], x, eye[1:5:2]),
-        *_map("reversed", lambda x: x[::-1], x, eye[::-1]),
-        *_map("one entry", lambda x: x[2], x, eye[2:3]),
-        *_map("repeated places", lambda x: x[[0, 0, 2, 0]], x, eye[[0, 0, 2, 0]]),
-        *_map("mask", lambda x: x[mask] ** 2, x, 2 * (eye * x)[mask]),
-        *_map("column", lambda x: x[:, 1], matrix, eye[[1, 4]]),
-        *_map("pairs of places", lambda x: x[[0, 1, 1], [2, 0, 0]], matrix, eye[[2, 3, 3]]),
-        *_map("new axes and ellipsis", lambda x: x[None, ..., 0], matrix, eye[[0, 3]]),
-        *_map("take along an axis", lambda x: np.take(x, [2, 0, 2], axis=1), matrix, eye[[2, 0, 2, 5, 3, 5]]),
-        *_map("sorted", np.sort, x, eye[np.argsort(x)]),
-        *_map("rolled and flipped", lambda x: np.flip(np.roll(x, 2)), x, eye[[3, 2, 1, 0, 5, 4]]),
-        *_map("padded", lambda x: np.pad(x, (1, 2)), x[:2], np.pad(np.eye(2), ((1, 2), (0, 0)))),
-        *_map(
+        *map_scenarios("slice", lambda x: x[1:5:2], x, eye[1:5:2]),
+        *map_scenarios("reversed", lambda x: x[::-1], x, eye[::-1]),
+        *map_scenarios("one entry", lambda x: x[2], x, eye[2:3]),
+        *map_scenarios("repeated places", lambda x: x[[0, 0, 2, 0]], x, eye[[0, 0, 2, 0]]),
+        *map_scenarios("mask", lambda x: x[mask] ** 2, x, 2 * (eye * x)[mask]),
+        *map_scenarios("column", lambda x: x[:, 1], matrix, eye[[1, 4]]),
+        *map_scenarios("pairs of places", lambda x: x[[0, 1, 1], [2, 0, 0]], matrix, eye[[2, 3, 3]]),
+        *map_scenarios("new axes and ellipsis", lambda x: x[None, ..., 0], matrix, eye[[0, 3]]),
+        *map_scenarios("take along an axis", lambda x: np.take(x, [2, 0, 2], axis=1), matrix, eye[[2, 0, 2, 5, 3, 5]]),
+        *map_scenarios("sorted", np.sort, x, eye[np.argsort(x)]),
+        *map_scenarios("rolled and flipped", lambda x: np.flip(np.roll(x, 2)), x, eye[[3, 2, 1, 0, 5, 4]]),
+        *map_scenarios("padded", lambda x: np.pad(x, (1, 2)), x[:2], np.pad(np.eye(2), ((1, 2), (0, 0)))),
+        *map_scenarios(
             "tiled and repeated",
             lambda x: np.concatenate([np.tile(x, 2), np.repeat(x, 2)]),
             x[:2],
             np.eye(2)[[0, 1, 0, 1, 0, 0, 1, 1]],
         ),
-        *_map("where", lambda x: np.where(x > 1, x**2, -x), x, np.diag(np.where(x > 1, 2 * x, -1.0))),
-        *_map("joined and split", lambda x: np.concatenate(np.split(x, 3)[::-1]), x, eye[[4, 5, 2, 3, 0, 1]]),
-        *_map("written in place", _written, x, _written_jacobian(x), tags=write),
-        *_map("written through views", _written_through_a_view, x, through, tags=write),
-        *_map("collected in a loop", _collected, x, np.diag(np.where(np.arange(6) % 2, 2 * x, 1.0)), tags=write),
+        *map_scenarios("where", lambda x: np.where(x > 1, x**2, -x), x, np.diag(np.where(x > 1, 2 * x, -1.0))),
+        *map_scenarios("joined and split", lambda x: np.concatenate(np.split(x, 3)[::-1]), x, eye[[4, 5, 2, 3, 0, 1]]),
+        *map_scenarios("written in place", _written, x, _written_jacobian(x), tags=write),
+        *map_scenarios("written through views", _written_through_a_view, x, through, tags=write),
+        *map_scenarios(
+            "collected in a loop", _collected, x, np.diag(np.where(np.arange(6) % 2, 2 * x, 1.0)), tags=write
+        ),
         *loss("branch taken", _branch, x, 2 * x, 2 * eye, tags=branch),
         *loss("branch not taken", _branch, -x, 3 * x**2, 6 * np.diag(-x), tags=branch),
         *curve("loop until converged", _newton_root, 2.0, 0.5 / np.sqrt(2.0), -0.25 / 2**1.5, tags=branch, rtol=1e-9),

@@ -21,7 +21,7 @@ from ..errors import BackendNotInstalledError
 from ..operators.gradient import withgradient
 from ..operators.prepare import source
 from .checks import tolerance
-from .compare import _peak, _seconds, checked, is_long, verdict, whole
+from .compare import checked, is_long, peak_of, seconds_of, verdict, whole
 from .results import mismatches
 from .scenario import Scenario
 
@@ -191,7 +191,7 @@ def benchmark_rows(
                 if call is not None:
                     calls[f"{adtype!r} {way}"] = call
                     if memory:
-                        row["peak"] = _peak(call)
+                        row["peak"] = peak_of(call)
                 rows.append(row)
         times = time_calls(calls, rounds, round_seconds)
         primal = statistics.median(times["primal"])
@@ -337,7 +337,7 @@ def table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
     for i, row in enumerate(rows):
         if i == 0 or rows[i - 1]["scenario"] != row["scenario"]:
             alone = next((r["primal"] for r in rows[i:] if r["scenario"] == row["scenario"] and r["primal"]), None)
-            cells = [row["scenario"], "f alone", "" if alone is None else _seconds(alone), "1"]
+            cells = [row["scenario"], "f alone", "" if alone is None else seconds_of(alone), "1"]
             body.append(cells + [""] * (len(header) - len(cells)))
         known = lambda key, show, row=row: "" if row[key] is None else show(row[key])
         said = "" if row["status"] == "ok" else verdict(row["status"], row["reason"])
@@ -345,9 +345,9 @@ def table(rows: list[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
             [
                 "",
                 row["adtype"] + (" prepared" if row["prepared"] else ""),
-                known("seconds", _seconds),
+                known("seconds", seconds_of),
                 known("ratio", lambda r: f"{r:.1f}" if r < 99.95 else f"{r:.0f}"),
-                known("first", _seconds),
+                known("first", seconds_of),
                 *([known("peak", lambda n: f"{n / 1e6:.3g} MB")] if weighed else []),
                 *([said] if noted else []),
             ]

@@ -153,7 +153,7 @@ class Report:
                 if path != "value":
                     cells.append("reference" if row.name == self.reference else _scientific(row.distance.get(path)))
             if timed:
-                cells.append("" if row.seconds is None else _seconds(row.seconds))
+                cells.append("" if row.seconds is None else seconds_of(row.seconds))
             if weighed:
                 cells.append("" if row.peak is None else f"{row.peak / 1e6:.3g} MB")
             cells.append(verdict(row.status, row.reason))
@@ -304,7 +304,7 @@ def measure(f: Callable, adtype: ADType, args: tuple, kwargs: dict, memory: bool
         withgradient(f, adtype, *args, **kwargs)
         row.seconds = time.perf_counter() - start
         if memory:
-            row.peak = _peak(lambda: withgradient(f, adtype, *args, **kwargs))
+            row.peak = peak_of(lambda: withgradient(f, adtype, *args, **kwargs))
         row.value = _loss(value)
         row.gradient = entries(gradient, "args")
     except BackendNotInstalledError:
@@ -360,7 +360,7 @@ def _loss(value: Any) -> Any:
     return value[0] if isinstance(value, tuple) else value
 
 
-def _peak(call: Callable) -> int:
+def peak_of(call: Callable) -> int:
     import tracemalloc
 
     running = tracemalloc.is_tracing()
@@ -403,7 +403,7 @@ def _value(value: Any) -> str:
     return f"{float(value):.10g}" if isa(value, (float, np.floating)) else short(value)
 
 
-def _seconds(seconds: float) -> str:
+def seconds_of(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

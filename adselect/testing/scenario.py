@@ -170,7 +170,7 @@ def _cotangent(y: Any) -> Any:
     return steps.reshape(y.shape).astype(y.dtype)
 
 
-def _map(name: str, f: Callable, x: Any, matrix: Any, **more: Any) -> list[Scenario]:
+def map_scenarios(name: str, f: Callable, x: Any, matrix: Any, **more: Any) -> list[Scenario]:
     """An array-valued f of one argument with Jacobian ``matrix`` (one row per output entry)."""
     matrix = np.asarray(matrix)
     y = f(x)

@@ -13,7 +13,7 @@ import numpy as np
 
 from .argument_scenarios import arguments, complex_numbers, single_precision
 from .array_scenarios import broadcasting, indexing, linear_algebra, reductions
-from .scenario import X6, X23, Scenario, T, _map, closurify, constantify, curve, loss, tag
+from .scenario import X6, X23, Scenario, T, closurify, constantify, curve, loss, map_scenarios, tag
 
 __all__ = ["default_scenarios"]
 
@@ -63,7 +63,7 @@ def _core() -> list[Scenario]:
     cos, sin = np.diag(np.cos(X6)), np.diag(-np.sin(X6))
     return [
         *curve("num_to_num", np.sin, T, np.cos(T), -np.sin(T)),
-        *_map("onevec_to_onevec", np.sin, x1, [[np.cos(T)]]),
+        *map_scenarios("onevec_to_onevec", np.sin, x1, [[np.cos(T)]]),
         *curve("num_to_vec", _two_sines, T, *sines),
         *curve(
             "num_to_mat",
@@ -75,15 +75,15 @@ def _core() -> list[Scenario]:
         *loss("vec_to_num", _power_products, X6, _power_slope(X6), _power_curvature(X6)),
         *loss("mat_to_num", _power_products, X23, _power_slope(X23), _power_curvature(X23)),
         *loss("vec_to_num by loop", _power_products_by_loop, X6, _power_slope(X6), _power_curvature(X6)),
-        *_map("vec_to_vec", lambda x: np.concatenate([np.sin(x), np.cos(x)]), X6, np.vstack([cos, sin])),
-        *_map("vec_to_mat", lambda x: np.stack([np.sin(x), np.cos(x)], axis=1), X6, _interleaved(cos, sin)),
-        *_map(
+        *map_scenarios("vec_to_vec", lambda x: np.concatenate([np.sin(x), np.cos(x)]), X6, np.vstack([cos, sin])),
+        *map_scenarios("vec_to_mat", lambda x: np.stack([np.sin(x), np.cos(x)], axis=1), X6, _interleaved(cos, sin)),
+        *map_scenarios(
             "mat_to_vec",
             lambda x: np.concatenate([np.sin(x).ravel(), np.cos(x).ravel()]),
             X23,
             np.vstack([cos, sin]),
         ),
-        *_map(
+        *map_scenarios(
             "mat_to_mat",
             lambda x: np.column_stack([np.sin(x).ravel(), np.cos(x).ravel()]),
             X23,

@@ -28,7 +28,7 @@ from ...primitives.leaves import is_cut_off
 from ..backend import Backend, Call
 from ..faces import NUMPY_CURE, check_face
 from . import table as _table  # noqa: F401  (the face looks functions up there)
-from .call import Leaf, _inner, leave, output, seed
+from .call import Leaf, inner_value, leave, output, seed
 from .face import AutogradArray
 from .modes import MODE, settle
 from .traces import Recording, number_of, pull_carefully_if_needed
@@ -91,7 +91,7 @@ class AutogradBackend(Backend):
                 x_bars = recording.pull([nodes[k] for k in dependent], cotangents)
             finally:
                 MODE.shared = False
-            return [_inner(x_bars, tangents) for tangents in directions]
+            return [inner_value(x_bars, tangents) for tangents in directions]
 
         for total in again.run(products, ones) if dependent else directions:
             node = again.split(total)[1]

@@ -119,7 +119,7 @@ def seed(y_bar: Any, y: Any) -> Any:
     return np.broadcast_to(y_bar, shape) if shape else y_bar.reshape(())[()]
 
 
-def _inner(x_bars: list, tangents: list) -> Any:
+def inner_value(x_bars: list, tangents: list) -> Any:
     """Re Σ x̄·ẋ over the leaves; x̄ in autograd's convention, conjugate to ours, so no conjugation is left to do."""
     total: Any = 0.0
     for x_bar, x_dot in zip(x_bars, tangents, strict=True):

@@ -1,0 +1,1 @@
+"""AutoForward: the built-in engine in forward mode."""

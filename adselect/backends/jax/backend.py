@@ -23,7 +23,7 @@ from ..backend import Backend, Call
 from ..faces import NUMPY_CURE, check_face, is_numpy_code
 from .call import FlatCall
 from .callbacks import original_errors
-from .conversions import _seed, conj, directional, transposed, with_float0, without_float0
+from .conversions import conj, directional, seed_in_jax, transposed, with_float0, without_float0
 from .nesting import NO_VALUE, under_jit
 from .zeros import dependencies, evaluate_strongly
 
@@ -76,7 +76,7 @@ class JaxBackend(Backend):
                 if not mask:
                     return [None] * len(flat.kinds)
                 given = [s for s, o in zip(y_bars, described, strict=True) if o.kind != "plain"]
-                seeds = [conj(_seed(s, *aval)) for s, aval in zip(given, avals, strict=True)]
+                seeds = [conj(seed_in_jax(s, *aval)) for s, aval in zip(given, avals, strict=True)]
                 x_bars = None if flat.is_traced(seeds) else list(vjp(with_float0(seeds, avals)))
                 if x_bars is None or flat.is_singular([x for i, x in enumerate(x_bars) if mask >> i & 1]):
                     undefined = _undefined(natives, seeds)
@@ -107,7 +107,9 @@ class JaxBackend(Backend):
             with pushing(True):
                 natives, linear, aux = flat.under(jax.linearize)
             outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
-            tangents = [[_seed(t, v.shape, v.dtype) for t, v in zip(d, flat.values, strict=True)] for d in directions]
+            tangents = [
+                [seed_in_jax(t, v.shape, v.dtype) for t, v in zip(d, flat.values, strict=True)] for d in directions
+            ]
             if not tangents:
                 return outputs, [], aux
             nested = any(isinstance(t, Array) for d in directions for t in d)

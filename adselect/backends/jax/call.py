@@ -15,7 +15,7 @@ from ...rules.undetermined import CHOICE, SINGULAR, refusal
 from ..backend import Call
 from ..faces import NUMPY_CODE, call_again, is_numpy_code, wants_numpy
 from ..framework_array import UNKNOWN, memory_of
-from .conversions import Output, _described, _kind, integers, is_conversion, is_wide, native_value
+from .conversions import Output, described_outputs, integers, is_conversion, is_wide, kind_of_number, native_value
 from .face import JaxArray, to_numpy
 from .nesting import COVERING, NESTING, SELECTIONS, close, opened
 
@@ -50,7 +50,7 @@ class FlatCall:
 
     def __init__(self, call: Call, leaves: list, face: str):
         self.call, self.face = call, face
-        self.kinds = [_kind(leaf) for leaf in leaves]
+        self.kinds = [kind_of_number(leaf) for leaf in leaves]
         foreign = [leaf for leaf, kind in zip(leaves, self.kinds, strict=True) if kind != "native"]
         self.wide = any(face != "native" or is_wide(leaf) for leaf in foreign)
         self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
@@ -110,8 +110,8 @@ class FlatCall:
             NESTING.bits = offset
             self.selecting = SELECTIONS.leave(before)
             self.met, CHOICE.met = CHOICE.met, met
-        self.outputs, outputs = _described(outputs)
-        self.aux, aux = _described(aux)
+        self.outputs, outputs = described_outputs(outputs)
+        self.aux, aux = described_outputs(aux)
         return outputs, aux
 
     def under(self, transformation: Callable) -> tuple[list, Any, list]:

@@ -25,7 +25,7 @@ def is_conversion(error: Exception) -> bool:
     return isinstance(error, jax.errors.TracerArrayConversionError)
 
 
-def _kind(leaf: Any) -> str:
+def kind_of_number(leaf: Any) -> str:
     return "array" if isinstance(leaf, Array) else "native" if isinstance(leaf, jax.Array) else "numpy"
 
 
@@ -76,7 +76,7 @@ def is_wide(leaf: Any) -> bool:
     return dtype is None or dtype.kind in "iub" or dtype.itemsize >= (16 if dtype.kind == "c" else 8)
 
 
-def _described(outputs: list) -> tuple[list[Output], list]:
+def described_outputs(outputs: list) -> tuple[list[Output], list]:
     """What each output is, and the native arrays among them."""
     described, natives = [], []
     for value in outputs:
@@ -100,7 +100,7 @@ def conj(value: Any) -> Any:
     return jnp.conj(value) if value.dtype.kind == "c" else value
 
 
-def _seed(seed: Any, shape: tuple, dtype: Any) -> Any:
+def seed_in_jax(seed: Any, shape: tuple, dtype: Any) -> Any:
     """A cotangent or tangent as a native array of the given shape and dtype."""
     if dtype.kind not in "fcV":  # V: bfloat16 and friends
         return jnp.zeros(shape, dtype)

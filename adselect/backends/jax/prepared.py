@@ -31,7 +31,16 @@ from .call import FlatCall, precise
 from .callbacks import original_error
 from .face import JaxArray
 from .nesting import NO_VALUE, close, opened, texts_known, under_jit
-from .prepared_inputs import _contents, _UnknownError, floating, is_integer, joined, key_of, needs_conversion, number
+from .prepared_inputs import (
+    UnknownFixedError,
+    contents_of,
+    floating,
+    is_integer,
+    joined,
+    key_of,
+    needs_conversion,
+    number,
+)
 from .prepared_results import NOT_FINITE, finisher, kind_of
 
 __all__ = ["CompiledOperator", "compile_operator"]
@@ -60,7 +69,7 @@ def compile_operator(
         return None
     try:
         key_of(skeleton)
-    except _UnknownError:
+    except UnknownFixedError:
         return None
     return CompiledOperator(operator, f, adtype, args, options)
 
@@ -116,7 +125,7 @@ class CompiledOperator:
             key = (key, tuple([leaves[i].strides for i in self.arrays]))
             program = self.programs.get(key)
         if self.by_integer:
-            key = (key, tuple([_contents(leaves[i]) for i in self.integers]))
+            key = (key, tuple([contents_of(leaves[i]) for i in self.integers]))
             program = self.programs.get(key)
         if self.converters:
             leaves = list(leaves)
@@ -203,7 +212,7 @@ class CompiledOperator:
         leaves, skeleton = flatten(args)
         try:
             key, arrays = key_of(skeleton)
-        except _UnknownError as unknown:
+        except UnknownFixedError as unknown:
             raise UnsupportedError(
                 f"an argument of a prepared {self.name} holds a {unknown}, which JAX cannot take as an argument nor "
                 "compare with the one it compiled for; call the operator unprepared, or use AutoJax(jit=False)"

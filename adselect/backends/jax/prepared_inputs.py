@@ -27,7 +27,7 @@ def is_integer(leaf: Any) -> bool:
     return isa(leaf, (int, np.integer)) or (isa(leaf, np.ndarray) and leaf.dtype.kind in "iu")
 
 
-def _contents(leaf: Any) -> Any:
+def contents_of(leaf: Any) -> Any:
     """An integer argument as a key."""
     return leaf.tobytes() if isa(leaf, np.ndarray) else leaf
 
@@ -48,7 +48,7 @@ def floating(leaf: Any) -> Any:
 # -- the fixed parts of arguments --------------------------------------------------------------------------------------
 
 
-class _UnknownError(Exception):
+class UnknownFixedError(Exception):
     """A fixed value that can neither be an argument of the program nor be compared: its type's name."""
 
 
@@ -100,7 +100,7 @@ def _split(value: Any, arrays: list | None) -> Any:
     """A key that is equal where a compiled program can be used again; arrays and floats are set apart as arguments."""
     if isa(value, (np.ndarray, jax.Array, float, complex, np.inexact)):
         if isa(value, np.ndarray) and value.dtype.kind not in "fciub":
-            raise _UnknownError(f"NumPy array of dtype {value.dtype}")
+            raise UnknownFixedError(f"NumPy array of dtype {value.dtype}")
         if arrays is None:
             contents = np.asarray(value)
             return type(value), contents.dtype, contents.shape, contents.tobytes()
@@ -115,7 +115,7 @@ def _split(value: Any, arrays: list | None) -> Any:
     try:
         return frozen(value)
     except UnknownError as error:
-        raise _UnknownError(str(error)) from None
+        raise UnknownFixedError(str(error)) from None
 
 
 def joined(value: Any, arrays: Any) -> Any:

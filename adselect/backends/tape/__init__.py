@@ -1,0 +1,1 @@
+"""AutoTape: the built-in engine in reverse mode."""

@@ -67,7 +67,7 @@ def _strong_broadcast(node: Any, k: int, g: Tensor, zero: Tensor, x_bar: Tensor)
     return full.sum_to_size(x_bar.shape)
 
 
-def _grad(outputs: list, inputs: list, seeds: list, record: bool, nested: bool | None) -> list:
+def gradient_by_torch(outputs: list, inputs: list, seeds: list, record: bool, nested: bool | None) -> list:
     """``torch.autograd.grad``; when a NaN comes out, once more with strong zeros, unless nested is None.
 
     nested: whether the graph holds a derivative itself, or the value of f is not finite.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .gradients import _grad, any_nan, strong_zeros
+from .gradients import any_nan, gradient_by_torch, strong_zeros
 from .graph import FirstOrder, once_only, places_reached, reachable
 from .operands import SHARED
 
@@ -52,9 +52,11 @@ class Graph:
             return [None] * len(self.inputs)
         outputs, seeds = [list(column) for column in zip(*chosen, strict=True)]
         if record and self.native and self.first_order:
-            x_bars = _grad(outputs, self.inputs, seeds, False, None)
+            x_bars = gradient_by_torch(outputs, self.inputs, seeds, False, None)
             return [None if x_bar is None else FirstOrder.apply(x_bar, *self.inputs) for x_bar in x_bars]
-        return _grad(outputs, self.inputs, seeds, record, self._nested(outputs, None if transposing else seeds))
+        return gradient_by_torch(
+            outputs, self.inputs, seeds, record, self._nested(outputs, None if transposing else seeds)
+        )
 
     def _nested(self, outputs: list, seeds: list | None) -> bool | None:
         """How a derivative that came out as NaN is repaired; see :func:`_grad`. Native code keeps torch's answer."""
@@ -82,7 +84,7 @@ class Graph:
             if not chosen:
                 return [None] * len(self.outputs)
             outputs, seeds = [list(column) for column in zip(*chosen, strict=True)]
-            return _grad(outputs, dummies, seeds, record, self._nested(self.outputs, None))
+            return gradient_by_torch(outputs, dummies, seeds, record, self._nested(self.outputs, None))
 
         return push
 

@@ -12,7 +12,7 @@ import scipy.special as sc
 from ...face.atoms import dispatched
 from ..registry import composite, define
 from ..rule import somewhere
-from .rows import PI, _near, parameter, polynomial, row
+from .rows import PI, parameter, polynomial, row, series_near
 
 # -- elliptic integrals ------------------------------------------------------------------------------------------------
 
@@ -23,7 +23,7 @@ _E_SLOPE = [PI / 2 * k * c / (1 - 2 * k) for k, c in enumerate(_C2)][1:]
 
 
 def _k_slope(m: Any) -> Any:
-    return _near(
+    return series_near(
         m,
         0.2,
         lambda m: polynomial(m, _K_SLOPE),
@@ -33,7 +33,7 @@ def _k_slope(m: Any) -> Any:
 
 
 def _k_slope_of_complement(p: Any) -> Any:
-    return _near(
+    return series_near(
         1.0 - p,
         0.2,
         lambda m: -polynomial(m, _K_SLOPE),
@@ -53,7 +53,9 @@ def _km1_slope(p: Any) -> Any:
 
 
 def _e_slope(m: Any) -> Any:
-    return _near(m, 0.2, lambda m: polynomial(m, _E_SLOPE), lambda m: (sc.ellipe(m) - sc.ellipk(m)) / (2 * m), away=0.5)
+    return series_near(
+        m, 0.2, lambda m: polynomial(m, _E_SLOPE), lambda m: (sc.ellipe(m) - sc.ellipk(m)) / (2 * m), away=0.5
+    )
 
 
 def _incomplete_series(phi: Any, m: Any, weights: list) -> Any:
@@ -132,9 +134,9 @@ def _ellipj_slopes(y: Any, m: Any) -> tuple:
 
 
 def _ellipj_vjp(g: Any, y: Any, u: Any, m: Any) -> Any:
-    from ..linalg import like
+    from ..linalg import like_argument
 
-    return like(sum(k * slope for k, slope in zip(g, _ellipj_slopes(y, m), strict=True)), u)
+    return like_argument(sum(k * slope for k, slope in zip(g, _ellipj_slopes(y, m), strict=True)), u)
 
 
 def _ellipj_parameter(*args: Any) -> Any:

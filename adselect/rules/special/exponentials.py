@@ -11,7 +11,7 @@ import scipy.special as sc
 
 from ..registry import composite
 from ..rule import kink, somewhere
-from .rows import DEGREE, LOG10, PI, _near, polynomial, row
+from .rows import DEGREE, LOG10, PI, polynomial, row, series_near
 
 # -- exponentials, logarithms, powers ----------------------------------------------------------------------------------
 
@@ -19,13 +19,13 @@ from .rows import DEGREE, LOG10, PI, _near, polynomial, row
 def _exprel_slope(x: Any) -> Any:
     """Derivative of (exp(x) - 1)/x."""
     series = [(k + 1) / math.factorial(k + 2) for k in range(18)]
-    return _near(x, 1.0, lambda x: polynomial(x, series), lambda x: (np.exp(x) - sc.exprel(x)) / x)
+    return series_near(x, 1.0, lambda x: polynomial(x, series), lambda x: (np.exp(x) - sc.exprel(x)) / x)
 
 
 def _log_ratio_slope(v: Any) -> Any:
     """(v/(1+v) - log(1+v))/v², the derivative of log(1+v)/v."""
     series = [(-1) ** (k + 1) * (k + 1) / (k + 2) for k in range(24)]
-    return _near(v, 0.2, lambda v: polynomial(v, series), lambda v: (v / (1 + v) - np.log1p(v)) / (v * v))
+    return series_near(v, 0.2, lambda v: polynomial(v, series), lambda v: (v / (1 + v) - np.log1p(v)) / (v * v))
 
 
 def _xlogy_first(g: Any, log: Callable, x: Any, y: Any, zero: Any) -> Any:

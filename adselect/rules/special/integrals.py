@@ -12,7 +12,7 @@ import scipy.special as sc
 from ...face.atoms import dispatched
 from ..registry import composite, define
 from ..rule import somewhere
-from .rows import PI, _near, polynomial, row
+from .rows import PI, polynomial, row, series_near
 
 # -- integrals ---------------------------------------------------------------------------------------------------------
 
@@ -20,13 +20,13 @@ from .rows import PI, _near, polynomial, row
 def _spence_slope(z: Any) -> Any:
     """log(z)/(1-z)."""
     series = [(-1) ** (k + 1) / (k + 1) for k in range(24)]
-    return _near(z - 1.0, 0.2, lambda w: polynomial(w, series), lambda w: -np.log(1 + w) / w)
+    return series_near(z - 1.0, 0.2, lambda w: polynomial(w, series), lambda w: -np.log(1 + w) / w)
 
 
 def _sinhc(x: Any) -> Any:
     """sinh(x)/x."""
     series = [1 / math.factorial(2 * k + 1) for k in range(12)]
-    return _near(x, 1.0, lambda x: polynomial(x * x, series), lambda x: np.sinh(x) / x)
+    return series_near(x, 1.0, lambda x: polynomial(x * x, series), lambda x: np.sinh(x) / x)
 
 
 def _expn(g: Any, y: Any, n: Any, x: Any) -> Any:

@@ -36,7 +36,7 @@ def parameter(name: str, argument: str) -> Callable:
     return refuse
 
 
-def _near(x: Any, radius: float, series: Callable, formula: Callable, away: float = 1.0) -> Any:
+def series_near(x: Any, radius: float, series: Callable, formula: Callable, away: float = 1.0) -> Any:
     """``series(x)`` where |x| < radius and ``formula(x)`` elsewhere; formula holds at ``away``."""
     close = np.less(np.abs(x), radius)
     if not somewhere(close):
