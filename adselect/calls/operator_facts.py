@@ -14,15 +14,15 @@ class OperatorFacts(NamedTuple):
     """How an operator is called and what it returns.
 
     order: of the derivative. takes: what follows f, ``"arguments"``, ``"points, directions"`` (two tuples) or
-    ``"point, direction"``. paired: whether the derivative is the second of two results. projected: whether it has the
+    ``"point, direction"``. with_value: whether the value of f comes first and the derivative last, in a tuple. projected: whether it has the
     structure, dtype and kind of the arguments. gradient: whether it is one cotangent per argument of a real number.
-    returns_function: whether what is paired is a function of seeds that are not known yet. without_out: what to write
+    returns_function: whether it is a function of seeds that are not known yet. without_out: what to write
     instead of ``out=``, "" where the operator takes it.
     """
 
     order: int = 1
     takes: str = "arguments"
-    paired: bool = False
+    with_value: bool = False
     projected: bool = False
     gradient: bool = False
     returns_function: bool = False

@@ -77,7 +77,7 @@ def gradient(
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
 
 
-@operator(OperatorFacts(paired=True, projected=True, gradient=True))
+@operator(OperatorFacts(with_value=True, projected=True, gradient=True))
 def withgradient(
     f: Callable,
     /,
@@ -142,7 +142,7 @@ def by_two_choices(error: ChoiceError, call: FlatCall, leaves: list) -> tuple[An
 
 @operator(
     OperatorFacts(
-        paired=True,
+        with_value=True,
         projected=True,
         returns_function=True,
         without_out=_COPY,

@@ -86,7 +86,7 @@ def hessian(
     return matrix if out is None else write_out("hessian", out, matrix)
 
 
-@operator(OperatorFacts(order=2, paired=True, without_out="use hessian(…, out=…) and gradient(…, out=…)"))
+@operator(OperatorFacts(order=2, with_value=True, without_out="use hessian(…, out=…) and gradient(…, out=…)"))
 def withhessian(
     f: Callable,
     /,

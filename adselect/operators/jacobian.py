@@ -63,7 +63,7 @@ def jacobian(
     return _withjacobian("jacobian", f, args, adtype, missing, out, check, kwargs).grad
 
 
-@operator(OperatorFacts(paired=True))
+@operator(OperatorFacts(with_value=True))
 def withjacobian(
     f: Callable,
     /,

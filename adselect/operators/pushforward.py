@@ -32,7 +32,7 @@ from .plain_run import plain_run
 __all__ = ["derivative", "pushforward", "second_derivative"]
 
 
-@operator(OperatorFacts(takes="points, directions", paired=True, without_out="copy what it returns"))
+@operator(OperatorFacts(takes="points, directions", with_value=True, without_out="copy what it returns"))
 def pushforward(
     f: Callable,
     /,

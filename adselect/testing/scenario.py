@@ -69,7 +69,7 @@ class Scenario:
 
     def _derivative(self, result: Any) -> Any:
         """What is compared with ``expected`` of the operator's result."""
-        derivative = result[1] if self._facts.paired else result
+        derivative = result[-1] if self._facts.with_value else result
         return derivative(self.seed) if self._facts.returns_function else derivative
 
     def prepare(self, adtype: ADType) -> Callable[[], Any]:

@@ -172,7 +172,7 @@ class CompiledOperator:
         if not self.facts.gradient:
             return {}
         result = skeleton.result(leaves)
-        if self.facts.paired:
+        if self.facts.with_value:
             from ...calls.results import WithGradient
 
             result = WithGradient(None, result)

@@ -90,7 +90,7 @@ class LeanGradient:
         self.backend, self.operator, self.f, self.options = backend, operator, f, options
         self.kwargs = {k: v for k, v in options.items() if k != "missing"}
         self.call, self.settle = call_user, settle_captured
-        self.with_value = (facts_of(operator) or OperatorFacts()).paired
+        self.with_value = (facts_of(operator) or OperatorFacts()).with_value
         leaves, self.skeleton = flatten(args)
         self.floats = [i for i, leaf in enumerate(leaves) if type(leaf) is float]
         self.python = len(self.floats) == len(leaves)
@@ -191,7 +191,7 @@ class CompiledGradient:
         self.converters = [_converter(leaf) for leaf in leaves]
         self.python = all(type(leaf) is float for leaf in leaves)
         eager = operator(f, backend.adtype, *args, **options)
-        self.with_value = (facts_of(operator) or OperatorFacts()).paired
+        self.with_value = (facts_of(operator) or OperatorFacts()).with_value
         if self.with_value and isinstance(eager.val, (tuple, list, dict)):
             raise UnsupportedError("AutoTorch(compile=True) takes no auxiliary output; prepare with AutoTorch()")
         self.result = type(eager)
