@@ -62,7 +62,7 @@ def walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: b
     owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
     for place, seed in seeds.items():
         bars[place] = seed
-    ndarray, add, zeros = np.ndarray, np.add, np.zeros
+    entry, getitem, ndarray, add, zeros = ENTRY, _GETITEM, np.ndarray, np.add, np.zeros
     for k, record in _emptied(records) if consume else reversed(records.items()):
         g = bars[k] if k < n else None
         if g is None:
@@ -100,7 +100,7 @@ def walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: b
                     else:
                         _accumulate(bars, owned, p, b, x_bar)
             continue
-        if rule is ENTRY or rule is _GETITEM:
+        if rule is entry or rule is getitem:
             p = parents[0]
             index = args[1]
             kind = type(index)
