@@ -14,10 +14,10 @@ class OperatorFacts(NamedTuple):
     """How an operator is called and what it returns.
 
     order: of the derivative. takes: what follows f, ``"arguments"``, ``"points, directions"`` (two tuples) or
-    ``"point, direction"``. with_value: whether the value of f comes first and the derivative last, in a tuple. projected: whether it has the
-    structure, dtype and kind of the arguments. gradient: whether it is one cotangent per argument of a real number.
-    returns_function: whether it is a function of seeds that are not known yet. without_out: what to write
-    instead of ``out=``, "" where the operator takes it.
+    ``"point, direction"``. with_value: whether the value of f comes first and the derivative last, in a tuple.
+    projected: whether the derivative has the structure, dtype and kind of the arguments. gradient: whether it is one
+    cotangent per argument of a real number. returns_function: whether it is a function of seeds that are not known yet.
+    without_out: what to write instead of ``out=``, "" where the operator takes it.
     """
 
     order: int = 1

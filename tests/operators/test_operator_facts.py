@@ -1,5 +1,6 @@
 """What an operator says of itself, against what it does; what the library owes its users for each."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +65,7 @@ def test_facts_are_what_the_operator_does(name):
     wanted = {"pushforward": abs(np.sum(once * x)), "hvp": np.sum(np.abs(twice * x))}
     assert np.isclose(size, wanted.get(name, np.sum(np.abs(twice if facts.order == 2 else once))))
     if facts.without_out:
-        with pytest.raises(ad.ADSelectError, match=f"{name} takes no out=.*{facts.without_out[:12]}"):
+        with pytest.raises(ad.ADSelectError, match=f"{name} takes no out=.*{re.escape(facts.without_out)}"):
             OPERATORS[name](f, ad.AutoTape(), *operands, out=np.zeros(2))
 
 
