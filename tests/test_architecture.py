@@ -465,3 +465,21 @@ def test_types_of_numbers_are_asked_for_by_the_real_type(module):
             if names & ANSWERED_AS_NUMPY:
                 found.append(f"line {node.lineno}: {ast.unparse(node)}")
     assert not found, f"write isa(value, classes), from adselect.values.kinds: {found}"
+
+
+def test_the_citation_names_this_version():
+    text = (PACKAGE.parent / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"version: {adselect.__version__}\n" in text
+
+
+def test_extras_install_what_is_imported():
+    """Each package of an extra that users install is imported somewhere, by its extra's own purpose."""
+    import tomllib
+
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    imported = {name.partition(".")[0] for m, p in MODULES.items() for name in imports_of(m, p, everywhere=True)}
+    for extra in ("jax", "torch", "autograd", "findiff", "cli", "numba"):
+        for requirement in project["optional-dependencies"][extra]:
+            assert re.match(r"[\w-]+", requirement)[0] in imported, requirement
+    unknown = set(project["optional-dependencies"]) - {"all", "test", "docs", "examples"}
+    assert unknown == {"jax", "torch", "autograd", "findiff", "cli", "numba"}

@@ -6,6 +6,7 @@ import importlib
 
 from ..adtypes import ADType
 from ..errors import ADSelectTypeError, BackendNotInstalledError
+from ..frameworks import FRAMEWORKS
 from ..primitives.own_rules import check_own_rules
 from .backend import Backend
 
@@ -71,7 +72,33 @@ def _load(adtype: ADType) -> Backend:
                 f"{adtype!r} needs the package {adtype.requires!r}, which is not installed. "
                 f'Type: pip install "adselect[{adtype.extra}]"'
             )
-        module, _, name = adtype.backend.partition(":")
-        cls = CLASSES[type(adtype)] = getattr(importlib.import_module(module), name)
+        cls = CLASSES[type(adtype)] = _imported(adtype)
     check_own_rules(adtype)
     return cls(adtype)
+
+
+def _imported(adtype: ADType) -> type[Backend]:
+    module, _, name = adtype.backend.partition(":")
+    row = next((row for row in FRAMEWORKS if adtype.requires in row.packages), None)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        if row is None:
+            raise
+        # Our package for a framework uses parts of it that have no public name, and may meet a version without them.
+        raise BackendNotInstalledError(
+            f"{adtype!r} cannot work with {row.name} {version_of(row.packages[0])}, which is installed "
+            f"({type(error).__name__}: {error}). Known to work: {row.name} {row.known}. Type: pip install "
+            f'"{row.packages[0]}=={row.known.rpartition(" ")[2]}"'
+        ) from error
+
+
+def version_of(package: str) -> str | None:
+    """The version of an importable package; the distribution may have another name."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        names = metadata.packages_distributions().get(package)
+        return metadata.version(names[0]) if names else None

@@ -12,7 +12,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..errors import ADSelectError, ADSelectValueError
 from .backend import Backend
-from .choice import CLASSES, backend_of
+from .choice import CLASSES, backend_of, version_of
 
 __all__ = ["BackendInfo", "available_backends", "choices_from", "class_named", "classes", "rules_for"]
 
@@ -100,9 +100,9 @@ def _describe(adtype: ADType) -> BackendInfo:
     if not present:
         version = None
     elif package:
-        version = _version(package)
+        version = version_of(package)
     else:
-        version = _version(type(adtype).__module__.partition(".")[0])
+        version = version_of(type(adtype).__module__.partition(".")[0])
     return BackendInfo(name_of(adtype), adtype, present, version, install_line(adtype))
 
 
@@ -207,17 +207,6 @@ def _choice(text: str) -> ADType:
         raise ADSelectValueError(
             f"{text!r} is not how {cls.__name__} is made: {type(error).__name__}: {error}"
         ) from error
-
-
-def _version(package: str) -> str | None:
-    """The version of an importable package; the distribution may have another name."""
-    from importlib import metadata
-
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        names = metadata.packages_distributions().get(package)
-        return metadata.version(names[0]) if names else None
 
 
 def rules_for(f: Any) -> dict[str, str]:
