@@ -666,6 +666,7 @@ ABSENT = {
     *("__dlpack__", "__dlpack_device__", "__setstate__", "__delitem__", "__buffer__"),
     *("base", "byteswap", "ctypes", "data", "dump", "dumps", "flags", "getfield", "setfield", "setflags", "strides"),
     *("tofile", "partition"),
+    *("_set_dtype", "_set_shape"),  # of NumPy 2.5 and later, for its own use
 }
 
 

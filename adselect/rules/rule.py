@@ -96,8 +96,9 @@ class Given(list):
     __slots__ = ()
 
 
-_LOADS = {number for name, number in opmap.items() if name.startswith("LOAD_FAST")}
-_LOADS_TWO = {number for name, number in opmap.items() if name.startswith("LOAD_FAST") and name.count("FAST") == 2}
+# Instructions that read a variable; some of newer Pythons name two, of four bits each.
+_LOADS = {number for name, number in opmap.items() if "LOAD_FAST" in name}
+_LOADS_TWO = {number for name, number in opmap.items() if "LOAD_FAST" in name and name.count("FAST") == 2}
 
 
 def arguments_read(form: Callable) -> frozenset[int]:
