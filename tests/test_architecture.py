@@ -483,3 +483,14 @@ def test_extras_install_what_is_imported():
             assert re.match(r"[\w-]+", requirement)[0] in imported, requirement
     unknown = set(project["optional-dependencies"]) - {"all", "test", "docs", "examples"}
     assert unknown == {"jax", "torch", "autograd", "findiff", "cli", "numba"}
+
+
+def test_the_tests_mirror_the_package():
+    """Each folder of tests is a room, each room has tests; what several suites read stands in samples."""
+    tests = Path(__file__).parent
+    rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    folders = {path.name for path in tests.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
+    assert folders - {"samples", "sweeps"} <= rooms
+    assert rooms - folders == {"sparse"}  # an empty room
+    names = [path.name for path in tests.rglob("test_*.py")]
+    assert sorted(set(names)) == sorted(names), "pytest takes files of one name for the same module"

@@ -4,7 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from conventions import GROUPS, LIMITS, NONE, REFUSED, document, expected
+from samples.conventions import GROUPS, LIMITS, NONE, REFUSED, document, expected
 
 import adselect as ad
 
@@ -105,7 +105,7 @@ def test_refusals(exact_backend, name, f, args, why):
 
 
 def test_the_document_shows_the_table():
-    assert document() in DOCUMENT.read_text(encoding="utf-8"), "paste the output of python tests/conventions.py into it"
+    assert document() in DOCUMENT.read_text(encoding="utf-8"), "paste what tests/samples/conventions.py prints"
 
 
 def test_limits_name_rows():

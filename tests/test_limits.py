@@ -52,7 +52,7 @@ sys.exit(pytest.main(["-q", "-rs", "-p", "no:cacheprovider", "-k", "exact and au
 )
 def test_missing_frameworks(required, status, says):
     root = Path(__file__).parent
-    command = [sys.executable, "-c", WITHOUT, str(root / "test_consistency.py")]
+    command = [sys.executable, "-c", WITHOUT, str(root / "testing" / "test_consistency.py")]
     environment = {**os.environ, "ADSELECT_REQUIRE": required}
     done = subprocess.run(command, capture_output=True, text=True, cwd=root.parent, env=environment, timeout=240)
     assert done.returncode == status, done.stdout + done.stderr

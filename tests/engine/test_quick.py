@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from options import SAMPLES, function_of
+from samples.options import SAMPLES, function_of
 
 import adselect as ad
 from adselect import AutoTape
@@ -142,7 +142,7 @@ def test_options(name):
 
 
 def _random_programs():
-    path = Path(__file__).parent.parent / "tape" / "test_random_programs.py"
+    path = Path(__file__).parent.parent / "replay" / "test_random_programs.py"
     spec = importlib.util.spec_from_file_location("_random_programs_of_the_tape", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from options import SAMPLES, function_of
+from samples.options import SAMPLES, function_of
 
 import adselect as ad
 from adselect.backends.framework_array import FrameworkArray

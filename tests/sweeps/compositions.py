@@ -10,9 +10,8 @@ import math
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-
-from .operators import OPERATORS as SIMPLE
-from .operators import _loss
+from samples.operator_calls import OPERATORS as SIMPLE
+from samples.operator_calls import loss_of
 
 # -- writing and scattering --------------------------------------------------------------------------------------------
 
@@ -560,7 +559,7 @@ OPERATORS = {
     "nn.functional.rrelu": lambda x, lower=1 / 8, upper=1 / 3, training=False: np.where(
         x >= 0, x, (lower + upper) / 2 * x
     ),
-    "nn.functional.multilabel_margin_loss": _loss(_multilabel_margin_loss),
+    "nn.functional.multilabel_margin_loss": loss_of(_multilabel_margin_loss),
     "nn.functional.triplet_margin_with_distance_loss": lambda *args, distance_function, **options: SIMPLE[
         "nn.functional.triplet_margin_loss"
     ](*args, **options),

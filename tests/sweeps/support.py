@@ -13,8 +13,8 @@ import numpy as np
 
 import adselect as ad
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent))
-from samples import samples
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from samples.numpy_functions import samples
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / "docs" / "reference" / "numpy-support.md"
 BACKENDS = {

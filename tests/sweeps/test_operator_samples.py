@@ -12,10 +12,11 @@ import zlib
 
 import numpy as np
 import pytest
+from samples import operator_calls as operators
 
 import adselect as ad
 
-from . import compositions, operators
+from . import compositions
 from .compositions import UNIQUE, USABLE
 from .limits import LIMITS, TIES
 

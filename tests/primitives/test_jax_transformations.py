@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kinds import EVERY_DAY, KINDS, is_first_order
+from samples.kinds import EVERY_DAY, KINDS, is_first_order
 
 import adselect as ad
 
@@ -244,20 +244,20 @@ def test_masks_are_arguments(host):
 def test_the_first_use_may_be_inside_a_transformation():
     code = """
 import jax, jax.numpy as jnp
-from kinds import KINDS
+from samples.kinds import KINDS
 x = jnp.array([0.3, -0.7])
 for f in KINDS.values():
     jax.jit(jax.vmap(jax.grad(lambda x: jnp.sum(f(x) ** 2))))(jnp.stack([x, x]))
     jax.lax.scan(lambda c, _: (f(c), 0), x, None, length=2)
     jax.grad(lambda x: jnp.sum(f(x) ** 2))(x)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 
 @pytest.mark.parametrize("kinds", [EVERY_DAY, pytest.param(tuple(KINDS), marks=pytest.mark.sweep)], ids=["some", "all"])
 def test_on_a_mesh_of_two_devices(kinds):
-    code = [sys.executable, "two_devices.py", *kinds]
-    done = subprocess.run(code, capture_output=True, text=True, cwd=Path(__file__).parent, timeout=250)
+    code = [sys.executable, "primitives/two_devices.py", *kinds]
+    done = subprocess.run(code, capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=250)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout.split()[0]) > 10 * len(kinds)
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from conftest import EXACT, present
-from options import SAMPLES, function_of
+from samples.options import SAMPLES, function_of
 
 import adselect as ad
 from adselect.errors import ADSelectError, MissingRuleError

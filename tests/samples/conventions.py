@@ -1,6 +1,6 @@
 """The conventions at kinks and singular points: one table, run by the tests and written into ``docs/conventions.md``.
 
-``python tests/conventions.py`` prints the document's table.
+``python tests/samples/conventions.py`` prints the document's table.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kinds import KINDS, is_first_order
+from samples.kinds import KINDS, is_first_order
 
 import adselect as ad
 
@@ -226,14 +226,14 @@ def test_first_order(kind, name):
 def test_the_first_use_may_be_inside_a_transform():
     code = """
 import torch
-from kinds import KINDS
+from samples.kinds import KINDS
 x = torch.tensor([0.3, -0.7])
 torch.compile(torch.func.grad(lambda x: (KINDS["frule"](x) ** 2).sum()), backend="aot_eager", fullgraph=True)(x)
 for f in KINDS.values():
     torch.func.vmap(torch.func.grad(lambda x: (f(x) ** 2).sum()))(torch.stack([x, x]))
     torch.func.grad(lambda x: (f(x) ** 2).sum())(x)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])
 
 
 @pytest.mark.parametrize("name", SECOND)

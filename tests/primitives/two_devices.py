@@ -5,6 +5,7 @@ A program of its own: how many devices a CPU counts as is settled before JAX sta
 
 import os
 import sys
+from pathlib import Path
 
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
 
@@ -13,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from kinds import KINDS, is_first_order
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from samples.kinds import KINDS, is_first_order
 
 jax.config.update("jax_enable_x64", True)
 WHOLE, SPLIT = PartitionSpec(), PartitionSpec("d")

@@ -4,8 +4,8 @@ import threading
 
 import numpy as np
 import pytest
-from kinds import KINDS, is_first_order
-from options import SAMPLES, function_of
+from samples.kinds import KINDS, is_first_order
+from samples.options import SAMPLES, function_of
 
 import adselect as ad
 

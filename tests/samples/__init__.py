@@ -1,0 +1,1 @@
+"""Calls and functions that several suites read."""
