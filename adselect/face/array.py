@@ -20,7 +20,6 @@ from .meeting import Meeting
 from .methods import Methods
 from .numbers import Numbers
 from .operators import install
-from .traced import Traced
 from .ufuncs import ufunc_call
 from .writing import Writing
 
@@ -42,20 +41,7 @@ class Array(Methods, Writing, Attributes, Numbers, Meeting):
             return self.shape
         return function_call(function, args, kwargs)
 
-    if TYPE_CHECKING:  # what type checkers cannot see: NumPy's stubs know __array__ as a method; _install uses setattr
-
-        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray: ...
-        def __lt__(self, other: Any) -> Any: ...
-
-        __le__ = __gt__ = __ge__ = __lt__
-        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __matmul__ = __lt__
-        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __rmatmul__ = __lt__
-        __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __lt__
-
-        def __neg__(self) -> Any: ...
-
-        __pos__ = __abs__ = __invert__ = __neg__
-    else:
+    if not TYPE_CHECKING:  # a method to type checkers, as in NumPy's stubs
         __array__ = property(Meeting._conversion)
 
 
@@ -63,4 +49,4 @@ for _name in (*OF_MEMORY, *OF_NUMBERS):
     setattr(Array, _name, refused_attribute(_name))
 
 
-install(Traced)
+install(Array)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,25 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
     __array_priority__ = 1000.0
 
     _primal: Any
+
+    if TYPE_CHECKING:  # what type checkers cannot see: NumPy's stubs know __array__ as a method; _install uses setattr
+
+        def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray: ...
+        def __lt__(self, other: Any) -> Any: ...
+
+        __le__ = __gt__ = __ge__ = __lt__
+        __add__ = __sub__ = __mul__ = __truediv__ = __floordiv__ = __mod__ = __pow__ = __matmul__ = __lt__
+        __radd__ = __rsub__ = __rmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rpow__ = __rmatmul__ = __lt__
+        __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __lt__
+
+        def __neg__(self) -> Any: ...
+
+        __pos__ = __abs__ = __invert__ = __neg__
+
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any: ...
+        def __getitem__(self, index: Any) -> Any: ...
+        def __int__(self) -> int: ...
+        def __index__(self) -> int: ...
 
     @property
     def __class__(self) -> type:  # pyright: ignore[reportIncompatibleVariableOverride, reportIncompatibleMethodOverride]

@@ -12,4 +12,5 @@ from .operands import implements, like_numpy
 
 @implements(full_convolution)
 def _full_convolution(a: Any, v: Any) -> Any:
-    return jnp.convolve(*like_numpy([jnp.asarray(a), jnp.asarray(v)]), "full")
+    x, kernel = like_numpy([jnp.asarray(a), jnp.asarray(v)])
+    return jnp.convolve(x, kernel, "full")
