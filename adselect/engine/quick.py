@@ -288,8 +288,24 @@ def _unary(function: Any, operate: Callable) -> Callable:
 
 
 def _power(general: Callable) -> Callable:
-    square = _unary(np.square, lambda x: x**2)
-    return lambda self, other: square(self) if type(other) is int and other == 2 else general(self, other)
+    def power(self: TapeArray, other: Any) -> Any:
+        if type(other) is not int or other != 2:
+            return general(self, other)
+        trace = self._trace
+        x = self._primal
+        y = x**2
+        place = trace.next_place()
+        if type(x) is np.ndarray and x.dtype is _FLOAT64:
+            trace.records[place] = (uniform, (self.place,), None, (x,), _EMPTY)
+        else:
+            trace.records[place] = (square, (self.place,), y, (x,), _EMPTY)
+        array = _new(TapeArray)
+        array._primal, array._trace, array.place = y, trace, place
+        return array
+
+    square: Any = RULES[np.square]
+    uniform = square.uniform
+    return power
 
 
 def _comparison(operate: Callable, general: Callable) -> Callable:

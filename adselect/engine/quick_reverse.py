@@ -171,7 +171,8 @@ def walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: b
                     _accumulate(bars, owned, p, b, x_bar)
             continue
         _pull_any(bars, owned, k, g, rule, parents, y, args, kwargs)
-    return [b.total() if type(b) is _Scattered else b for b in bars[:n_leaves]]
+    found = bars[:n_leaves]
+    return [b.total() if type(b) is _Scattered else b for b in found] if _Scattered in map(type, found) else found
 
 
 def _pull_any(
