@@ -1,7 +1,7 @@
 """Every rule of the registry: vjp against differences, against jvp, both at second order; shapes by hypothesis.
 
 A sample is a function and its arguments. Running all samples on a tape tells which rules they reach: a rule that no
-sample here, in ``options.py`` or in ``tests/rules`` reaches is a failure.
+sample here or in ``samples/options.py`` reaches is a failure.
 """
 
 from __future__ import annotations
@@ -602,7 +602,7 @@ def test_rules_run_on_traced_values():
 
 
 def test_modules_of_rules_import():
-    for module in ("calls", "elementwise", "indexing", "linalg", "reductions", "shaping"):
+    for module in ("choosing", "elementwise", "indexing", "linalg", "reductions", "shaping"):
         importlib.import_module(f"adselect.rules.{module}")
     assert operator.getitem in RULES
     assert not isinstance(np.sin(1.0), Array)
