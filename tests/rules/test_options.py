@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from conftest import EXACT, present
-from samples.options import SAMPLES, function_of
+from samples.options import REFUSED, SAMPLES, function_of
 
 import adselect as ad
 from adselect.errors import ADSelectError, MissingRuleError
@@ -154,11 +154,6 @@ def _second(sample: str, adtype: Any) -> None:
     _close(curvature, ref.curvature, 1e-5, "gradient of a gradient")
 
 
-# What has no derivative rule on any backend: a named error, never a number.
-REFUSED = {
-    "np.histogram2d(x, v, bins=2, weights=p)[0]",
-    "np.histogramdd(np.stack([x, v], axis=1), bins=2, weights=p)[0]",
-}
 CHECKS = {"forward": _forward, "reverse": _reverse, "second order": _second}
 
 

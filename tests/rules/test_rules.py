@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples.options import REFUSED, function_of
 from samples.options import SAMPLES as OPTIONS
-from samples.options import function_of
-from test_options import REFUSED
 
 import adselect as ad
 from adselect import AutoForward, AutoTape

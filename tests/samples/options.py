@@ -694,3 +694,9 @@ SAMPLES: dict[str, list[str]] = {
     **_each("F((3, 4), like=a) + a", "zeros ones"),
     "np.fromfunction": ["np.fromfunction(lambda i: i * 2.0, (4,), like=x) * x"],
 }
+
+# What has no derivative rule on any backend: a named error, never a number.
+REFUSED = {
+    "np.histogram2d(x, v, bins=2, weights=p)[0]",
+    "np.histogramdd(np.stack([x, v], axis=1), bins=2, weights=p)[0]",
+}
