@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples.elementwise import HOLOMORPHIC, SMOOTH, SMOOTH_TWO, STEPS, STEPS_TWO
 from samples.options import REFUSED, function_of
 from samples.options import SAMPLES as OPTIONS
 
@@ -42,73 +43,14 @@ SPD = SQUARE @ SQUARE.T
 Z = A + 1j * B
 CUBE = RNG.normal(size=(2, 3, 4))
 
-# Broadcasting functions: name of the function, points for its arguments.
-UNARY = {
-    **dict.fromkeys(
-        [
-            "negative",
-            "positive",
-            "square",
-            "exp",
-            "exp2",
-            "expm1",
-            "sin",
-            "cos",
-            "tan",
-            "arctan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "arcsinh",
-        ],
-        A,
-    ),
-    **dict.fromkeys(["deg2rad", "radians", "rad2deg", "degrees", "absolute", "fabs", "sinc", "i0", "nan_to_num"], A),
-    **dict.fromkeys(["sqrt", "cbrt", "reciprocal", "log", "log2", "log10", "log1p"], POS),
-    **dict.fromkeys(["arcsin", "arccos", "arctanh"], UNIT),
-    "arccosh": POS + 1,
-}
-BINARY = {
-    **dict.fromkeys(
-        ["add", "subtract", "multiply", "divide", "remainder", "fmod", "hypot", "arctan2", "logaddexp", "logaddexp2"],
-        (A, B),
-    ),
-    **dict.fromkeys(["maximum", "minimum", "fmax", "fmin", "copysign"], (A, B)),
-    "power": (POS, B),
-    "float_power": (POS, B),
-}
+WHERE = {"any": A, "positive": POS, "unit": UNIT, "above": POS + 1}
+UNARY = {name: WHERE[where] for name, where in SMOOTH.items()}
+BINARY = {name: (WHERE[where], B) for name, where in SMOOTH_TWO.items()}
 FLAT = {
-    **{n: (getattr(np, n), (A,)) for n in ["floor", "ceil", "trunc", "rint", "sign", "fix"]},
-    "floor_divide": (np.floor_divide, (A, B)),
-    "heaviside": (np.heaviside, (A, B)),
+    **{name: (getattr(np, name), (A,)) for name in STEPS if name != "around"},
+    **{name: (getattr(np, name), (A, B)) for name in STEPS_TWO},
     "round": (np.round, (A,)),
 }
-HOLOMORPHIC = [
-    "negative",
-    "positive",
-    "square",
-    "exp",
-    "exp2",
-    "expm1",
-    "sin",
-    "cos",
-    "tan",
-    "arctan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "arcsinh",
-    "sqrt",
-    "reciprocal",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "arcsin",
-    "arccos",
-    "arctanh",
-    "arccosh",
-]
 
 SAMPLES = {
     **{n: (getattr(np, n), (x,)) for n, x in UNARY.items()},
