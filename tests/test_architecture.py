@@ -380,7 +380,8 @@ def test_importing_is_cheap(tmp_path):
     """``import adselect`` is next to nothing; every public name together is at most 45 ms over NumPy, bytecode cached.
 
     In processor time of the thread: that of the process counts the threads of NumPy's BLAS, which spin for a while
-    after a start. The measure is a machine that imports some of Python's own modules in 45 ms; a slower one is given more.
+    after a start. The measure is a machine that imports some of Python's own modules in 45 ms; a slower one is given
+    more.
     """
     code = (
         "import time, numpy, numpy.fft, numpy.linalg\n"

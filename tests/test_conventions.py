@@ -4,6 +4,7 @@ import pathlib
 
 import numpy as np
 import pytest
+from limits import judge
 from samples.conventions import GROUPS, LIMITS, NONE, REFUSED, document, expected
 
 import adselect as ad
@@ -13,14 +14,7 @@ DOCUMENT = pathlib.Path(__file__).parents[1] / "docs" / "conventions.md"
 
 
 def limited(backend, name, problems):
-    """Fail on problems, unless they are in the table; fail on entries that have become wrong."""
-    reason = LIMITS.get((backend.name, name))
-    if reason is None:
-        assert not problems, "\n".join(problems)
-    elif not problems:
-        pytest.fail(f"({backend.name!r}, {name!r}) is in LIMITS and does not fail: remove the entry")
-    else:
-        pytest.xfail(reason)
+    judge(backend.name, name, problems, LIMITS)
 
 
 def differs(got, want):

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from samples.functions import Counted, rosenbrock
 
 import adselect as ad
 from adselect import hvp, jacobian, pushforward
@@ -28,19 +29,6 @@ COS1 = math.cos(1.0)
 
 def gradient(f, *args, adtype=None):
     return gradient_with_error(f, adtype or AutoFiniteDifferences(), *args)[0]
-
-
-def rosenbrock(x):
-    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-
-
-class Counted:
-    def __init__(self, f):
-        self.f, self.calls = f, 0
-
-    def __call__(self, *args):
-        self.calls += 1
-        return self.f(*args)
 
 
 # -- stencils --------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from samples.functions import Counted, rosenbrock
 
 import adselect as ad
 from adselect import AutoFiniteDifferences, AutoTape
@@ -27,19 +28,6 @@ def _no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         yield
-
-
-class Counted:
-    def __init__(self, f):
-        self.f, self.calls = f, 0
-
-    def __call__(self, *args):
-        self.calls += 1
-        return self.f(*args)
-
-
-def rosenbrock(x):
-    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
 X10 = np.array([-1.2, 1.0, 0.5, -0.3, 2.0, -0.7, 0.1, 1.4, -2.2, 0.9])

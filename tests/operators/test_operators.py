@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 from conftest import EXACT
+from samples.functions import Counted
 
 import adselect as ad
 from adselect import (
@@ -554,15 +555,6 @@ def test_partial_and_closures_are_differentiated():
 
 
 # -- how often f is evaluated ----------------------------------------------------------------------------------------
-
-
-class Counted:
-    def __init__(self, f):
-        self.f, self.calls = f, 0
-
-    def __call__(self, *args, **kwargs):
-        self.calls += 1
-        return self.f(*args, **kwargs)
 
 
 REVERSE = [b for b in EXACT if b.name != "forward"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from samples.functions import rosenbrock
 
 import adselect as ad
 from adselect import (
@@ -44,10 +45,6 @@ def torch_type():
     return AutoTorch()
 
 
-def scalar(x):
-    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
-
-
 def vector(x):
     return np.sin(x) * x[0]
 
@@ -77,14 +74,14 @@ def assert_same(one, other):
 
 
 ROWS = [
-    (ad.gradient, scalar, (X,), (Z,)),
-    (ad.withgradient, scalar, (X,), (Z,)),
+    (ad.gradient, rosenbrock, (X,), (Z,)),
+    (ad.withgradient, rosenbrock, (X,), (Z,)),
     (ad.jacobian, vector, (X,), (Z,)),
     (ad.withjacobian, vector, (X,), (Z,)),
-    (ad.hessian, scalar, (X,), (Z,)),
-    (ad.withhessian, scalar, (X,), (Z,)),
-    (ad.diaghessian, scalar, (X,), (Z,)),
-    (ad.hvp, scalar, (X, X), (Z, X)),
+    (ad.hessian, rosenbrock, (X,), (Z,)),
+    (ad.withhessian, rosenbrock, (X,), (Z,)),
+    (ad.diaghessian, rosenbrock, (X,), (Z,)),
+    (ad.hvp, rosenbrock, (X, X), (Z, X)),
     (ad.pushforward, vector, ((X,), (X,)), ((Z,), (X,))),
     (ad.derivative, curve, (2.0,), (1.5,)),
     (ad.derivative, np.sin, (np.float64(2.0),), (np.float64(1.5),)),
@@ -104,8 +101,8 @@ def test_every_operator_equals_the_plain_call(adtype, row):
 
 def test_float32_stays_float32(adtype):
     x = X.astype(np.float32)
-    prepared = prepare(ad.withgradient, scalar, adtype, x)
-    assert_same(prepared(2 * x), ad.withgradient(scalar, adtype, 2 * x))
+    prepared = prepare(ad.withgradient, rosenbrock, adtype, x)
+    assert_same(prepared(2 * x), ad.withgradient(rosenbrock, adtype, 2 * x))
 
 
 def model(p, y):
@@ -226,17 +223,17 @@ def test_results_belong_to_the_caller(adtype):
 
 
 def test_mismatch(adtype):
-    prepared = prepare(ad.gradient, scalar, adtype, X)
+    prepared = prepare(ad.gradient, rosenbrock, adtype, X)
     with pytest.raises(PreparationMismatchError):
         prepared(np.ones(5))
-    convert = prepare(ad.gradient, scalar, adtype, X, strict="convert")
+    convert = prepare(ad.gradient, rosenbrock, adtype, X, strict="convert")
     assert convert(X.astype(np.float32))[0].dtype == np.float64
-    retrace = prepare(ad.gradient, scalar, adtype, X, strict="retrace")
-    assert_same(retrace(np.ones(5)), ad.gradient(scalar, adtype, np.ones(5)))
+    retrace = prepare(ad.gradient, rosenbrock, adtype, X, strict="retrace")
+    assert_same(retrace(np.ones(5)), ad.gradient(rosenbrock, adtype, np.ones(5)))
 
 
 def test_threads(adtype):
-    prepared = prepare(ad.gradient, scalar, adtype, X)
+    prepared = prepare(ad.gradient, rosenbrock, adtype, X)
     points = [X + 0.1 * k for k in range(8)]
     found = [None] * len(points)
 
@@ -250,7 +247,7 @@ def test_threads(adtype):
         thread.join()
     for point, results in zip(points, found, strict=True):
         for result in results:
-            np.testing.assert_allclose(result, ad.gradient(scalar, adtype, point)[0], rtol=1e-8)
+            np.testing.assert_allclose(result, ad.gradient(rosenbrock, adtype, point)[0], rtol=1e-8)
 
 
 @pytest.mark.parametrize("choice", [AutoJax(), AutoTorch(), AutoAutograd()], ids=lambda a: type(a).__name__)
@@ -397,7 +394,7 @@ def test_torch_compile():
     c = np.arange(4.0)
 
     def f(x, t):
-        return scalar(x) + np.sum(x * c) * t
+        return rosenbrock(x) + np.sum(x * c) * t
 
     choice = AutoTorch(compile=True)
     prepared = prepare(ad.withgradient, f, choice, X, 1.0)
@@ -412,7 +409,7 @@ def test_torch_compile_says_what_it_cannot_do():
     with pytest.raises(UnsupportedError, match="freeze"):
         prepare(ad.gradient, lambda x, m: np.sum(x * m), choice, X, X > 1)
     with pytest.raises(UnsupportedError, match="hessian"):
-        prepare(ad.hessian, scalar, choice, X)
+        prepare(ad.hessian, rosenbrock, choice, X)
 
 
 # -- finite differences ----------------------------------------------------------------------------------------------
@@ -422,9 +419,9 @@ def test_evaluations_spread_over_processes():
     pytest.importorskip("findiff")
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as executor:
         choice, plain = AutoFiniteDifferences(executor=executor), AutoFiniteDifferences()
-        assert_same(ad.gradient(scalar, choice, X), ad.gradient(scalar, plain, X))
+        assert_same(ad.gradient(rosenbrock, choice, X), ad.gradient(rosenbrock, plain, X))
         assert_same(ad.jacobian(vector, choice, X), ad.jacobian(vector, plain, X))
-        assert_same(prepare(ad.withgradient, scalar, choice, X)(Z), ad.withgradient(scalar, plain, Z))
+        assert_same(prepare(ad.withgradient, rosenbrock, choice, X)(Z), ad.withgradient(rosenbrock, plain, Z))
         assert_same(ad.pullback(vector, choice, X)[1](Z), ad.pullback(vector, plain, X)[1](Z))
         with pytest.raises(UnsupportedError, match="top level"):
             ad.gradient(lambda x: np.sum(x), choice, X)

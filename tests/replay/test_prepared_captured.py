@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from samples.elementwise import SMOOTH_TWO
 
 import adselect as ad
 from adselect import AutoTape
@@ -25,13 +26,7 @@ def same(got, want):
 
 # f(x, a): a is captured and changed in place from first to second.
 VECTORS = {
-    **{
-        u.__name__: lambda x, a, u=u: np.sum(u(x, a))
-        for u in (
-            *(np.add, np.subtract, np.multiply, np.divide, np.power, np.float_power, np.arctan2, np.hypot, np.maximum),
-            *(np.minimum, np.fmax, np.fmin, np.logaddexp, np.logaddexp2, np.copysign, np.fmod, np.remainder),
-        )
-    },
+    **{u.__name__: lambda x, a, u=u: np.sum(u(x, a)) for u in [getattr(np, name) for name in SMOOTH_TWO]},
     **{
         f"{u.__name__} reversed": lambda x, a, u=u: np.sum(u(a, x))
         for u in (np.subtract, np.divide, np.power, np.arctan2, np.hypot, np.logaddexp, np.floor_divide, np.heaviside)

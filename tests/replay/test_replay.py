@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from samples.functions import rosenbrock
 
 import adselect as ad
 from adselect import AutoForward, AutoTape
@@ -14,10 +15,6 @@ from adselect import AutoForward, AutoTape
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=6)
 A = RNG.normal(size=(6, 6)) + 6 * np.eye(6)
-
-
-def rosenbrock(x):
-    return np.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
 
 
 def softmax_loss(x):

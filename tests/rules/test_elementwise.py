@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from samples.elementwise import COMPLEX, COMPLEX_TWO, ONE, STEPS, TWO
 from witnesses import witness
 
 import adselect as ad
@@ -15,119 +16,9 @@ ABOVE = np.array([1.1, 1.7, 3.2])
 Z = np.array([0.6 + 0.3j, -1.2 - 0.7j, 0.4 + 1.5j])
 U = np.array([[0.55], [-1.35]])
 
-ONE = {
-    **dict.fromkeys(
-        [
-            "negative",
-            "positive",
-            "square",
-            "exp",
-            "exp2",
-            "expm1",
-            "sin",
-            "cos",
-            "arctan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "arcsinh",
-        ],
-        ANY,
-    ),
-    **dict.fromkeys(
-        [
-            "sqrt",
-            "cbrt",
-            "reciprocal",
-            "log",
-            "log2",
-            "log10",
-            "log1p",
-            "tan",
-            "deg2rad",
-            "rad2deg",
-            "radians",
-            "degrees",
-        ],
-        POSITIVE,
-    ),
-    **dict.fromkeys(["arcsin", "arccos", "arctanh"], UNIT),
-    **dict.fromkeys(
-        [
-            "absolute",
-            "fabs",
-            "floor",
-            "ceil",
-            "trunc",
-            "rint",
-            "sign",
-            "conjugate",
-            "sinc",
-            "nan_to_num",
-            "real",
-            "imag",
-            "angle",
-        ],
-        ANY,
-    ),
-    **dict.fromkeys(["fix", "around", "i0", "real_if_close"], ANY),
-    "arccosh": ABOVE,
-}
-HOLOMORPHIC = [
-    "negative",
-    "positive",
-    "square",
-    "exp",
-    "exp2",
-    "expm1",
-    "sin",
-    "cos",
-    "tan",
-    "arctan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "arcsinh",
-    "arcsin",
-    "arccos",
-    "arctanh",
-    "arccosh",
-    "sqrt",
-    "reciprocal",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "sinc",
-    "absolute",
-    "conjugate",
-    "real",
-    "imag",
-    "angle",
-]
-TWO = {
-    "add": (ANY, U),
-    "subtract": (ANY, U),
-    "multiply": (ANY, U),
-    "divide": (ANY, U),
-    "power": (POSITIVE, U),
-    "float_power": (POSITIVE, U),
-    "remainder": (ANY, U),
-    "fmod": (ANY, U),
-    "floor_divide": (ANY, U),
-    "maximum": (ANY, U),
-    "minimum": (ANY, U),
-    "fmax": (ANY, U),
-    "fmin": (ANY, U),
-    "hypot": (ANY, U),
-    "arctan2": (ANY, U),
-    "logaddexp": (ANY, U),
-    "logaddexp2": (ANY, U),
-    "copysign": (ANY, U),
-    "heaviside": (ANY, U),
-    "nextafter": (ANY, U),
-}
-COMPLEX_TWO = ["add", "subtract", "multiply", "divide", "power"]
+WHERE = {"any": ANY, "positive": POSITIVE, "unit": UNIT, "above": ABOVE}
+ARGUMENT = {name: WHERE[where] for name, where in ONE.items()}
+ARGUMENTS = {name: (WHERE[where], U) for name, where in TWO.items()}
 
 
 def smooth(f):
@@ -137,13 +28,13 @@ def smooth(f):
 
 @pytest.mark.parametrize("name", ONE)
 def test_one_argument(name):
-    function, x = getattr(np, name), ONE[name]
+    function, x = getattr(np, name), ARGUMENT[name]
     witness(lambda x: function(x), x)
     witness(lambda x: function(x), x[0])
     witness(smooth(lambda x: function(x)), x.reshape(1, -1))
 
 
-@pytest.mark.parametrize("name", HOLOMORPHIC)
+@pytest.mark.parametrize("name", COMPLEX)
 def test_complex(name):
     function = getattr(np, name)
     witness(lambda z: function(z), Z)
@@ -152,7 +43,7 @@ def test_complex(name):
 
 @pytest.mark.parametrize("name", TWO)
 def test_two_arguments(name):
-    function, (a, b) = getattr(np, name), TWO[name]
+    function, (a, b) = getattr(np, name), ARGUMENTS[name]
     witness(lambda a, b: function(a, b), a, b)
     witness(lambda a: function(a, 0.7), a)
     witness(lambda b: function(0.7, b), np.abs(b))
@@ -233,13 +124,13 @@ def test_nan_to_num_options():
 
 @pytest.mark.parametrize("adtype", [ad.AutoTape(), ad.AutoForward()])
 def test_single_precision(adtype):
-    for name, x in ONE.items():
+    for name, x in ARGUMENT.items():
         function, x = getattr(np, name), x.astype("f4")
         for point in (x, x[0]):
             value, (g,) = ad.withgradient(lambda x, f=function: np.sum(f(x)), adtype, point)
             assert g is None or g.dtype == np.float32, name
             assert value.dtype == np.float32, name
-    for name, (a, b) in TWO.items():
+    for name, (a, b) in ARGUMENTS.items():
         if name == "float_power":
             continue
         function = getattr(np, name)
@@ -255,10 +146,7 @@ def test_empty_arrays():
         assert g.shape == (0, 3), name
 
 
-ZERO_SLOPES = ["floor", "ceil", "trunc", "rint", "sign", "fix", "around"]
-
-
-@pytest.mark.parametrize("name", ZERO_SLOPES)
+@pytest.mark.parametrize("name", STEPS)
 def test_zero_slopes_are_zeros_not_none(name):
     for adtype in (ad.AutoTape(), ad.AutoForward()):
         assert ad.gradient(lambda x: np.sum(getattr(np, name)(x)), adtype, ANY)[0].tolist() == [0.0] * 5

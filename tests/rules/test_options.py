@@ -7,7 +7,9 @@ the same directions. The default run takes the cheap half; ``-m sweep`` takes al
 
 from __future__ import annotations
 
+import ast
 import functools
+import inspect
 import itertools
 import warnings
 from collections.abc import Callable, Iterable
@@ -16,7 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from conftest import EXACT, present
-from samples.options import SAMPLES, function_of
+from samples import options
+from samples.options import REFUSED, SAMPLES, function_of
 
 import adselect as ad
 from adselect.errors import ADSelectError, MissingRuleError
@@ -154,11 +157,6 @@ def _second(sample: str, adtype: Any) -> None:
     _close(curvature, ref.curvature, 1e-5, "gradient of a gradient")
 
 
-# What has no derivative rule on any backend: a named error, never a number.
-REFUSED = {
-    "np.histogram2d(x, v, bins=2, weights=p)[0]",
-    "np.histogramdd(np.stack([x, v], axis=1), bins=2, weights=p)[0]",
-}
 CHECKS = {"forward": _forward, "reverse": _reverse, "second order": _second}
 
 
@@ -198,6 +196,16 @@ def test_options(name, exact_backend):
     check(name, adtype, samples, ["forward", "reverse"])
     # JAX compiles every operation for every shape: there a few samples stand for second order.
     check(name, adtype, samples[:2] if exact_backend.name == "jax" else samples, ["second order"])
+
+
+def test_no_function_has_two_entries():
+    """The second one would silently take the place of the first."""
+    tree = ast.parse(inspect.getsource(options))
+    table = next(n.value for n in tree.body if isinstance(n, ast.AnnAssign) and n.target.id == "SAMPLES")
+    names = []
+    for key, value in zip(table.keys, table.values, strict=True):
+        names += [key.value] if key else eval(ast.unparse(value), vars(options))
+    assert len(names) == len(SAMPLES)
 
 
 def test_refused_samples_exist():

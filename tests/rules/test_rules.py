@@ -1,7 +1,7 @@
 """Every rule of the registry: vjp against differences, against jvp, both at second order; shapes by hypothesis.
 
 A sample is a function and its arguments. Running all samples on a tape tells which rules they reach: a rule that no
-sample here, in ``options.py`` or in ``tests/rules`` reaches is a failure.
+sample here or in ``samples/options.py`` reaches is a failure.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from samples.elementwise import HOLOMORPHIC, SMOOTH, SMOOTH_TWO, STEPS, STEPS_TWO
+from samples.options import REFUSED, function_of
 from samples.options import SAMPLES as OPTIONS
-from samples.options import function_of
-from test_options import REFUSED
 
 import adselect as ad
 from adselect import AutoForward, AutoTape
@@ -43,73 +43,14 @@ SPD = SQUARE @ SQUARE.T
 Z = A + 1j * B
 CUBE = RNG.normal(size=(2, 3, 4))
 
-# Broadcasting functions: name of the function, points for its arguments.
-UNARY = {
-    **dict.fromkeys(
-        [
-            "negative",
-            "positive",
-            "square",
-            "exp",
-            "exp2",
-            "expm1",
-            "sin",
-            "cos",
-            "tan",
-            "arctan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "arcsinh",
-        ],
-        A,
-    ),
-    **dict.fromkeys(["deg2rad", "radians", "rad2deg", "degrees", "absolute", "fabs", "sinc", "i0", "nan_to_num"], A),
-    **dict.fromkeys(["sqrt", "cbrt", "reciprocal", "log", "log2", "log10", "log1p"], POS),
-    **dict.fromkeys(["arcsin", "arccos", "arctanh"], UNIT),
-    "arccosh": POS + 1,
-}
-BINARY = {
-    **dict.fromkeys(
-        ["add", "subtract", "multiply", "divide", "remainder", "fmod", "hypot", "arctan2", "logaddexp", "logaddexp2"],
-        (A, B),
-    ),
-    **dict.fromkeys(["maximum", "minimum", "fmax", "fmin", "copysign"], (A, B)),
-    "power": (POS, B),
-    "float_power": (POS, B),
-}
+WHERE = {"any": A, "positive": POS, "unit": UNIT, "above": POS + 1}
+UNARY = {name: WHERE[where] for name, where in SMOOTH.items()}
+BINARY = {name: (WHERE[where], B) for name, where in SMOOTH_TWO.items()}
 FLAT = {
-    **{n: (getattr(np, n), (A,)) for n in ["floor", "ceil", "trunc", "rint", "sign", "fix"]},
-    "floor_divide": (np.floor_divide, (A, B)),
-    "heaviside": (np.heaviside, (A, B)),
+    **{name: (getattr(np, name), (A,)) for name in STEPS if name != "around"},
+    **{name: (getattr(np, name), (A, B)) for name in STEPS_TWO},
     "round": (np.round, (A,)),
 }
-HOLOMORPHIC = [
-    "negative",
-    "positive",
-    "square",
-    "exp",
-    "exp2",
-    "expm1",
-    "sin",
-    "cos",
-    "tan",
-    "arctan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "arcsinh",
-    "sqrt",
-    "reciprocal",
-    "log",
-    "log2",
-    "log10",
-    "log1p",
-    "arcsin",
-    "arccos",
-    "arctanh",
-    "arccosh",
-]
 
 SAMPLES = {
     **{n: (getattr(np, n), (x,)) for n, x in UNARY.items()},
@@ -602,7 +543,7 @@ def test_rules_run_on_traced_values():
 
 
 def test_modules_of_rules_import():
-    for module in ("choosing", "elementwise", "indexing", "linalg", "reductions", "registration", "shaping"):
+    for module in ("choosing", "elementwise", "indexing", "linalg", "reductions", "shaping"):
         importlib.import_module(f"adselect.rules.{module}")
     assert operator.getitem in RULES
     assert not isinstance(np.sin(1.0), Array)

@@ -7,7 +7,7 @@ has: their value is computed by SciPy and their derivative by adselect's rule.
 import numpy as np
 import pytest
 from conftest import EXACT, present
-from test_special import COMPLEX, FIRST_ORDER, REAL, WITH_ORDER, X, Z, has
+from samples.special import COMPLEX, FIRST_ORDER, REAL, WITH_ORDER, X, Z, has
 from witnesses import like
 
 import adselect as ad

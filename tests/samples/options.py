@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from .elementwise import COMPLEX, HOLOMORPHIC, ONE
+
 _rng = np.random.default_rng(7)
 
 # No ties, no kinks, no zeros, so that differences can be taken everywhere.
@@ -72,27 +74,31 @@ def _each(template: str, names: str) -> dict[str, list[str]]:
     return {f"np.{name}": [line.replace("F", f"np.{name}") for line in template.split("; ")] for name in names.split()}
 
 
+def _of_one_number(without: set[str]) -> dict[str, list[str]]:
+    """Arrays, a number and complex numbers; of ufuncs also what they write into."""
+    found: dict[str, list[str]] = {}
+    for name, where in ONE.items():
+        if name in without:
+            continue
+        x = {"any": "x", "positive": "p", "unit": "u", "above": "g"}[where]
+        calls = [f"F({x})", *(["F(r)"] if where != "above" else []), *(["F(z)"] if name in (*COMPLEX, "sign") else [])]
+        if name in HOLOMORPHIC and isinstance(getattr(np, name), np.ufunc):
+            calls += [f"F({x}, out=np.zeros_like({x}))", f"F({x}, where=PICK, out=np.ones_like({x}))"]
+        found |= _each("; ".join(calls), name)
+    return found
+
+
+_ARITHMETIC = _each(
+    "F(a, x); F(r, x); F(a, 2.5); F(z, w); F(z, x); F(a, b, out=np.zeros_like(a)); "
+    "F(a, b, where=MASK, out=np.ones_like(a)); F.outer(x, v)",
+    "add subtract multiply divide",
+)
 _REDUCED = "F(a); F(a, axis=0); F(t, axis=(0, -1)); F(t, axis=-2, keepdims=True); F(r)"
 
 SAMPLES: dict[str, list[str]] = {
     # -- elementwise -------------------------------------------------------------------------------------------------
-    **_each(
-        "F(x); F(r); F(z); F(x, out=np.zeros_like(x)); F(x, where=PICK, out=np.ones_like(x))",
-        "negative positive square exp exp2 expm1 sin cos arctan sinh cosh tanh arcsinh",
-    ),
-    **_each("F(p); F(r); F(z); F(p, where=PICK, out=np.zeros_like(p))", "sqrt reciprocal log log2 log10 log1p tan"),
-    **_each("F(u); F(r); F(z)", "arcsin arccos arctanh"),
-    **_each("F(g); F(z)", "arccosh"),
-    **_each("F(p); F(r)", "cbrt deg2rad rad2deg degrees radians"),
-    **_each("F(x); F(r); F(z)", "absolute conjugate sign angle real imag"),
-    **_each("F(x); F(r)", "fabs floor ceil trunc rint fix i0"),
-    **_each("F(x); F(z); F(r)", "sinc"),
+    **_of_one_number({"around", "nan_to_num", "real_if_close"}),
     **_each("F(x); F(x, 1); F(z, 1)", "round around"),
-    **_each(
-        "F(a, x); F(r, x); F(a, 2.5); F(z, w); F(z, x); F(a, b, out=np.zeros_like(a)); "
-        "F(a, b, where=MASK, out=np.ones_like(a)); F.outer(x, v)",
-        "add subtract multiply divide",
-    ),
     **_each("F(p, x); F(p, 2); F(p, -1.5); F(2.0, x); F(r, x); F(z, w); F.outer(p, x)", "power"),
     **_each("F(p, x); F(z, w)", "float_power"),
     **_each("F(a, p); F(r, p); F(a, 1.1)", "remainder fmod floor_divide"),
@@ -103,10 +109,7 @@ SAMPLES: dict[str, list[str]] = {
     **_each("F(a, b); F(r, x); F(x, 0.4); F.reduce(a, axis=0)", "hypot logaddexp logaddexp2"),
     **_each("F(a, b); F(r, x)", "arctan2 copysign nextafter"),
     "np.add": [
-        "np.add(a, x)",
-        "np.add(z, x)",
-        "np.add(a, b, where=MASK, out=np.ones_like(a))",
-        "np.add.outer(x, v)",
+        *_ARITHMETIC["np.add"],
         "np.add.reduce(a)",
         "np.add.reduce(t, axis=(0, 2), keepdims=True)",
         "np.add.reduce(a, where=MASK, initial=2.0)",
@@ -115,25 +118,22 @@ SAMPLES: dict[str, list[str]] = {
         "written(np.add.at, x, [0, 0, 2], v[:3])",
     ],
     "np.subtract": [
-        "np.subtract(a, x)",
+        *_ARITHMETIC["np.subtract"],
         "np.subtract(2.0, z)",
-        "np.subtract.outer(x, v)",
         "written(np.subtract.at, x, [1, 1], r)",
         "np.subtract.accumulate(x)",
     ],
     "np.multiply": [
-        "np.multiply(a, x)",
-        "np.multiply(z, x)",
-        "np.multiply.outer(x, v)",
+        *_ARITHMETIC["np.multiply"],
         "np.multiply.reduce(a, axis=1)",
         "np.multiply.accumulate(a, axis=0)",
         "np.multiply.reduceat(x, [0, 2])",
         "written(np.multiply.at, x, [0, 0], v[:2])",
     ],
     "np.divide": [
+        *_ARITHMETIC["np.divide"],
         "np.divide(a, p)",
         "np.divide(1.0, z)",
-        "np.divide(z, w)",
         "np.divide.outer(x, p)",
         "np.divide(r, p)",
     ],
@@ -693,4 +693,10 @@ SAMPLES: dict[str, list[str]] = {
     "np.full": ["np.full(3, r, like=x)"],
     **_each("F((3, 4), like=a) + a", "zeros ones"),
     "np.fromfunction": ["np.fromfunction(lambda i: i * 2.0, (4,), like=x) * x"],
+}
+
+# What has no derivative rule on any backend: a named error, never a number.
+REFUSED = {
+    "np.histogram2d(x, v, bins=2, weights=p)[0]",
+    "np.histogramdd(np.stack([x, v], axis=1), bins=2, weights=p)[0]",
 }

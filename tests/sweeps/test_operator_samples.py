@@ -12,12 +12,11 @@ import zlib
 
 import numpy as np
 import pytest
-from samples import operator_calls as operators
+from samples import operator_calls, operator_compositions
+from samples.operator_compositions import UNIQUE, USABLE
 
 import adselect as ad
 
-from . import compositions
-from .compositions import UNIQUE, USABLE
 from .limits import LIMITS, TIES
 
 torch = pytest.importorskip("torch", reason="PyTorch's operator samples need PyTorch")
@@ -33,7 +32,7 @@ BACKENDS = {
 }
 SAMPLES = {"AutoJax": 1}  # per operator and dtype; JAX compiles every operation of every sample
 USUAL = 3
-OPERATORS = operators.OPERATORS | compositions.OPERATORS
+OPERATORS = operator_calls.OPERATORS | operator_compositions.OPERATORS
 ENTRIES = (3000, 10_000)  # of all arguments together: the second bound where nothing keeps the first
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import BACKENDS, EXACT, numeric_jacobian
 from limits import LIMITS, judge
-from test_limits import HABITS
+from samples.habits import HABITS
 
 import adselect as ad
 from adselect.structure.flattening import flatten

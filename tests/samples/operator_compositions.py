@@ -1,6 +1,7 @@
 """PyTorch's operators that take a whole algorithm in plain NumPy: factorisations, scatters, resampling, spectra.
 
-Like ``operators``, which has the one-liners: torch name → function of the same arguments, knowing nothing of adselect.
+Like ``operator_calls``, which has the one-liners: torch name → function of the same arguments, knowing nothing of
+adselect.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import math
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from samples.operator_calls import OPERATORS as SIMPLE
-from samples.operator_calls import loss_of
+
+from .operator_calls import OPERATORS as SIMPLE
+from .operator_calls import loss_of
 
 # -- writing and scattering --------------------------------------------------------------------------------------------
 
