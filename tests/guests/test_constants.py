@@ -183,7 +183,7 @@ def test_a_constant_is_right_or_refused_by_name(exact_backend, kind):
     assert found["np.asarray(A) * x"] == "right" or "as plain" in found["np.asarray(A) * x"] or name == "sparse"
     refused = {k: text for k, text in found.items() if text != "right"}
     for operation, text in refused.items():
-        assert text.startswith("as plain") or "test_foreign_constants.py:" in text, (operation, text)
+        assert text.startswith("as plain") or "test_constants.py:" in text, (operation, text)
     if name:
         told = [text for text in refused.values() if re.search(name, text) and re.search(advice, text)]
         assert told, refused

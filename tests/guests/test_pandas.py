@@ -187,7 +187,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_pandas_computes_in_compiled_code_is_refused(exact_backend, case):
-    with pytest.raises(ad.ADSelectError, match=r"test_foreign_pandas\.py:\d+"):
+    with pytest.raises(ad.ADSelectError, match=r"test_pandas\.py:\d+"):
         gradient(REFUSED[case], exact_backend.adtype, series(POINT))
 
 
@@ -210,7 +210,7 @@ def _written(s, x):
 
 @pytest.mark.parametrize("case", BUILT)
 def test_a_traced_number_does_not_become_an_object(exact_backend, case):
-    with pytest.raises(ad.ADSelectError, match=r"test_foreign_pandas\.py:\d+.*to_numpy\(\)"):
+    with pytest.raises(ad.ADSelectError, match=r"test_pandas\.py:\d+.*to_numpy\(\)"):
         gradient(BUILT[case], exact_backend.adtype, POINT)
 
 

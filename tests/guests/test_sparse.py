@@ -102,7 +102,7 @@ def _entry(A):
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused(exact_backend, kind, case):
     guest("scipy.sparse.linalg")
-    with pytest.raises(ad.ADSelectError, match=r"test_foreign_sparse\.py:\d+.*toarray"):
+    with pytest.raises(ad.ADSelectError, match=r"test_sparse\.py:\d+.*toarray"):
         gradient(REFUSED[case], exact_backend.adtype, like(kind)[0])
 
 

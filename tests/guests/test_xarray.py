@@ -126,7 +126,7 @@ def _into(plain, d):
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_followed_is_refused(exact_backend, case):
-    with pytest.raises(ad.ADSelectError, match=r"test_foreign_xarray\.py:\d+.*a\.data"):
+    with pytest.raises(ad.ADSelectError, match=r"test_xarray\.py:\d+.*a\.data"):
         gradient(REFUSED[case], exact_backend.adtype, array(POINT))
 
 
