@@ -492,8 +492,11 @@ def test_the_tests_mirror_the_package():
     """Each folder of tests is a room, each room has tests; what several suites read stands in samples."""
     tests = Path(__file__).parent
     rooms = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
-    folders = {path.name for path in tests.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
+    files = [path.relative_to(tests).parts for path in tests.rglob("*.py")]
+    folders = {parts[0] for parts in files if len(parts) > 1}
     assert folders - {"samples", "sweeps"} <= rooms
-    assert rooms - folders == {"sparse"}  # an empty room
+    tested = {parts[0] for parts in files if len(parts) > 1 and parts[-1].startswith("test_")}
+    assert rooms - tested == {"sparse"}  # an empty room
+    assert "samples" not in tested
     names = [path.name for path in tests.rglob("test_*.py")]
     assert sorted(set(names)) == sorted(names), "pytest takes files of one name for the same module"

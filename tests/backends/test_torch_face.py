@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from adselect.backends.choice import backend_of  # noqa: E402
 from adselect.backends.torch.face import TorchArray  # noqa: E402
 from adselect.backends.torch.operands import SHARED  # noqa: E402
-from adselect.backends.torch.progress import _BLOCKS  # noqa: E402
+from adselect.backends.torch.progress import in_progress  # noqa: E402
 from adselect.engine.trace import Trace  # noqa: E402
 
 TORCH = ad.AutoTorch()
@@ -155,7 +155,7 @@ def test_default_dtype_and_grad_mode_are_untouched():
     with pytest.raises(ZeroDivisionError):
         ad.gradient(lambda x: x / 0 if False else 1 // 0, TORCH, 1.0)
     assert (torch.get_default_dtype(), torch.is_grad_enabled()) == before
-    assert not _BLOCKS
+    assert not in_progress(0)
 
 
 # -- grad modes --------------------------------------------------------------------------------------------------------

@@ -131,7 +131,7 @@ def reacts(choice, name, monkeypatch):
     """A rule that is wrong shows: nothing but our rules gives the derivative."""
     loss, args = weighted(name)
     right = ad.gradient(loss, choice(own_rules=True), *args)
-    pulled = enforcement._pulled
+    pulled = enforcement._pulled  # private: where every rule of ours is pulled back, whatever asks for it
     monkeypatch.setattr(enforcement, "_pulled", lambda *a: 3.0 * pulled(*a))
     wrong = ad.gradient(loss, choice(own_rules=True), *args)
     return not all(np.allclose(a, b) for a, b in zip(right, wrong, strict=True))

@@ -95,7 +95,7 @@ def all_on_the_border(value, points, is_on=np.equal):
         np.testing.assert_array_equal(ad.gradient(f, EAGER, x, border)[0], np.ones(np.shape(x)))
         for _ in range(2):  # the first call goes another way than the later ones
             np.testing.assert_array_equal(prepared(x, border)[0], np.ones(np.shape(x)))
-    assert len(prepared._run.variants) == 1
+    assert ad.source(prepared).count("def ") == 1  # one branch
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -169,7 +169,7 @@ def test_branches():
     prepared = ad.prepare(ad.gradient, f, points[0], Const(borders[0]), check="never")
     for x, border in zip(points, borders, strict=True):
         np.testing.assert_array_equal(prepared(x, Const(border))[0], np.ones(13))
-    assert len(prepared._run.variants) == 1
+    assert ad.source(prepared).count("def ") == 1  # one branch
 
 
 def test_ties_of_an_extremum_are_shared_as_eagerly():

@@ -19,7 +19,7 @@ def same(got, want):
 
 
 def falsified(prepared, change):
-    variant = prepared._run.variants[0]
+    variant = prepared._run.variants[0]  # private: nobody can have a wrong program otherwise
     right = variant.replay
     variant.run = lambda inputs: change([np.asarray(v) for v in right(inputs)])
 

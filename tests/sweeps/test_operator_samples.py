@@ -6,6 +6,7 @@ pushforward with the same by adjointness, ⟨y_bar, J x_dot⟩ = ⟨Jᵀ y_bar, 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import warnings
 import zlib
@@ -36,11 +37,13 @@ OPERATORS = operator_calls.OPERATORS | operator_compositions.OPERATORS
 ENTRIES = (3000, 10_000)  # of all arguments together: the second bound where nothing keeps the first
 
 
-def _operators():
+@functools.cache
+def found():
+    """The operators that have a counterpart, by variant: (PyTorch's entry, counterpart)."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from torch.testing._internal.common_methods_invocations import op_db
-    found = {}
+    variants = {}
     for op in op_db:
         variant = f"{op.name}({op.variant_test_name})" if op.variant_test_name else op.name
         name = variant if variant in OPERATORS else op.name
@@ -49,11 +52,17 @@ def _operators():
             and op.variant_test_name != "partial_views"
             and torch.float64 in op.supported_backward_dtypes("cpu")
         ):
-            found.setdefault(variant, (op, OPERATORS[name]))
-    return found
+            variants.setdefault(variant, (op, OPERATORS[name]))
+    return variants
 
 
-FOUND = _operators()
+def pytest_generate_tests(metafunc):
+    """One test a variant. PyTorch's table takes seconds to load: it is read where the sweep is selected."""
+    if "variant" in metafunc.fixturenames:
+        selected = "not sweep" not in metafunc.config.option.markexpr
+        metafunc.parametrize("variant", sorted(found()) if selected else [])
+
+
 # NumPy has no complex version of these.
 REAL = {"logaddexp", "logcumsumexp", "masked.logaddexp", "masked.logsumexp"}
 
@@ -196,10 +205,9 @@ def _random(tensor, rng):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("variant", sorted(FOUND))
 @pytest.mark.filterwarnings("ignore")
 def test_operator_samples(variant, backend):
-    op, counterpart = FOUND[variant]
+    op, counterpart = found()[variant]
     rng = np.random.default_rng(zlib.crc32(variant.encode()))
     problem, compared = None, 0
     try:
