@@ -13,8 +13,6 @@ from .backend import Backend
 __all__ = ["backend_of", "installed", "register_backend", "unregister_backend"]
 
 
-# -- from choice to backend ------------------------------------------------------------------------------------------
-
 CLASSES: dict[type, type[Backend]] = {}
 
 

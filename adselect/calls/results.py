@@ -14,8 +14,6 @@ from ..values.kinds import isa
 from ..values.natives import to_numpy
 from ..values.tangents import Tangent
 
-# -- results -----------------------------------------------------------------------------------------------------------
-
 
 def shape_result(
     operator: str, grads: list, leaves: list, skeleton: Skeleton, args: tuple, missing: str, out: Any

@@ -8,8 +8,6 @@ from typing import Any
 
 from ..face.array import Array
 
-# -- what f captured ---------------------------------------------------------------------------------------------------
-
 _LOOKED_THROUGH = 256  # entries per container: a traced value that escaped into more behaves as a plain value anyway
 
 

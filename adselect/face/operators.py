@@ -14,8 +14,6 @@ from .functions import function_call
 from .traced import Traced
 from .ufuncs import ufunc_call
 
-# -- operators and methods, generated ----------------------------------------------------------------------------------
-
 BINARY_OPERATORS = {
     "add": np.add,
     "sub": np.subtract,

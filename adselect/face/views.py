@@ -16,8 +16,6 @@ from .indices import plain_index
 from .layout import layout_of
 from .traced import Traced
 
-# -- views -----------------------------------------------------------------------------------------------------------
-
 
 def link_view(base: Traced, view: Traced, *how: Any) -> None:
     """Remember that view shows part of base: how is the index, or a (read, write) pair of functions."""

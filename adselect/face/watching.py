@@ -12,8 +12,6 @@ from ..errors import TracedValueError, user_line
 __all__ = ["fingerprint", "overwritten"]
 
 
-# -- plain arrays that a derivative relies on -----------------------------------------------------------------------
-
 _ROW = 1024
 
 

@@ -20,9 +20,6 @@ from .rule_config import RuleConfig
 __all__ = ["frule", "rrule"]
 
 
-# -- asking ------------------------------------------------------------------------------------------------------------
-
-
 def rrule(f: Any, /, *args: Any, **kwargs: Any) -> tuple | None:
     """``(y, pullback)`` by f's registered or built-in reverse rule, None when there is none.
 

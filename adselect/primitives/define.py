@@ -26,9 +26,6 @@ from .thunks import unthunk
 __all__ = ["define_frule", "define_rrule", "non_differentiable", "opt_out", "scalar_rule"]
 
 
-# -- registration ------------------------------------------------------------------------------------------------------
-
-
 def _target(f: Any, what: str) -> Primitive:
     if isinstance(f, Primitive):
         return f

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["is_cut_off", "is_inexact"]
 
 
-# -- leaves and tangents -----------------------------------------------------------------------------------------------
-
-
 def is_cut_off(error: Exception) -> bool:
     """Whether an error says that a traced value was to become a plain number."""
     return isinstance(error, TracedValueError) or isinstance(error.__cause__, TracedValueError)

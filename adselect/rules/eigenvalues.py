@@ -27,8 +27,6 @@ from .undetermined import (
     turn_of,
 )
 
-# -- eigenvalues -------------------------------------------------------------------------------------------------------
-
 
 @written_out
 def spectral_sum(a: Any, g: Any, w: Any, v: Any, v_inv: Any) -> Any:

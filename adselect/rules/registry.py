@@ -43,9 +43,6 @@ COMPOSITES: dict[Any, Callable] = {}
 NO_DERIVATIVE: set[Any] = set()
 
 
-# -- registration ----------------------------------------------------------------------------------------------------
-
-
 def _add(function: Any, rule: Rule) -> None:
     if function in RULES:
         raise ValueError(f"{function} has a rule already")

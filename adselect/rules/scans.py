@@ -9,8 +9,6 @@ import numpy as np
 from .reductions import NOT_GIVEN, exactly
 from .registry import composite, define, linear
 
-# -- scans -------------------------------------------------------------------------------------------------------------
-
 
 def _cumsum_vjp(g: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None) -> Any:
     k = 0 if axis is None else axis

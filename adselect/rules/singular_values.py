@@ -30,8 +30,6 @@ from .undetermined import (
     turn_of,
 )
 
-# -- singular values ---------------------------------------------------------------------------------------------------
-
 
 @dispatched
 def singular(a: Any, full: bool) -> Any:

@@ -12,8 +12,6 @@ from ..face.atoms import dispatched
 from .linalg import adjoint, conjugated, like_argument
 from .registry import define, no_derivative
 
-# -- solving -----------------------------------------------------------------------------------------------------------
-
 
 def _columns(x: Any, b: Any) -> Any:
     """x as columns, where the right-hand side b is a vector (and x perhaps a stack of them)."""

@@ -20,9 +20,6 @@ from ..values.tangents import Tangent, tangent_of
 __all__ = ["Container"]
 
 
-# -- skeleton nodes ----------------------------------------------------------------------------------------------------
-
-
 class Node:
     """One place of the skeleton. ``rebuild`` puts values back, ``result`` builds the tangent of the same shape."""
 

@@ -14,8 +14,6 @@ from .leaves import is_enum
 __all__ = ["CLOSED_PACKAGES", "opens", "settings_of"]
 
 
-# -- flattening --------------------------------------------------------------------------------------------------------
-
 # Instances of these packages' classes are values to pass on, not structures to open.
 CLOSED_PACKAGES = (frozenset(sys.stdlib_module_names) - {"builtins", "__main__"}) | {
     *("numpy", "scipy", "pandas", "sympy", "matplotlib"),

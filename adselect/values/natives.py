@@ -181,8 +181,14 @@ def loaded() -> list[Natives]:
 
 
 def natives_named(framework: str) -> Natives:
-    """What is known of the framework of this name, in any case of letters."""
-    return next(natives for natives in loaded() if natives.framework == framework.lower())
+    """What is known of the framework of this name, in any case of letters. ADSelectTypeError for an unknown one."""
+    for natives in loaded():
+        if natives.framework == framework.lower():
+            return natives
+    raise ADSelectTypeError(
+        f"nothing is known of {framework}'s arrays: say it in a subclass of adselect.values.natives.Natives, and "
+        "register_natives it"
+    )
 
 
 def graph_writers() -> list[Any]:

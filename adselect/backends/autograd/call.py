@@ -18,9 +18,6 @@ from .face import AutogradArray, bare, behind_face, conj, foreign, is_complex
 from .modes import settle
 from .traces import number_of
 
-# -- the backend -------------------------------------------------------------------------------------------------------
-
-
 _FLOAT64 = np.dtype(np.float64)
 _NUMERIC = (int, float, complex, Fraction, np.number, np.ndarray)
 

@@ -7,8 +7,6 @@ from typing import Any
 
 from autograd.tracer import isbox, trace_stack
 
-# -- traces ------------------------------------------------------------------------------------------------------------
-
 
 class _Traces:
     """Which of autograd's trace numbers are ours and open.

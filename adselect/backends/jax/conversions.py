@@ -18,8 +18,6 @@ from ...values.kinds import isa
 from ..framework_array import UNKNOWN
 from .face import JaxArray
 
-# -- one value at a time ----------------------------------------------------------------------------------------------
-
 
 def is_conversion(error: Exception) -> bool:
     return isinstance(error, jax.errors.TracerArrayConversionError)

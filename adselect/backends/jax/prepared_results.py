@@ -14,8 +14,6 @@ from ...structure.flattening import Skeleton
 from ...values.kinds import isa
 from .face import JaxArray, to_numpy
 
-# -- results out -------------------------------------------------------------------------------------------------------
-
 NOT_FINITE = object()
 
 # What is finite where all entries are (or overflows), and at small cost.

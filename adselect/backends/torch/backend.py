@@ -31,9 +31,6 @@ from .face import SAME
 __all__ = ["TorchBackend"]
 
 
-# -- the backend -------------------------------------------------------------------------------------------------------
-
-
 class TorchBackend(Backend):
     """Reverse mode by torch's autograd, forward mode as the transpose of it.
 

@@ -24,8 +24,6 @@ from .operands import SHARED, from_numpy
 from .progress import LOCAL, close_block, enclose, open_block
 from .recording import Graph, Transform, is_in_transform
 
-# -- one call of f -----------------------------------------------------------------------------------------------------
-
 if TYPE_CHECKING:
     from .backend import TorchBackend
 

@@ -50,9 +50,6 @@ _REFUSED = (RuntimeError, TypeError)  # what torch raises for operands that do n
 SAME = {np.dtype(np.float64): torch.float64, np.dtype(np.float32): torch.float32}
 
 
-# -- the face ----------------------------------------------------------------------------------------------------------
-
-
 class TorchArray(FrameworkArray):
     """A torch tensor behind NumPy's protocols. torch functions take it too, and give TorchArrays back.
 

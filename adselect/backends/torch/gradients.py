@@ -17,8 +17,6 @@ from .face import REAL, VDOT, to_numpy
 from .graph import places_reached
 from .zeros import pull_carefully
 
-# -- strong zeros ------------------------------------------------------------------------------------------------------
-
 # Nodes whose gradient is, entry by entry, the incoming one times a factor: there 0 · inf may be read as 0.
 _NODES = """
     Mul Div Pow Sqrt Rsqrt Reciprocal Exp Exp2 Expm1 Log Log2 Log10 Log1P Sin Cos Tan Asin Acos Atan Sinh Cosh Tanh

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from ...errors import UnsupportedError
 
-# -- the autograd graph ------------------------------------------------------------------------------------------------
-
 
 def reachable(tensors: Any, inputs: Any = ()) -> set:
     """Every node of the autograd graph that leads to the tensors, as far back as the inputs."""

@@ -11,8 +11,6 @@ from torch.autograd import forward_ad
 from .compiled import is_staged, staged_pullback, staged_pushforward
 from .rule_calls import FUNCTIONS, Call, mark_integers
 
-# -- host --------------------------------------------------------------------------------------------------------------
-
 
 class HostRule(torch.autograd.Function):
     """A host primitive in plain autograd; the closure of its rule serves the backward pass."""

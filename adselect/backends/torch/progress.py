@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-# -- derivatives in progress -------------------------------------------------------------------------------------------
-
 # Every derivative in progress owns a block of bits that no other one in progress uses: a value's deps then say which of
 # the derivatives it belongs to, through any nesting.
 _BLOCKS: list[tuple[int, int]] = []

@@ -14,8 +14,6 @@ from .gradients import any_nan, gradient_by_torch, strong_zeros
 from .graph import FirstOrder, once_only, places_reached, reachable
 from .operands import SHARED
 
-# -- two ways to record ------------------------------------------------------------------------------------------------
-
 
 class Graph:
     """f recorded in torch's ordinary autograd graph, from ``inputs`` to ``outputs``."""

@@ -13,8 +13,6 @@ from ...errors import UnsupportedError, user_line
 from ...face.atoms import contract
 from .operands import TABLE, implements, inexact, promoted, tensor_of
 
-# -- products ----------------------------------------------------------------------------------------------------------
-
 
 @implements(np.matmul)
 def matrix_product(a: Any, b: Any) -> Tensor:

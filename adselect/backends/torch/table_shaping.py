@@ -13,8 +13,6 @@ from torch import Tensor
 from ...face.atoms import join, pile
 from .operands import TABLE, axes_of, axis_of, implements, joined, shape_of, tensor_of, torch_dtype
 
-# -- shape -------------------------------------------------------------------------------------------------------------
-
 TABLE[np.shape] = lambda a: tuple(tensor_of(a).shape)
 TABLE[np.ndim] = lambda a: tensor_of(a).ndim
 

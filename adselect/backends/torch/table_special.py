@@ -13,8 +13,6 @@ from .kinks import bent
 from .operands import TABLE
 from .table_elementwise import binary, float_unary
 
-# -- scipy.special, by name --------------------------------------------------------------------------------------------
-
 
 def _gamma(x: Tensor) -> Tensor:
     negative = (x < 0) & (torch.floor(x) % 2 != 0)

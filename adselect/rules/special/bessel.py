@@ -11,8 +11,6 @@ from scipy.special import _ufuncs
 
 from .rows import SQRT_PI, real_only, row
 
-# -- Bessel functions --------------------------------------------------------------------------------------------------
-
 
 def _half_difference(name: str) -> Callable:
     function = getattr(sc, name)

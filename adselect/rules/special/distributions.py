@@ -10,8 +10,6 @@ import scipy.special as sc
 from .gamma import beta_density, gamma_density
 from .rows import row
 
-# -- distribution functions --------------------------------------------------------------------------------------------
-
 
 def _t_density(v: Any, t: Any) -> Any:
     return np.exp(-sc.betaln(v / 2, 0.5) - 0.5 * np.log(v) - (v + 1) / 2 * np.log1p(t * t / v))

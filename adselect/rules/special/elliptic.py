@@ -14,8 +14,6 @@ from ..registry import composite, define
 from ..rule import somewhere
 from .rows import PI, parameter, polynomial, row, series_near
 
-# -- elliptic integrals ------------------------------------------------------------------------------------------------
-
 # K(m) = π/2 Σ c_k² m^k and E(m) = π/2 Σ c_k² m^k/(1 - 2k) with c_k = (2k-1)!!/(2k)!!
 _C2 = [(math.comb(2 * k, k) / 4**k) ** 2 for k in range(26)]
 _K_SLOPE = [PI / 2 * k * c for k, c in enumerate(_C2)][1:]

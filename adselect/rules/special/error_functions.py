@@ -11,8 +11,6 @@ import scipy.special as sc
 from ..registry import composite
 from .rows import PI, SQRT_2, SQRT_PI, row
 
-# -- error function ----------------------------------------------------------------------------------------------------
-
 row("erf", lambda g, y, x: g * (2 / SQRT_PI * np.exp(-x * x)))
 row("erfc", lambda g, y, x: g * (-2 / SQRT_PI * np.exp(-x * x)))
 row("erfi", lambda g, y, x: g * (2 / SQRT_PI * np.exp(x * x)))

@@ -13,8 +13,6 @@ from ..registry import composite
 from ..rule import kink, somewhere
 from .rows import DEGREE, LOG10, PI, polynomial, row, series_near
 
-# -- exponentials, logarithms, powers ----------------------------------------------------------------------------------
-
 
 def _exprel_slope(x: Any) -> Any:
     """Derivative of (exp(x) - 1)/x."""

@@ -10,8 +10,6 @@ import scipy.special as sc
 from ..rule import somewhere
 from .rows import real_only, row
 
-# -- gamma -------------------------------------------------------------------------------------------------------------
-
 
 def _trigamma(g: Any, y: Any, x: Any) -> Any:
     real_only("digamma", x)

@@ -10,8 +10,6 @@ import scipy.special as sc
 
 from .rows import row
 
-# -- hypergeometric functions and orthogonal polynomials --------------------------------------------------------------
-
 row("hyp0f1", "v", lambda g, y, v, z: g * (sc.hyp0f1(v + 1, z) / v))
 row("hyp1f1", "a", "b", lambda g, y, a, b, x: g * (a / b * sc.hyp1f1(a + 1, b + 1, x)))
 row("hyperu", "a", "b", lambda g, y, a, b, x: g * (-a * sc.hyperu(a + 1, b + 1, x)))

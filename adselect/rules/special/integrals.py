@@ -14,8 +14,6 @@ from ..registry import composite, define
 from ..rule import somewhere
 from .rows import PI, polynomial, row, series_near
 
-# -- integrals ---------------------------------------------------------------------------------------------------------
-
 
 def _spence_slope(z: Any) -> Any:
     """log(z)/(1-z)."""
