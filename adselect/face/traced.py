@@ -22,7 +22,7 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
 
     _primal: Any
 
-    if TYPE_CHECKING:  # what type checkers cannot see: NumPy's stubs know __array__ as a method; _install uses setattr
+    if TYPE_CHECKING:  # what type checkers cannot see: NumPy's stubs know __array__ as a method; install uses setattr
 
         def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray: ...
         def __lt__(self, other: Any) -> Any: ...
