@@ -32,7 +32,7 @@ from .operands import (
 )
 from .table_decompositions import eigenpairs, solutions
 from .table_elementwise import arctan2
-from .table_linalg import from_triangle
+from .table_linalg import from_triangle, need_numbers
 from .table_quantiles import axes_last, ranked_by_places
 from .table_reductions import counting, reducing
 
@@ -42,7 +42,7 @@ same_name(
     ravel swapaxes moveaxis rollaxis matrix_transpose
     tile rot90 diag diagonal trace diff resize ix_
     array_split unstack linspace logspace geomspace take_along_axis
-    linalg.svdvals linalg.trace linalg.diagonal linalg.matrix_transpose
+    linalg.trace linalg.diagonal linalg.matrix_transpose
     fft.fftn fft.ifftn fft.rfftn fft.irfftn fft.hfft fft.ihfft fft.fftshift fft.ifftshift
 """,
     into=SHORTCUTS,
@@ -61,7 +61,7 @@ same_name("ptp", counting, into=SHORTCUTS)
 # The first argument is a list of arrays, which promote among each other.
 same_name("concatenate stack block", of_lists, into=SHORTCUTS)
 SHORTCUTS[np.nanstd] = lambda a, *args, **kwargs: root(jnp.nanvar(a, *args, **kwargs))
-SHORTCUTS[np.partition] = lambda a, kth, axis=-1, **other: jnp.sort(a, axis)
+SHORTCUTS[np.partition] = lambda a, kth, axis=-1, *rest, **other: jnp.sort(a, axis)
 SHORTCUTS[np.sort] = lambda a, axis=-1, *rest, **other: jnp.sort(a, axis)
 SHORTCUTS[np.repeat] = lambda a, repeats, axis=None: jnp.repeat(
     a, repeats if np.ndim(repeats) == 0 else np.asarray(repeats), axis
@@ -231,6 +231,12 @@ for _name in ("fft2", "ifft2", "rfft2", "irfft2"):
 @shortcut(np.linalg.eigvalsh)
 def _eigvalsh(a: Any, UPLO: str = "L") -> Any:
     return jnp.linalg.eigh(from_triangle(a, UPLO.upper() == "U"))[0]
+
+
+@shortcut(np.linalg.svdvals)
+def _svdvals(x: Any, /) -> Any:
+    need_numbers(x)
+    return jnp.linalg.svdvals(x)
 
 
 @shortcut(np.linalg.eigvals)

@@ -15,7 +15,7 @@ from ...rules.least_squares import least_squares, orthonormal
 from ...rules.singular_values import singular
 from ...rules.undetermined import CHOICE, in_blocks
 from .operands import concrete, implements
-from .table_linalg import from_triangle
+from .table_linalg import from_triangle, need_numbers
 
 _EigResult: Any = type(np.linalg.eig(np.eye(1)))
 # JAX differentiates eigenvectors on demand only: of multiplicity 1 and unit length they are what NumPy returns.
@@ -59,6 +59,9 @@ def determined(values: Any, *vectors: Any) -> list:
 def eigenpairs(a: Any) -> tuple:
     """Eigenvalues and eigenvectors, real where NumPy's are."""
     a = jnp.asarray(a)
+    given = concrete(a)
+    if given is not None and given.dtype.kind in "fc" and not np.isfinite(given).all():
+        raise np.linalg.LinAlgError("Array must not contain infs or NaNs")
     if not a.size and a.shape[-1] == a.shape[-2]:
         return (jnp.zeros(a.shape[:-1], a.dtype), a)
     values, vectors = lax.linalg.eig(a if a.dtype.kind in "fc" else a.astype(float), **_EIGENVECTORS)
@@ -96,6 +99,7 @@ def _orthonormal(a: Any, mode: str) -> tuple:
 
 @implements(singular)
 def _singular(a: Any, full: bool) -> tuple:
+    need_numbers(a)
     rows, columns = jnp.shape(a)[-2:]
     # JAX differentiates the thin factors only. The rest is fixed up to a rotation by being orthonormal to them.
     u, s, vh = jnp.linalg.svd(a, False)

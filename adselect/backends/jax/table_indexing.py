@@ -14,7 +14,7 @@ from .operands import TABLE, concrete, like_numpy, listed, promoting, same_name
 
 same_name("nonzero argwhere flatnonzero unravel_index lexsort")
 same_name("isin allclose array_equal array_equiv", promoting)
-TABLE[np.argpartition] = lambda a, kth, axis=-1, **other: jnp.argsort(a, axis)
+TABLE[np.argpartition] = lambda a, kth, axis=-1, *rest, **other: jnp.argsort(a, axis)
 TABLE[np.argsort] = lambda a, axis=-1, *rest, **other: jnp.argsort(a, axis)
 TABLE[np.searchsorted] = lambda a, v, side="left", sorter=None: jnp.searchsorted(
     *like_numpy((listed(a), listed(v))), side=side, sorter=sorter

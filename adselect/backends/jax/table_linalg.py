@@ -13,7 +13,7 @@ from ...face.atoms import contract
 from .operands import TABLE, concrete, implements, like_numpy, promoting, same_name
 
 same_name("matmul", promoting)
-same_name("linalg.slogdet linalg.pinv")
+same_name("linalg.slogdet")
 
 
 @implements(contract)
@@ -32,6 +32,19 @@ def _or_error(function: Callable, message: str) -> Callable:
         return y
 
     return call
+
+
+def need_numbers(a: Any) -> None:
+    """Refuse a matrix with NaN, from which JAX makes NaN where LAPACK finds no singular values."""
+    known = concrete(a)
+    if known is not None and known.dtype.kind in "fc" and np.isnan(known).any():
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+
+@implements(np.linalg.pinv)
+def _pinv(a: Any, *args: Any, **kwargs: Any) -> Any:
+    need_numbers(a)
+    return jnp.linalg.pinv(a, *args, **kwargs)
 
 
 TABLE[np.linalg.solve] = _or_error(promoting(jnp.linalg.solve), "Singular matrix")
@@ -66,4 +79,5 @@ TABLE[np.linalg.cholesky] = _or_error(_cholesky, "Matrix is not positive definit
 
 @implements(np.linalg.matrix_rank)
 def _matrix_rank(a: Any, *args: Any, **kwargs: Any) -> Any:
+    need_numbers(a)
     return jnp.linalg.matrix_rank(a, *args, **kwargs) if jnp.size(a) else jnp.zeros(jnp.shape(a)[:-2], int)
