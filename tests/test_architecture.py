@@ -250,6 +250,7 @@ def test_a_backend_names_one_framework(module):
                 "matrices",
                 "faces",
                 "framework_array",
+                "framework_call",
                 "registry",
                 "tape",
                 "forward",

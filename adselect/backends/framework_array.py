@@ -16,6 +16,7 @@ from ..face.dispatch import is_traced
 from ..face.foreign import FAMILIAR
 from ..face.functions import ARRAYS_ALWAYS
 from ..face.indices import occurrences, plain_index
+from ..face.traced import UNKNOWN
 from ..primitives.by_numpy import hosted
 from ..primitives.own_rules import by_own_rule
 from ..rules.registration import load_for
@@ -23,7 +24,7 @@ from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
 from ..values.natives import natives_named
 
-__all__ = ["UNKNOWN", "FrameworkArray", "OwnRuleError", "Selections", "UntranslatedError", "memory_of"]
+__all__ = ["FrameworkArray", "OwnRuleError", "Selections", "UntranslatedError", "memory_of"]
 
 
 class Selections(threading.local):
@@ -37,8 +38,8 @@ class Selections(threading.local):
 
     def note(self, a: FrameworkArray, b: FrameworkArray) -> None:
         """Two scalars are compared; not noted where they belong to different derivatives, or to who knows which."""
-        deps = a.deps | b.deps
-        if deps > 0 and bool(a.deps >> self.start) == bool(b.deps >> self.start):
+        deps = a._deps | b._deps
+        if deps > 0 and bool(a._deps >> self.start) == bool(b._deps >> self.start):
             self.deps |= deps >> self.start << self.start or deps
 
     def enter(self, start: int) -> tuple[int, int]:
@@ -52,9 +53,6 @@ class Selections(threading.local):
         selecting, start = self.deps, self.start
         self.deps, self.start = before[0] | selecting & ((1 << start) - 1), before[1]
         return selecting >> start
-
-
-UNKNOWN = -1  # a dependency mask that includes every leaf: a value whose history we did not see
 
 
 class UntranslatedError(Exception):
@@ -105,17 +103,17 @@ class FrameworkArray(Array):
     ``_native`` and ``_wrap``. The mask makes "does not depend on" mean the same on every framework.
     """
 
-    __slots__ = ("_array", "_order", "deps", "integer")
+    __slots__ = ("_array", "_deps", "_integer", "_order")
 
-    real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
-    by_numpy: Set[Any] = frozenset()  # atoms with a derivative that its table leaves to NumPy
+    _real_only: Set[Any] = frozenset()  # functions that the framework has for real numbers only
+    _by_numpy: Set[Any] = frozenset()  # atoms with a derivative that its table leaves to NumPy
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         FAMILIAR.add(cls)  # wherever it comes from, it is no foreign container
 
     def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):
-        self._primal, self.deps, self.integer = value, deps, integer
+        self._primal, self._deps, self._integer = value, deps, integer
 
     def _is_scalar(self) -> bool:
         # The framework has no scalars; whether NumPy would give one is remembered for the rarer case. By ndim:
@@ -143,12 +141,12 @@ class FrameworkArray(Array):
 
     def _as_array(self) -> Any:
         if self._is_scalar():
-            self = type(self)(self._primal, self.deps, self.integer)
+            self = type(self)(self._primal, self._deps, self._integer)
             self._array = True
         return self
 
     def _as_scalar(self) -> Any:
-        return self if self._is_scalar() else type(self)(self._primal, self.deps, self.integer)
+        return self if self._is_scalar() else type(self)(self._primal, self._deps, self._integer)
 
     def _given_as(self, leaf: Any) -> Any:
         """This, the value of an argument of f, as the 0-d array or in the memory order that the argument has."""
@@ -180,7 +178,7 @@ class FrameworkArray(Array):
     def _apply(self, function: Any, args: tuple, kwargs: dict) -> Any:
         cls = type(self)
         target = cls._target(function)
-        if function in cls.real_only and any([np.iscomplexobj(a) for a in args]):
+        if function in cls._real_only and any([np.iscomplexobj(a) for a in args]):
             target = None
         if target is None and function in (scatter_parts, set_item):
             return cls._write_primitive(function, args, kwargs)
@@ -215,7 +213,7 @@ class FrameworkArray(Array):
     def _call_primitive(self, invocation: Any, leaves: tuple) -> Any:
         """A user's primitive, by its rule in the framework."""
         invocation.check_traced(leaves)
-        return natives_named(self.framework).carry_out_behind_face(invocation, self, leaves)
+        return natives_named(self._framework).carry_out_behind_face(invocation, self, leaves)
 
     def _by_rules(self, function: Any, args: tuple, kwargs: dict, option: str = "") -> Any:
         """What the framework has no translation of: by the library's rule, on functions that the framework has."""
@@ -232,7 +230,7 @@ class FrameworkArray(Array):
         on_host = hosted(function)
         if on_host is not None:
             return on_host(*args, **kwargs)
-        raise MissingRuleError(_missing(function, self.framework, option))
+        raise MissingRuleError(_missing(function, self._framework, option))
 
     @classmethod
     def _write_primitive(cls, function: Any, args: tuple, kwargs: dict) -> Any:
@@ -270,7 +268,7 @@ class FrameworkArray(Array):
     @classmethod
     def _unwrap(cls, value: Any, mask: list) -> Any:
         if isinstance(value, cls):
-            mask[0] |= value.deps
+            mask[0] |= value._deps
             return value._primal
         if type(value) in (list, tuple):
             items = [cls._unwrap(v, mask) for v in value]
@@ -288,8 +286,8 @@ class FrameworkArray(Array):
     @classmethod
     def _unwrap_option(cls, value: Any, mask: list) -> Any:
         """A keyword argument: axes and the like stay as they are."""
-        if isinstance(value, FrameworkArray) and value.integer is not None:
-            return value.integer
+        if isinstance(value, FrameworkArray) and value._integer is not None:
+            return value._integer
         return cls._unwrap(value, mask) if isa(value, (Array, np.ndarray, range)) else value
 
     @classmethod
@@ -305,7 +303,7 @@ class FrameworkArray(Array):
         if self._closed:
             return super()._known()
         # What depends on nothing, and what no derivative goes through: comparisons, positions, counts.
-        if self.deps == 0 or (self.integer is None and self.dtype.kind in "iub"):
+        if self._deps == 0 or (self._integer is None and self.dtype.kind in "iub"):
             return self._numbers()
         return NotImplemented
 
@@ -314,11 +312,11 @@ class FrameworkArray(Array):
         return self._inside
 
     def __index__(self) -> int:
-        if self.integer is not None:
-            return operator.index(self.integer)
+        if self._integer is not None:
+            return operator.index(self._integer)
         if self.dtype.kind == "b":
             raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         return super().__index__()
 
     def _rebind(self, other: Any) -> None:
-        self._primal, self.deps, self.integer = other._primal, other.deps, other.integer
+        self._primal, self._deps, self._integer = other._primal, other._deps, other._integer

@@ -134,7 +134,7 @@ def _absorb_nested(y: Any) -> Any:
     if isinstance(y, Array) and y.dtype.kind == "b":  # a mask is no leaf: nothing to lift out
         if y._by_reference and not y.ndim:
             return np.bool_(bool(y))
-        if not hasattr(y, "framework"):
+        if not y._framework:
             return y
         mask = plain(y)
         return mask if isa(mask, (np.ndarray, np.bool_)) else y

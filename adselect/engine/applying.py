@@ -144,7 +144,7 @@ class EngineArray(Array):
     # -- what the value answers ----------------------------------------------------------------------------------------
 
     @property
-    def level(self) -> int:
+    def _level(self) -> int:
         return self._trace.level
 
     @property

@@ -39,7 +39,7 @@ def as_floats(leaf: Any) -> tuple[Any, Any]:
     integers is None for anything else. A Python int stays what it is, as Python's arithmetic does not wrap.
     """
     if isinstance(leaf, Array):
-        if leaf.dtype.kind in "iu" and not isa(getattr(leaf, "concrete", None), int):
+        if leaf.dtype.kind in "iu" and not isa(leaf._known, int):
             return np.astype(leaf, np.float64), leaf  # type: ignore[call-overload]
         return leaf, leaf if leaf._integers() is not None else None
     if isa(leaf, (np.ndarray, np.integer)) and leaf.dtype.kind in "iu":
@@ -70,4 +70,4 @@ def is_uncovered(leaves: list) -> bool:
 
 def uncover(values: list) -> list:
     """The framework's own arrays behind their faces."""
-    return [v._primal if isinstance(v, Array) and getattr(v, "framework", "") else v for v in values]
+    return [v._primal if isinstance(v, Array) and v._framework else v for v in values]

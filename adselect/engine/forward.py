@@ -66,7 +66,7 @@ class Pass:
         """An argument of f with its tangents (None: zero); integers: what it is where value is a float."""
         array = _dual(value, self, tuple(tangents))
         if integers is not None:
-            self.integers, array.whole = True, integers
+            self.integers, array._whole = True, integers
         return array
 
     def keep(self, array: Any) -> Any:
@@ -86,12 +86,12 @@ class DualArray(EngineArray):
     ``whole`` is there where the value was computed from integers alone: the integers, or True.
     """
 
-    __slots__ = ("tangents", "whole")
+    __slots__ = ("_tangents", "_whole")
 
     tangents: tuple
 
     def _integers(self) -> Any:
-        whole = getattr(self, "whole", None)
+        whole = getattr(self, "_whole", None)
         return rounded(self._primal) if whole is True else None if whole is None else as_integers(whole)
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
@@ -100,7 +100,7 @@ class DualArray(EngineArray):
         for i, a in enumerate(own):
             if a is None:
                 continue
-            for d, x_dot in enumerate(a.tangents):
+            for d, x_dot in enumerate(a._tangents):
                 if x_dot is None:
                     continue
                 y_dot = self._pushed(rule, i, d, x_dot, y, args, own, kwargs)
@@ -123,9 +123,9 @@ class DualArray(EngineArray):
         result = _dual(y, self._trace, tuple(sums))
         if self._trace.integers and rule.function in WHOLE:
             if all([_whole(a, o) for a, o in zip(args, own, strict=True)]) or (
-                rule.function is operator.getitem and hasattr(own[0], "whole")
+                rule.function is operator.getitem and hasattr(own[0], "_whole")
             ):
-                result.whole = True
+                result._whole = True
         return result
 
     def _pushed(self, rule: Rule, i: int, d: int, x_dot: Any, y: Any, args: list, own: list, kwargs: dict) -> Any:
@@ -181,26 +181,26 @@ class DualArray(EngineArray):
         return choose(lost, 0.0, y_dot) if np.any(lost) else y_dot
 
     def _selects(self) -> None:
-        self._trace.selecting.update(d for d, x_dot in enumerate(self.tangents) if x_dot is not None)
+        self._trace.selecting.update(d for d, x_dot in enumerate(self._tangents) if x_dot is not None)
 
     def _constant(self, value: Any) -> DualArray:
         return _dual(value, self._trace, (None,) * self._trace.directions)
 
     def _rebind(self, other: Any) -> None:
-        if hasattr(self, "whole"):
-            del self.whole
+        if hasattr(self, "_whole"):
+            del self._whole
         if type(other) is DualArray and other._trace is self._trace:
-            self._primal, self.tangents = other._primal, other.tangents
-            if hasattr(other, "whole"):
-                self.whole = other.whole
+            self._primal, self._tangents = other._primal, other._tangents
+            if hasattr(other, "_whole"):
+                self._whole = other._whole
         else:
-            self._primal, self.tangents = other, (None,) * self._trace.directions
+            self._primal, self._tangents = other, (None,) * self._trace.directions
 
 
 def _whole(value: Any, own: Any) -> bool:
     """Whether an operand is made of integers: own is the dual array behind it, if it is one of this pass."""
     if own is not None:
-        return hasattr(own, "whole")
+        return hasattr(own, "_whole")
     if isa(value, np.ndarray):
         return value.dtype.kind in "iub"
     return not isa(value, (float, complex, np.inexact, Array))
@@ -208,7 +208,7 @@ def _whole(value: Any, own: Any) -> bool:
 
 def _dual(value: Any, trace: Pass, tangents: tuple) -> DualArray:
     array = DualArray.__new__(DualArray)
-    array._primal, array._trace, array.tangents = value, trace, tangents
+    array._primal, array._trace, array._tangents = value, trace, tangents
     return array
 
 

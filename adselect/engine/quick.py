@@ -59,29 +59,29 @@ def _array_ufunc(self: TapeArray, ufunc: Any, method: str, *inputs: Any, **kwarg
                 if type(y) is np.ndarray and y.dtype is _FLOAT64 and x.dtype is _FLOAT64 and type(rule) is Elementwise:
                     trace.records[place] = (
                         rule.uniform,
-                        (self.place,),
+                        (self._place,),
                         y if rule.needs_y else None,
                         (x,) if rule.needs_args else _NOTHING,
                         _EMPTY,
                     )
                 else:
-                    trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+                    trace.records[place] = (rule, (self._place,), y, (x,), _EMPTY)
                 array = _new(TapeArray)
-                array._primal, array._trace, array.place = y, trace, place
+                array._primal, array._trace, array._place = y, trace, place
                 return array
             if len(inputs) == 2:
                 a, b = inputs
                 p = q = -1
                 kind = type(a)
                 if kind is TapeArray and a._trace is trace:
-                    p, a = a.place, a._primal
+                    p, a = a._place, a._primal
                 elif kind not in PLAIN or (kind is np.ndarray and a.dtype == object):
                     return ufunc_call(ufunc, method, inputs, kwargs)
                 elif kind is np.ndarray and getattr(rule, "needs_args", True):
                     a = trace.keep(a)
                 kind = type(b)
                 if kind is TapeArray and b._trace is trace:
-                    q, b = b.place, b._primal
+                    q, b = b._place, b._primal
                 elif kind not in PLAIN or (kind is np.ndarray and b.dtype == object):
                     return ufunc_call(ufunc, method, inputs, kwargs)
                 elif kind is np.ndarray and getattr(rule, "needs_args", True):
@@ -106,7 +106,7 @@ def _array_ufunc(self: TapeArray, ufunc: Any, method: str, *inputs: Any, **kwarg
                 else:
                     trace.records[place] = (rule, (p, q), y, (a, b), _EMPTY)
                 array = _new(TapeArray)
-                array._primal, array._trace, array.place = y, trace, place
+                array._primal, array._trace, array._place = y, trace, place
                 return array
     return ufunc_call(ufunc, method, inputs, kwargs)
 
@@ -118,7 +118,7 @@ def _array_function(self: TapeArray, function: Any, types: Any, args: Any, kwarg
         if trace.open:
             if len(args) == 1 and not kwargs and function is np.sum and type(x) is np.ndarray:
                 y = _ADD(x, None)
-                record = (TOTAL, (self.place,), None, _NOTHING, _EMPTY)
+                record = (TOTAL, (self._place,), None, _NOTHING, _EMPTY)
             elif _OPTIONS.issuperset(map(type, kwargs.values())) and (
                 len(args) == 1 or _OPTIONS.issuperset(map(type, args[1:]))
             ):
@@ -127,15 +127,15 @@ def _array_function(self: TapeArray, function: Any, types: Any, args: Any, kwarg
                 if function is np.sum and len(args) == 1 and type(y) is np.ndarray and _SHAPED.issuperset(kwargs):
                     # The shape is all that the way back needs of x.
                     how = (x.shape, kwargs.get("axis"), kwargs.get("keepdims") is True)
-                    record = (PART_OF_TOTAL, (self.place,), None, how, _EMPTY)
+                    record = (PART_OF_TOTAL, (self._place,), None, how, _EMPTY)
                 else:
-                    record = (rule, (self.place,), y, (x, *args[1:]), kwargs)
+                    record = (rule, (self._place,), y, (x, *args[1:]), kwargs)
             else:
                 return Array.__array_function__(self, function, types, args, kwargs)
             place = trace.next_place()
             trace.records[place] = record
             array = _new(TapeArray)
-            array._primal, array._trace, array.place = y, trace, place
+            array._primal, array._trace, array._place = y, trace, place
             return array
     return Array.__array_function__(self, function, types, args, kwargs)
 
@@ -156,9 +156,9 @@ def _getitem(self: TapeArray, index: Any) -> Any:
         raise
     place = trace.next_place()
     # The shape is all that the way back needs of x.
-    trace.records[place] = (ENTRY, (self.place,), None, (x.shape, index), _EMPTY)
+    trace.records[place] = (ENTRY, (self._place,), None, (x.shape, index), _EMPTY)
     array = _new(TapeArray)
-    array._primal, array._trace, array.place = y, trace, place
+    array._primal, array._trace, array._place = y, trace, place
     if type(y) is np.ndarray:
         if kind is slice or is_basic(index):
             link_view(self, array, index)
@@ -181,7 +181,7 @@ def _forward(function: Any, operate: Callable, general: Callable) -> Callable:
             if other._trace is not trace:
                 return general(self, other)
             b = other._primal
-            parents = (self.place, other.place)
+            parents = (self._place, other._place)
         elif kind is float or kind is int:
             try:
                 y = operate(a, other)
@@ -190,11 +190,11 @@ def _forward(function: Any, operate: Callable, general: Callable) -> Callable:
             place = trace.next_place()
             if forgets and type(y) is np.ndarray and y.dtype is _FLOAT64:
                 # Linear in a: neither a nor y is needed again, and both may be freed.
-                trace.records[place] = (uniform, (self.place, -1), None, (None, other), _EMPTY)
+                trace.records[place] = (uniform, (self._place, -1), None, (None, other), _EMPTY)
             else:
-                trace.records[place] = (unstretched, (self.place, -1), y, (a, other), _EMPTY)
+                trace.records[place] = (unstretched, (self._place, -1), y, (a, other), _EMPTY)
             array = _new(TapeArray)
-            array._primal, array._trace, array.place = y, trace, place
+            array._primal, array._trace, array._place = y, trace, place
             return array
         elif kind in PLAIN:
             b = other
@@ -203,7 +203,7 @@ def _forward(function: Any, operate: Callable, general: Callable) -> Callable:
                     return general(self, other)
                 if needs_values:
                     b = trace.keep(b)
-            parents = (self.place, -1)
+            parents = (self._place, -1)
         else:
             return general(self, other)
         try:
@@ -219,7 +219,7 @@ def _forward(function: Any, operate: Callable, general: Callable) -> Callable:
         else:
             trace.records[place] = (rule, parents, y, (a, b), _EMPTY)
         array = _new(TapeArray)
-        array._primal, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array._place = y, trace, place
         return array
 
     rule, unstretched, uniform, needs_values = _forms_of(function)
@@ -244,11 +244,11 @@ def _backward(function: Any, operate: Callable, general: Callable) -> Callable:
             y = function(other, b)
         place = trace.next_place()
         if forgets_right and (kind is float or kind is int) and type(y) is np.ndarray and y.dtype is _FLOAT64:
-            trace.records[place] = (uniform, (-1, self.place), None, (other, None), _EMPTY)
+            trace.records[place] = (uniform, (-1, self._place), None, (other, None), _EMPTY)
         else:
-            trace.records[place] = (unstretched, (-1, self.place), y, (other, b), _EMPTY)
+            trace.records[place] = (unstretched, (-1, self._place), y, (other, b), _EMPTY)
         array = _new(TapeArray)
-        array._primal, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array._place = y, trace, place
         return array
 
     _, unstretched, uniform, _ = _forms_of(function)
@@ -274,11 +274,11 @@ def _unary(function: Any, operate: Callable) -> Callable:
         y = operate(x)
         place = trace.next_place()
         if uniform is not None and type(x) is np.ndarray and x.dtype is _FLOAT64:
-            trace.records[place] = (uniform, (self.place,), None, (x,) if rule.needs_args else _NOTHING, _EMPTY)
+            trace.records[place] = (uniform, (self._place,), None, (x,) if rule.needs_args else _NOTHING, _EMPTY)
         else:
-            trace.records[place] = (rule, (self.place,), y, (x,), _EMPTY)
+            trace.records[place] = (rule, (self._place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
-        array._primal, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array._place = y, trace, place
         return array
 
     rule: Any = RULES[function]
@@ -296,11 +296,11 @@ def _power(general: Callable) -> Callable:
         y = x**2
         place = trace.next_place()
         if type(x) is np.ndarray and x.dtype is _FLOAT64:
-            trace.records[place] = (uniform, (self.place,), None, (x,), _EMPTY)
+            trace.records[place] = (uniform, (self._place,), None, (x,), _EMPTY)
         else:
-            trace.records[place] = (square, (self.place,), y, (x,), _EMPTY)
+            trace.records[place] = (square, (self._place,), y, (x,), _EMPTY)
         array = _new(TapeArray)
-        array._primal, array._trace, array.place = y, trace, place
+        array._primal, array._trace, array._place = y, trace, place
         return array
 
     square: Any = RULES[np.square]
@@ -314,7 +314,7 @@ def _comparison(operate: Callable, general: Callable) -> Callable:
         if kind is TapeArray and other._trace is self._trace:
             result = operate(self._primal, other._primal)
             if type(result) is not np.ndarray:
-                self._trace.selecting.update((self.place, other.place))
+                self._trace.selecting.update((self._place, other._place))
             return result
         if kind is float or kind is int:
             return operate(self._primal, other)

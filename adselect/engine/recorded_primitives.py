@@ -93,7 +93,7 @@ def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
     counts = _counts(outputs, values, own)
     if not any(counts):
         return invocation.result(outputs)
-    parents = tuple([-1 if o is None else o.place for o in own])
+    parents = tuple([-1 if o is None else o._place for o in own])
     last = max(i for i, p in enumerate(parents) if p >= 0)
     several = len(outputs) > 1
     rule = ClosureRule(invocation, back, several, last)
@@ -103,11 +103,11 @@ def _record(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
 
 def _push(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
     if trace.by_reference:
-        tangents = [t for o in own if o is not None for t in o.tangents]
+        tangents = [t for o in own if o is not None for t in o._tangents]
         program_value = written_down([*values, *tangents])
         if program_value is not None:
             raise program_value._refused_push(invocation)
-    directions = [[None if o is None else o.tangents[d] for o in own] for d in range(trace.directions)]
+    directions = [[None if o is None else o._tangents[d] for o in own] for d in range(trace.directions)]
     moving = [d for d, x_dots in enumerate(directions) if any(t is not None for t in x_dots)]
     if not moving:
         return invocation(*values)
@@ -121,6 +121,6 @@ def _push(invocation: Invocation, trace: Any, own: list, values: list) -> Any:
             continue
         dual = DualArray.__new__(DualArray)
         dual._primal, dual._trace = y, trace
-        dual.tangents = tuple([by_direction[d][k] if d in by_direction else None for d in range(trace.directions)])
+        dual._tangents = tuple([by_direction[d][k] if d in by_direction else None for d in range(trace.directions)])
         results.append(dual)
     return invocation.result(results)

@@ -100,7 +100,7 @@ def record(call: Callable, leaves: list) -> tuple[list, list, Recorded]:
         for output in outputs:
             if type(output) is np.ndarray:
                 output = _absorbed(output)
-            places.append(output.place if type(output) is TapeArray and output._trace is trace else -1)
+            places.append(output._place if type(output) is TapeArray and output._trace is trace else -1)
             plain_outputs.append(_own_memory(_without(output, trace)))
     finally:
         trace.open = False
@@ -189,7 +189,7 @@ def _is_given_up(tangent: Any, result: Any) -> bool:
 
 def _tangent(result: Any, one_pass: Pass, k: int) -> Any:
     if type(result) is DualArray and result._trace is one_pass:
-        tangent = result.tangents[k]
+        tangent = result._tangents[k]
         if tangent is None and k in one_pass.selecting:
             tangent = np.zeros(result.shape) if result.shape else 0.0
         if tangent is not None and np.shape(tangent) != result.shape:

@@ -55,9 +55,9 @@ class Trace(Keeping):
     def leaf(self, value: Any, integers: Any = None) -> TapeArray:
         """A new traced value that depends on nothing: an argument of f; integers: what it is where value is a float."""
         array = TapeArray.__new__(TapeArray)
-        array._primal, array._trace, array.place = value, self, self.next_place()
+        array._primal, array._trace, array._place = value, self, self.next_place()
         if integers is not None:
-            self.integers[array.place] = integers
+            self.integers[array._place] = integers
         return array
 
     def record(self, rule: Rule, parents: tuple, y: Any, args: Any, kwargs: dict) -> Any:
@@ -74,7 +74,7 @@ class Trace(Keeping):
             ]
             return type(y)(*items) if hasattr(y, "_fields") else type(y)(items)
         array = TapeArray.__new__(TapeArray)
-        array._primal, array._trace, array.place = y, self, place
+        array._primal, array._trace, array._place = y, self, place
         return array
 
     def close(self) -> None:
@@ -90,12 +90,12 @@ def _differentiable(value: Any) -> bool:
 class TapeArray(EngineArray):
     """A value on a trace. What happens to it is carried out by ``EngineArray`` and ends in :meth:`_record`."""
 
-    __slots__ = ("place",)
+    __slots__ = ("_place",)
 
     place: int
 
     def _record(self, rule: Rule, y: Any, args: list, own: list, kwargs: dict) -> Any:
-        return self._trace.record(rule, tuple([-1 if a is None else a.place for a in own]), y, tuple(args), kwargs)
+        return self._trace.record(rule, tuple([-1 if a is None else a._place for a in own]), y, tuple(args), kwargs)
 
     def _constant(self, value: Any) -> TapeArray:
         return self._trace.record(CONSTANT, (), value, (), {})
@@ -103,18 +103,18 @@ class TapeArray(EngineArray):
     def _rebind(self, other: Any) -> None:
         if not (type(other) is TapeArray and other._trace is self._trace):
             other = self._constant(other)
-        self._primal, self.place = other._primal, other.place
+        self._primal, self._place = other._primal, other._place
 
     def _selects(self) -> None:
-        self._trace.selecting.add(self.place)
+        self._trace.selecting.add(self._place)
 
     def _integers(self) -> Any:
         trace = self._trace
         if not trace.integers:
             return None
-        if self.place in trace.integers:
-            return as_integers(trace.integers[self.place])
-        return rounded(self._primal) if are_integers(self.place, trace.records, trace.integers) else None
+        if self._place in trace.integers:
+            return as_integers(trace.integers[self._place])
+        return rounded(self._primal) if are_integers(self._place, trace.records, trace.integers) else None
 
 
 # -- records that are no call of a function ----------------------------------------------------------------------------

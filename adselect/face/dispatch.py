@@ -66,7 +66,7 @@ def _top(args: Any, best: Traced | None = None) -> Traced | None:
         elif kind is np.ndarray:
             if a.dtype.char == "O":
                 best = _top(list(a.flat), best)
-        elif kind not in _PLAIN and isinstance(a, Traced) and (best is None or a.level > best.level):
+        elif kind not in _PLAIN and isinstance(a, Traced) and (best is None or a._level > best._level):
             best = a
     return best
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import TracedValueError
 from ..places import user_place
+from ..values.kinds import TracedValue
 from ..values.natives import is_of_framework
 from .mistakes import Seen, UnknownError
 
@@ -195,7 +196,7 @@ def as_array(value: Any, absorb: Callable) -> Any:
 
 def is_holding(value: Any) -> bool:
     """Whether another library's container holds a traced array."""
-    return hasattr(type(getattr(value, "data", None)), "_inside")
+    return isinstance(getattr(value, "data", None), TracedValue)
 
 
 def converted(value: Any, absorb: Callable) -> Any:

@@ -149,7 +149,7 @@ def function_call(function: Any, args: tuple, kwargs: dict) -> Any:
             and (any([isinstance(a, Traced) for a in args]) or (kwargs and function in WRITERS))
         ):
             result = own_way(*args, **kwargs)
-            if of_integers and not getattr(result, "_finds_integers", False):
+            if of_integers and not (isinstance(result, Traced) and result._finds_integers):
                 note_integers(result, function, args, kwargs)
             return result
         result = carried_out(function, args, kwargs) if kwargs else dispatch(function, args, kwargs)

@@ -97,7 +97,7 @@ def picked(array: Any, index: Any) -> Any:
     """``array[index]``, also of a plain array at a traced index."""
     if isinstance(array, Traced) or not is_traced(index):
         return array[index]
-    if isinstance(index, Traced) and getattr(index, "framework", ""):
+    if isinstance(index, Traced) and index._framework:
         return dispatch(np.take, (array, index), {"axis": 0})
     return dispatch(operator.getitem, (array, index), {})
 

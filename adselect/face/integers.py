@@ -154,12 +154,17 @@ def with_plain_indices(places: tuple, args: tuple, kwargs: dict) -> tuple[tuple,
     return args, kwargs
 
 
+def whole_behind(leaf: Any) -> Any:
+    """The whole numbers that a framework's value behind the face stands for, None for anything else."""
+    return leaf._integer if isinstance(leaf, Traced) else None
+
+
 def note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> None:
     """Let a framework's result know the integers it stands for, where it was computed from integers alone."""
     parts = result if isa(result, (list, tuple)) else [result]
-    if not any([hasattr(part, "integer") for part in parts]):  # an engine's value finds them itself
+    if not any([isinstance(part, Traced) and not part._finds_integers for part in parts]):
         return
-    if not any([getattr(a, "integer", None) is not None or type(a) in (list, tuple) for a in args]):
+    if not any([(isinstance(a, Traced) and a._integer is not None) or type(a) in (list, tuple) for a in args]):
         return
     integers = [integers_in(a) for a in args]
     if any(i is NotImplemented for i in integers):
@@ -172,8 +177,8 @@ def note_integers(result: Any, function: Any, args: tuple, kwargs: dict) -> None
     with np.errstate(all="ignore"):
         values = function(*integers, **kwargs)
     for part, value in zip(parts, values if parts is result else [values], strict=True):
-        if hasattr(part, "integer") and np.result_type(value).kind in "iu":
-            part.integer = value
+        if isinstance(part, Traced) and not part._finds_integers and np.result_type(value).kind in "iu":
+            part._integer = value
 
 
 def integers_in(value: Any) -> Any:
@@ -182,7 +187,7 @@ def integers_in(value: Any) -> Any:
         items = [integers_in(v) for v in value]
         return NotImplemented if any(i is NotImplemented for i in items) else type(value)(items)
     if isinstance(value, Traced):
-        known = plain(value) if value.dtype.kind == "b" else getattr(value, "integer", None)
+        known = plain(value) if value.dtype.kind == "b" else value._integer
         return NotImplemented if known is None else known
     if isa(value, (float, complex, np.inexact)) or getattr(value, "dtype", np.dtype(bool)).kind in "fc":
         return NotImplemented

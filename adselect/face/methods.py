@@ -114,8 +114,8 @@ class Methods(Traced):
 
         result = read(self)
         if result is not self and isinstance(result, Traced):
-            if (integers := getattr(self, "integer", None)) is not None:
-                result.integer = read(integers)  # type: ignore[attr-defined]
+            if (integers := self._integer) is not None:
+                result._integer = read(integers)  # type: ignore[attr-defined]
             link_view(self, result, read, write)
         return result
 
@@ -135,8 +135,8 @@ class Methods(Traced):
             return result
         if not result.shape:
             result = result._as_array()
-        if (integers := getattr(self, "integer", None)) is not None:
-            result.integer = read(integers)  # type: ignore[attr-defined]
+        if (integers := self._integer) is not None:
+            result._integer = read(integers)  # type: ignore[attr-defined]
         if self._is_scalar():
             return result
         before = self._in_memory() if not getattr(self, "_astray", False) else None
@@ -174,8 +174,8 @@ class Methods(Traced):
             axes = tuple(range(self.ndim))[::-1] if order_of(self, order) == "F" else axes_in_memory(self)
             return self.transpose(axes).copy().transpose(np.argsort(axes))
         result = dispatch(np.copy, (self,), {"order": order})
-        if (integers := getattr(self, "integer", None)) is not None:
-            result.integer = np.copy(integers)
+        if (integers := self._integer) is not None:
+            result._integer = np.copy(integers)
         return result if result.shape else result._as_array()
 
     def item(self, *args: Any) -> Any:

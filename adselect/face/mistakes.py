@@ -110,7 +110,7 @@ class Seen:
     def plain(self, value: Any) -> Any:
         """An argument for NumPy."""
         if isinstance(value, TracedValue):
-            self.framework = getattr(value, "framework", "") or self.framework
+            self.framework = value._framework or self.framework
             self.shapes.append(tuple(value.shape))
             return self._number(value)
         if type(value) in (list, tuple):
@@ -125,9 +125,7 @@ class Seen:
 
     def _number(self, value: Any) -> Any:
         try:
-            known = value
-            while isinstance(known, TracedValue):
-                known = known._shown() if hasattr(type(known), "_shown") else known._inside
+            known = value._shown()
             if isa(known, (np.ndarray, np.generic, int, float, complex)) or not hasattr(known, "shape"):
                 return known
         except (TypeError, RuntimeError):

@@ -32,7 +32,7 @@ class Numbers(Traced):
 
         Also of what has been computed from integers alone, where NumPy's result would be integers.
         """
-        return getattr(self, "integer", None)
+        return self._integer
 
     def is_integer(self):
         if not self._is_scalar():

@@ -88,7 +88,7 @@ def install(array: type) -> None:
 
     def unary(function: Any) -> Callable:
         def apply(self: Traced) -> Any:
-            if function is np.invert or getattr(self, "integer", None) is not None:
+            if function is np.invert or self._integer is not None:
                 return ufunc_call(function, "__call__", (self,), {})
             return dispatch(function, (self,), {})
 

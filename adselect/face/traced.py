@@ -12,6 +12,7 @@ from ..values.kinds import TracedValue
 from .likeness import HOLDING, SCALAR_CLASSES, ArrayType, OfArrays, held_as
 
 _LOADED = sys.modules
+UNKNOWN = -1  # a dependency mask that includes every leaf: a value whose history we did not see
 
 
 class Traced(OfArrays, TracedValue, metaclass=ArrayType):
@@ -52,7 +53,7 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
         return SCALAR_CLASSES.get(self.dtype.char, np.float64) if scalar else np.ndarray
 
     @property
-    def level(self) -> int:
+    def _level(self) -> int:
         """Nesting level: among several Arrays the one with the highest level carries the operation out."""
         return 0
 
@@ -81,6 +82,16 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
         """The value one level further in."""
         return self._primal
 
+    @property
+    def _known(self) -> Any:
+        """The same for the library's own eyes, which is no look that a replay would have to guard."""
+        return self._inside
+
+    def _shown(self) -> Any:
+        """What is printed of this: a value that is none of ours. Raises TypeError where there are no numbers to see."""
+        value = self._inside
+        return value._shown() if isinstance(value, Traced) else value
+
     def _constant(self, value: np.ndarray) -> Any:
         """value as an Array of this engine that depends on nothing yet: what ``np.zeros_like(x)``, ``like=x`` give."""
         raise NotImplementedError
@@ -96,8 +107,16 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
     # Whether plain arrays met on the way are recorded as they are, for a replay that shall see their later contents.
     _by_reference = False
 
-    # Whether the engine itself finds out what has been computed from integers alone; else results are told.
-    _finds_integers = False
+    # The framework that carries operations out; empty on the built-in engine.
+    _framework: str = ""
+
+    # Bit mask of the leaves that this depends on; the built-in engine reads it off what it recorded.
+    _deps: int = UNKNOWN
+
+    # The whole numbers that this stands for. The built-in engine finds out itself what has been computed from integers
+    # alone; elsewhere results are told.
+    _integer: Any = None
+    _finds_integers: bool = False
 
     def _is_scalar(self) -> bool:
         """Whether this stands for an immutable scalar rather than a 0-d array."""

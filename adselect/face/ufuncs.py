@@ -62,7 +62,7 @@ def ufunc_call(ufunc: Any, method: str, inputs: tuple, kwargs: dict) -> Any:
         result = carried_out(ufunc, inputs, kwargs)
         if keepdims:  # a product of vectors: the axis that is gone
             result = np.expand_dims(result, kwargs.get("axis", -1))
-        if not getattr(result, "_finds_integers", False) and ufunc in TO_INTEGERS:
+        if not (isinstance(result, Traced) and result._finds_integers) and ufunc in TO_INTEGERS:
             note_integers(result, ufunc, inputs, kwargs)
         if where is not True:
             check_where(where)

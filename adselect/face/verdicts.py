@@ -14,6 +14,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from ..values.kinds import isa
 from .mistakes import Seen
+from .traced import Traced
 
 __all__ = ["VERDICTS"]
 
@@ -251,7 +252,7 @@ def _percents(*args: Any, **kwargs: Any) -> None:
 
 
 def _hold_fractions(q: Any, top: float, text: str) -> None:
-    known = Seen().plain(q) if hasattr(q, "_inside") else np.asarray(q)
+    known = Seen().plain(q) if isinstance(q, Traced) else np.asarray(q)
     if known.dtype.kind in "fiu" and not np.all((known >= 0) & (known <= top)):
         raise ValueError(text)
 

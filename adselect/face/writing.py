@@ -96,7 +96,7 @@ class Writing(Traced):
         """``self = function(self, other)`` in place, as NumPy's augmented assignment does."""
         if type(other) not in FAMILIAR:
             other = listed(other)
-        if function in OF_INTEGERS or getattr(self, "integer", None) is not None:
+        if function in OF_INTEGERS or self._integer is not None:
             new = ufunc_call(function, "__call__", (self, other), {})
         else:
             new = dispatch(function, (self, other), {})
@@ -137,10 +137,8 @@ class Writing(Traced):
                 if instead is None:
                     raise
                 raise instead from None
-            if (integers := getattr(self, "integer", None)) is not None and (
-                given := integers_in(value)
-            ) is not NotImplemented:
+            if (integers := self._integer) is not None and (given := integers_in(value)) is not NotImplemented:
                 integers = np.array(integers)
                 integers[index] = given
-                new.integer = integers  # type: ignore[attr-defined]
+                new._integer = integers  # type: ignore[attr-defined]
             self._write(new)

@@ -11,7 +11,6 @@ import numpy as np
 from ..calls.flat import flatten_output
 from ..errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ..face.array import Array
-from ..face.dispatch import plain
 from ..structure.flattening import flatten
 from ..structure.leaves import Const, is_value
 from ..values.natives import is_native, natives_of
@@ -141,7 +140,7 @@ def _leaf_copy(leaf: Any) -> Any:
 
 def _numbers(value: Any) -> np.ndarray:
     """A leaf as a NumPy array, also of a value that an outer derivative traces."""
-    value = value._shown() if hasattr(type(value), "_shown") else plain(value)
+    value = value._shown() if isinstance(value, Array) else value
     natives = natives_of(value)
     try:
         return np.asarray(value if natives is None else natives.numbers(value))

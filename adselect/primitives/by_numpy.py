@@ -32,7 +32,7 @@ def hosted(function: Any) -> Callable | None:
         return None
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        live = tuple([isinstance(a, Array) and getattr(a, "deps", 1) != 0 for a in args])
+        live = tuple([isinstance(a, Array) and a._deps != 0 for a in args])
         rank = max([np.ndim(a) for a in args])
         # Equal ranks, so that a batch axis in front is the same axis in every argument.
         aligned = [

@@ -67,7 +67,7 @@ class Invocation:
 
     def check_traced(self, leaves: tuple) -> None:
         """Raise when one of the leaves is traced where rules have no tangent: in a keyword argument."""
-        self.check_keywords([isinstance(v, Traced) and getattr(v, "deps", 1) != 0 for v in leaves])
+        self.check_keywords([isinstance(v, Traced) and v._deps != 0 for v in leaves])
 
     def check_keywords(self, traced: list[bool]) -> None:
         """Raise when a rule is to be used and a traced value was given by keyword: rules have no tangent for those."""

@@ -160,12 +160,10 @@ def _call_by_rule(function: Any, *args: Any, **kwargs: Any) -> Any:
     for i, a in enumerate(args):
         if type(a) in (list, tuple) or (type(a) is np.ndarray and a.dtype == object):
             a = absorb(a)
-        if not rule.differentiable(i) and getattr(a, "integer", None) is not None:
-            a = a.integer
+        if not rule.differentiable(i) and isinstance(a, Array) and a._integer is not None:
+            a = a._integer
         taken.append(a)
-    variables = tuple(
-        [isinstance(a, Array) and getattr(a, "deps", 1) != 0 and rule.differentiable(i) for i, a in enumerate(taken)]
-    )
+    variables = tuple([isinstance(a, Array) and a._deps != 0 and rule.differentiable(i) for i, a in enumerate(taken)])
     if not any(variables):
         with _within_a_rule():
             return function(*taken, **kwargs)

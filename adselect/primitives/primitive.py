@@ -132,13 +132,13 @@ def kind_of(value: Any) -> type:
     """The type of an argument as the user passed it, behind any tracing."""
     if not isinstance(value, Array):
         return type(value)
-    if getattr(value, "integer", None) is not None:
+    if value._integer is not None:
         return int if not value.shape else np.ndarray
     if value.shape:
         return np.ndarray
     inside = value
-    while isinstance(inside, Array) and not hasattr(inside, "framework"):
-        inside = inside.concrete if hasattr(inside, "concrete") else inside._primal
+    while isinstance(inside, Array) and not inside._framework:
+        inside = inside._known
     return value.dtype.type if isinstance(inside, Array) else type(plain(inside))
 
 

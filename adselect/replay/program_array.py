@@ -28,6 +28,7 @@ class ProgramArray(Array):
     __slots__ = ("concrete", "number", "program")
 
     _by_reference = True
+    _finds_integers = True
 
     concrete: Any
     number: int
@@ -39,6 +40,10 @@ class ProgramArray(Array):
             return self.concrete
         raise self.program.refuse("the traced code needed a value outside of what can be recorded")
 
+    @property
+    def _known(self) -> Any:
+        return self.concrete
+
     def _shown(self) -> Any:
         raise TypeError("a value of a program being written is not to be looked at")
 
@@ -48,7 +53,7 @@ class ProgramArray(Array):
         return self.concrete
 
     @property
-    def level(self) -> int:
+    def _level(self) -> int:
         return self.program.level
 
     @property
@@ -193,7 +198,7 @@ def _power_of(array: ProgramArray, other: Any) -> Callable:
 def _install() -> None:
     def binary(function: Any) -> tuple[Callable, Callable]:
         def forward(self: ProgramArray, other: Any) -> Any:
-            if isinstance(other, Array) and other.level > self.level:
+            if isinstance(other, Array) and other._level > self._level:
                 return NotImplemented
             if isinstance(other, (list, tuple)):
                 other = np.asarray(other)

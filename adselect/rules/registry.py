@@ -22,6 +22,7 @@ import numpy as np
 
 from ..face.array import Array
 from ..face.binder import binder_of
+from ..face.integers import whole_behind
 from ..values.kinds import isa
 from .rule import Elementwise, Linear, Multilinear, Rule, Stubborn, choose, kink, vanishing, vanishing_form
 
@@ -129,9 +130,7 @@ _SIGNATURES: dict[Any, inspect.Signature] = {}
 
 def positional(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """The same call with array arguments given by keyword moved to their positions; options stay by name."""
-    if not any(
-        isa(v, (Array, np.ndarray, list, tuple)) and getattr(v, "integer", None) is None for v in kwargs.values()
-    ):
+    if not any(isa(v, (Array, np.ndarray, list, tuple)) and whole_behind(v) is None for v in kwargs.values()):
         return args, kwargs
     signature = _SIGNATURES.get(function)
     if signature is None:

@@ -37,7 +37,7 @@ def _constant(value: Any) -> Any:
         value = value._primal
     if isinstance(value, FrameworkArray):
         stopped = _stopped(value._primal)
-        return type(value)(stopped, 0, value.integer) if is_native(stopped) else stopped
+        return type(value)(stopped, 0, value._integer) if is_native(stopped) else stopped
     return _stopped(value)
 
 

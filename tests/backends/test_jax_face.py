@@ -237,7 +237,7 @@ def test_the_face_is_a_pytree(f):
 def test_pytree_structure_does_not_depend_on_the_mask():
     a, b = JaxArray(jnp.ones(2), 1), JaxArray(jnp.ones(2), 2)
     assert jax.tree.structure(a) == jax.tree.structure(b)
-    assert jax.tree.map(lambda v: v, a).deps == -1
+    assert jax.tree.map(lambda v: v, a)._deps == -1
 
 
 # -- errors --------------------------------------------------------------------------------------------------------

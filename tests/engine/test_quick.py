@@ -113,7 +113,7 @@ def test_either_walk_reads_either_records():
             y = f(leaf)
         trace.close()
         n = trace.next_place()
-        found += [walk(trace.records, n, 1, {y.place: 1.0})[0] for walk in (quick_reverse.walk, quick._WALK)]
+        found += [walk(trace.records, n, 1, {y._place: 1.0})[0] for walk in (quick_reverse.walk, quick._WALK)]
     for bar in found[1:]:
         np.testing.assert_allclose(bar, found[0], rtol=ROUNDING)
 

@@ -439,7 +439,7 @@ def test_a_trace_by_hand():
     assert isinstance(z, TapeArray)
     trace.close()
     n = trace.next_place()
-    x_bar, y_bar = pull_back(trace.records, n, 2, {z.place: 1.0}, [x._primal, y._primal])
+    x_bar, y_bar = pull_back(trace.records, n, 2, {z._place: 1.0}, [x._primal, y._primal])
     assert x_bar == pytest.approx(4 + np.cos(3.0))
     assert y_bar == 3.0
 

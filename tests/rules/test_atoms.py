@@ -53,7 +53,7 @@ class ToyArray(FrameworkArray):
     """A face over Opaque with a row for every atom, and no other."""
 
     __slots__ = ()
-    framework = "toy"
+    _framework = "toy"
     table: Any = ATOMS
 
     @classmethod
@@ -93,10 +93,10 @@ class ToyArray(FrameworkArray):
         return self._inside
 
     def _getitem(self, index: Any) -> Any:
-        return type(self)(Opaque(self._primal.numbers[index]), self.deps)
+        return type(self)(Opaque(self._primal.numbers[index]), self._deps)
 
     def _setitem(self, index: Any, value: Any) -> Any:
-        mask = [self.deps]
+        mask = [self._deps]
         new = self._primal.numbers.copy()
         new[index] = _opened(self._unwrap(value, mask))
         return type(self)(Opaque(new), mask[0])
@@ -210,7 +210,7 @@ def test_a_table_has_the_atoms_or_leaves_them_to_numpy(exact_backend):
     if not issubclass(face, FrameworkArray):
         pytest.skip("NumPy's own functions, recorded")
     missing = {a for a in ATOMS - NO_DERIVATIVE if face._target(a) is None}
-    assert missing == face.by_numpy
+    assert missing == face._by_numpy
     assert all(may_stay_with_numpy(a) for a in missing), [a for a in missing if not may_stay_with_numpy(a)]
 
 

@@ -43,7 +43,7 @@ class Leaf:
                 "AutoJax(), for torch tensors AutoTorch()"
             )
         if self.is_array:
-            self.integer = leaf.integer
+            self.integer = leaf._integer
         if isa(value, (int, np.integer)) or (isa(value, np.ndarray) and value.dtype.kind in "iu"):
             self.integer = value.astype(np.int64) if isa(value, np.ndarray) else int(value)
         if not isbox(value):

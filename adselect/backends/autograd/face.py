@@ -16,6 +16,7 @@ from autograd.tracer import getval, isbox
 from ...errors import MissingRuleError, UnsupportedError, user_line
 from ...face.array import Array
 from ...face.dispatch import absorb
+from ...face.integers import whole_behind
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import NO_DERIVATIVE, RULES, positional
 from ...values.kinds import isa
@@ -37,7 +38,7 @@ class AutogradArray(FrameworkArray):
 
     __slots__ = ()
 
-    framework = "autograd"
+    _framework = "autograd"
 
     def _enclose(self) -> None:
         MODE.encloses = True
@@ -63,12 +64,12 @@ class AutogradArray(FrameworkArray):
         if kwargs:
             args, kwargs = positional(function, args, kwargs)
             for name, option in kwargs.items():
-                if isinstance(option, Array) and option.dtype.kind in "fc" and getattr(option, "integer", None) is None:
+                if isinstance(option, Array) and option.dtype.kind in "fc" and option._integer is None:
                     raise MissingRuleError(
                         f"np.{function.__name__}(…, {name}=…) was given a traced value at {user_line()}; no derivative "
                         f"with respect to {name} is defined"
                     )
-            kwargs = {k: _known(v) if getattr(v, "integer", None) is None else v.integer for k, v in kwargs.items()}
+            kwargs = {k: _known(v) if whole_behind(v) is None else v._integer for k, v in kwargs.items()}
         if function is np.astype and np.dtype(args[1]).kind not in "fc":
             return _known(self).astype(args[1])
         values = [self._operand(a) if rule is None or rule.differentiable(i) else _known(a) for i, a in enumerate(args)]
@@ -142,21 +143,21 @@ class AutogradArray(FrameworkArray):
         return bool(getval(self._primal))
 
     def __index__(self) -> int:
-        return operator.index(getval(self._primal) if self.integer is None else self.integer)
+        return operator.index(getval(self._primal) if self._integer is None else self._integer)
 
     def __int__(self) -> int:
-        return int(self.integer) if self.integer is not None else super().__int__()
+        return int(self._integer) if self._integer is not None else super().__int__()
 
     def _as_index(self) -> Any:
-        return getval(self._primal) if self.integer is None else self.integer
+        return getval(self._primal) if self._integer is None else self._integer
 
     # -- indexing ------------------------------------------------------------------------------------------------
 
     def _getitem(self, index: Any) -> Any:
-        integer = self.integer
+        integer = self._integer
         result = AutogradArray(ArrayBox.__getitem__(self._primal, _kept(index)))
         if integer is not None:
-            result.integer = integer[index]
+            result._integer = integer[index]
         return result
 
     def _setitem(self, index: Any, value: Any) -> Any:
@@ -206,7 +207,7 @@ def _known(value: Any) -> Any:
     if isinstance(value, Array):
         if not isinstance(value, AutogradArray):
             raise UnsupportedError(foreign(value))
-        return value._as_index() if value.integer is not None else getval(value._primal)
+        return value._as_index() if value._integer is not None else getval(value._primal)
     if type(value) in (list, tuple):
         return type(value)([_known(v) for v in value])
     if type(value) is np.ndarray:  # a copy: f may write to its own arrays before the reverse pass
@@ -242,14 +243,14 @@ def _install() -> None:
                 value = other
             else:
                 return through_numpy(self, other)
-            if ENFORCED or (self.integer is not None and operate is None):
+            if ENFORCED or (self._integer is not None and operate is None):
                 return through_numpy(self, other)
             target = AutogradArray._target(function)
             result = AutogradArray(target(value, self._primal) if reflected else target(self._primal, value))
-            if operate is not None and self.integer is not None:
-                integer = other.integer if kind is AutogradArray else other if kind is int else None
+            if operate is not None and self._integer is not None:
+                integer = other._integer if kind is AutogradArray else other if kind is int else None
                 if integer is not None:
-                    result.integer = operate(integer, self.integer) if reflected else operate(self.integer, integer)
+                    result._integer = operate(integer, self._integer) if reflected else operate(self._integer, integer)
             return result
 
         return call
@@ -293,8 +294,8 @@ def _install() -> None:
             if ENFORCED
             else AutogradArray(AutogradArray._target(np.negative)(self._primal))
         )
-        if self.integer is not None:
-            result.integer = -self.integer
+        if self._integer is not None:
+            result._integer = -self._integer
         return result
 
     AutogradArray.__neg__ = negative  # type: ignore[attr-defined]

@@ -20,6 +20,8 @@ from ...errors import UnsupportedError
 from ...face.array import Array
 from ...primitives.invocation import Invocation
 from ...primitives.leaves import is_inexact
+from ..framework_call import FrameworkCall
+from . import table as _table  # noqa: F401  (the face looks functions up there)
 from .face import AutogradArray, bare, behind_face, conj, foreign
 from .modes import MODE
 
@@ -50,14 +52,13 @@ def apply_native(invocation: Invocation, leaves: list) -> Any:
     return invocation.result(call.run())
 
 
-class _Call:
-    """One call: the boxes among its leaves are its variables, everything else stays as it is."""
+class _Call(FrameworkCall):
+    """One call, on boxes."""
 
     def __init__(self, invocation: Invocation, leaves: list):
-        self.invocation, self.leaves = invocation, leaves
-        self.treatment = invocation.treatment
-        self.places = [i for i, leaf in enumerate(leaves) if isbox(bare(leaf)) or isinstance(leaf, AutogradArray)]
-        self.natives = [bare(leaves[i]) for i in self.places]
+        places = [i for i, leaf in enumerate(leaves) if isbox(bare(leaf)) or isinstance(leaf, AutogradArray)]
+        self.natives = [bare(leaves[i]) for i in places]
+        super().__init__(invocation, leaves, places)
         self.kept: Any = None  # (arguments, back, results) of the newest evaluation
         self.outputs: list = []  # of the innermost evaluation, integers and booleans included
 
@@ -79,25 +80,22 @@ class _Call:
         return self.invocation.take_result(result)
 
     def _filled(self, values: Any) -> list:
-        full = list(self.leaves)
-        for i, v in zip(self.places, values, strict=True):
-            integer = getattr(self.leaves[i], "integer", None)
-            full[i] = v if integer is None or isbox(v) else integer
-        return full
+        return self.with_variables(values, lambda v, whole: v if whole is None or isbox(v) else whole)
 
     def faces(self, natives: Any) -> list:
         """The leaves with these values in place of the variables; boxes behind the NumPy face."""
-        full = list(self.leaves)
-        for i, v in zip(self.places, natives, strict=True):
-            face = behind_face(v)
-            if isinstance(face, AutogradArray):
-                face.integer = getattr(self.leaves[i], "integer", None)
-            full[i] = face
-        return full
+        return self.with_variables(natives, _face_of)
 
     def pull(self, natives: Any) -> tuple[list, Callable]:
         """``(results, back)`` by the rule, over values that may be boxes."""
         return self.invocation.pull(self.faces(natives), _ADTYPE)
+
+
+def _face_of(value: Any, integers: Any) -> Any:
+    face = behind_face(value)
+    if isinstance(face, AutogradArray):
+        face._integer = integers
+    return face
 
 
 @primitive

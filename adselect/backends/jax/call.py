@@ -11,10 +11,11 @@ import jax
 import numpy as np
 from jax.core import Tracer
 
+from ...face.traced import UNKNOWN
 from ...rules.undetermined import CHOICE, SINGULAR, refusal
 from ..backend import Call
 from ..faces import NUMPY_CODE, call_again, is_numpy_code, wants_numpy
-from ..framework_array import UNKNOWN, memory_of
+from ..framework_array import memory_of
 from .conversions import Output, described_outputs, integers, is_conversion, is_wide, kind_of_number, native_value
 from .face import JaxArray, to_numpy
 from .nesting import COVERING, NESTING, SELECTIONS, close, opened
@@ -53,7 +54,7 @@ class FlatCall:
         self.kinds = [kind_of_number(leaf) for leaf in leaves]
         foreign = [leaf for leaf, kind in zip(leaves, self.kinds, strict=True) if kind != "native"]
         self.wide = any(face != "native" or is_wide(leaf) for leaf in foreign)
-        self.outer_deps = [x.deps if isinstance(x, JaxArray) else 0 for x in leaves]
+        self.outer_deps = [x._deps if isinstance(x, JaxArray) else 0 for x in leaves]
         self.memory = [memory_of(leaf) for leaf in leaves]
         self.offset = 0
         self.face_used = face != "native" and bool(foreign)

@@ -14,8 +14,8 @@ from jax.core import Tracer
 
 from ...errors import ADSelectTypeError, ADSelectValueError, UnsupportedError, user_line
 from ...face.array import Array
+from ...face.traced import UNKNOWN
 from ...values.kinds import isa
-from ..framework_array import UNKNOWN
 from .face import JaxArray
 
 
@@ -58,7 +58,7 @@ def native_value(leaf: Any, kind: str) -> Any:
 def integers(leaf: Any) -> Any:
     """The integers behind a leaf that counts as float in arithmetic and still works as an index."""
     if isinstance(leaf, JaxArray):
-        return leaf.integer
+        return leaf._integer
     if isinstance(leaf, jax.Array):
         return None if leaf.dtype.kind not in "iu" or isinstance(leaf, Tracer) else np.asarray(leaf)[()]
     if isa(leaf, np.ndarray):
@@ -79,7 +79,7 @@ def described_outputs(outputs: list) -> tuple[list[Output], list]:
     described, natives = [], []
     for value in outputs:
         if isinstance(value, JaxArray):
-            described.append(Output("face", value.deps, None))
+            described.append(Output("face", value._deps, None))
             natives.append(value._primal)
         elif isinstance(value, Array):
             raise UnsupportedError(

@@ -25,10 +25,11 @@ from ...face.array import Array
 from ...face.dispatch import dispatch
 from ...face.indices import covers_all, without_leading_ones
 from ...face.operators import BINARY_OPERATORS, COMPARISONS
+from ...face.traced import UNKNOWN
 from ...primitives.own_rules import ENFORCED, stand_in
 from ...rules.registry import COMPOSITES, NO_DERIVATIVE
 from ...values.kinds import isa
-from ..framework_array import UNKNOWN, FrameworkArray
+from ..framework_array import FrameworkArray
 from .nesting import CONFIG, COVERING, NESTING, NO_VALUE, SELECTIONS, TEXTS, anywhere, is_over, under_jit
 from .operands import concrete
 from .table import BY_NUMPY, REAL_ONLY, TABLE, target
@@ -52,9 +53,9 @@ class JaxArray(FrameworkArray):
 
     __slots__ = ()
 
-    framework = "JAX"
-    real_only = REAL_ONLY
-    by_numpy = BY_NUMPY
+    _framework = "JAX"
+    _real_only = REAL_ONLY
+    _by_numpy = BY_NUMPY
 
     def _enclose(self) -> None:
         NESTING.enclose()
@@ -187,13 +188,13 @@ class JaxArray(FrameworkArray):
         try:
             return bool(self._primal)
         except NO_VALUE as error:
-            if self.integer is not None:
-                return bool(self.integer)
+            if self._integer is not None:
+                return bool(self._integer)
             raise UnsupportedError(under_jit("if, while, and, or, not, min() or sorted()")) from error
 
     def __index__(self) -> int:
-        if self.integer is not None:
-            return operator.index(self.integer)
+        if self._integer is not None:
+            return operator.index(self._integer)
         if self._primal.dtype.kind == "b":
             raise TypeError("'numpy.bool' object cannot be interpreted as an integer")
         try:
@@ -205,8 +206,8 @@ class JaxArray(FrameworkArray):
             return operator.index(self._primal if known is None else known[()])
 
     def __int__(self) -> int:
-        if self.integer is not None:
-            return int(self.integer)
+        if self._integer is not None:
+            return int(self._integer)
         return int(bool(self)) if self._primal.dtype.kind == "b" and not self._closed else super().__int__()
 
     def __hash__(self) -> int:
@@ -216,8 +217,8 @@ class JaxArray(FrameworkArray):
         return hash(_known(self).item())
 
     def _as_index(self) -> Any:
-        if self.integer is not None:
-            return self.integer
+        if self._integer is not None:
+            return self._integer
         known = concrete(self._primal)
         if known is None:
             if self._primal.dtype.kind == "b":
@@ -235,8 +236,8 @@ class JaxArray(FrameworkArray):
         return format(self._shown(), spec)
 
     def _shown(self) -> Any:
-        if self.integer is not None:
-            return self.integer
+        if self._integer is not None:
+            return self._integer
         known = concrete(self._primal)
         if known is None and not TEXTS.known:
             raise UnsupportedError(under_jit("str() or format()"))
@@ -248,7 +249,7 @@ class JaxArray(FrameworkArray):
         return JaxArray(jnp.asarray(value), 0)
 
     def _add_at(self, index: Any, value: Any) -> Any:
-        mask = [self.deps]
+        mask = [self._deps]
         added = self._primal.at[_array_index(index)].add(self._unwrap(value, mask))
         return JaxArray(added, mask[0])
 
@@ -262,12 +263,12 @@ class JaxArray(FrameworkArray):
         if _holds_native(index):
             # JAX would clamp an index out of bounds; a NaN cannot be mistaken for an element.
             fill = np.nan if value.dtype.kind in "fc" else None
-            return JaxArray(value.at[index].get(mode="fill", fill_value=fill), self.deps)
+            return JaxArray(value.at[index].get(mode="fill", fill_value=fill), self._deps)
         _check_bounds(value.shape, index)
         if _holds_truth(index):
-            return JaxArray(value.reshape(-1)[_places(value.shape, index)], self.deps)
-        integer = self.integer
-        return JaxArray(value[index], self.deps, None if integer is None else integer[index])
+            return JaxArray(value.reshape(-1)[_places(value.shape, index)], self._deps)
+        integer = self._integer
+        return JaxArray(value[index], self._deps, None if integer is None else integer[index])
 
     _getitem = anywhere(_entries, lambda self, index: self._inside[index])
 
@@ -291,8 +292,8 @@ class JaxArray(FrameworkArray):
             if _holds_truth(index):
                 places = _places(old.shape, index)
                 written = old.reshape(-1).at[places].set(jnp.broadcast_to(new, places.shape)).reshape(old.shape)
-                return JaxArray(written, self.deps | mask[0])
-        return JaxArray(old.at[index].set(new), self.deps | mask[0])
+                return JaxArray(written, self._deps | mask[0])
+        return JaxArray(old.at[index].set(new), self._deps | mask[0])
 
 
 jax.tree_util.register_pytree_node(
@@ -396,9 +397,9 @@ def _install() -> None:
         ufunc = _UFUNCS[name.strip("_").removeprefix("r") if reflected else name.strip("_")]
 
         def call(self: JaxArray, other: Any) -> Any:
-            kind, value, deps = type(other), self._primal, self.deps
+            kind, value, deps = type(other), self._primal, self._deps
             if kind is JaxArray:
-                right, deps = other._primal, deps | other.deps
+                right, deps = other._primal, deps | other._deps
                 if right.dtype != value.dtype:
                     return through_numpy(self, other)
             elif kind in _NUMBERS or (kind is np.float64 and value.dtype == kind):
@@ -409,7 +410,7 @@ def _install() -> None:
                 return dispatch(ufunc, (other, self) if reflected else (self, other), {})
             else:
                 return through_numpy(self, other)
-            if not CONFIG.jax_enable_x64 or ENFORCED or (self.integer is not None and not keeps_integers):
+            if not CONFIG.jax_enable_x64 or ENFORCED or (self._integer is not None and not keeps_integers):
                 return through_numpy(self, other)
             try:
                 native = operate(right, value) if reflected else operate(value, right)
@@ -418,10 +419,10 @@ def _install() -> None:
             result = JaxArray(native, deps if derivative else 0)
             if len(getattr(native, "shape", ())) > 1:  # a Python float has none
                 result._laid_out_like(self, other)
-            if keeps_integers and self.integer is not None:
-                integer = other.integer if kind is JaxArray else other if kind is int else None
+            if keeps_integers and self._integer is not None:
+                integer = other._integer if kind is JaxArray else other if kind is int else None
                 if integer is not None:
-                    result.integer = operate(integer, self.integer) if reflected else operate(self.integer, integer)
+                    result._integer = operate(integer, self._integer) if reflected else operate(self._integer, integer)
             return result
 
         return call
@@ -431,11 +432,11 @@ def _install() -> None:
             if type(other) is JaxArray and not self._primal.shape and not other._primal.shape:
                 SELECTIONS.note(self, other)
             result = compare(self, other)
-            if self.integer is not None and isinstance(result, JaxArray) and isinstance(result._primal, Tracer):
+            if self._integer is not None and isinstance(result, JaxArray) and isinstance(result._primal, Tracer):
                 # While JAX compiles, the integers that it compiles for are known, and so is what compares them.
-                integer = other.integer if type(other) is JaxArray else other if type(other) in (int, float) else None
+                integer = other._integer if type(other) is JaxArray else other if type(other) in (int, float) else None
                 if integer is not None:
-                    return named(self.integer, integer)
+                    return named(self._integer, integer)
             return result
 
         return call
@@ -462,8 +463,8 @@ def _install() -> None:
 
     def negative(self: JaxArray) -> Any:
         result = self._apply(np.negative, (self,), {})
-        if self.integer is not None:
-            result.integer = -self.integer
+        if self._integer is not None:
+            result._integer = -self._integer
         return result
 
     JaxArray.__neg__ = negative  # type: ignore[attr-defined]

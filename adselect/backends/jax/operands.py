@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,26 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import concrete_or_error
 
+from ..framework_call import rows_into
+
 TABLE: dict[Any, Callable] = {}  # the atoms that JAX has
 SHORTCUTS: dict[Any, Callable] = {}  # and what would do without a row
 # Functions that JAX has for real numbers only.
 REAL_ONLY: set[Any] = set()
 
 
-def implements(*functions: Any) -> Callable:
-    """Decorator: the implementation of NumPy functions over native arrays."""
-    return functools.partial(_enter, TABLE, functions)
-
-
-def shortcut(*functions: Any) -> Callable:
-    """Decorator: the same among the shortcuts."""
-    return functools.partial(_enter, SHORTCUTS, functions)
-
-
-def _enter(table: dict, functions: tuple, implementation: Callable) -> Callable:
-    for function in functions:
-        table[function] = implementation
-    return implementation
+implements, shortcut = rows_into(TABLE), rows_into(SHORTCUTS)
 
 
 def same_name(names: str, prepare: Callable | None = None, into: dict = TABLE) -> None:

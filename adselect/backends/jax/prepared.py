@@ -296,7 +296,7 @@ class _Program:
         lifted: list = [v if n else JaxArray(v, 0) for v, n in zip(values[:count], self.owner.native, strict=True)]
         lifted = [x if type(x) is not JaxArray else x._given_as(leaf) for x, leaf in zip(lifted, leaves, strict=False)]
         for i, integer in self.integers.items():
-            lifted[i].integer = integer
+            lifted[i]._integer = integer
         lifted = [floating(x) for x in lifted]
         remaining = iter(values[count:])
         for node, old in zip(skeleton.nodes, self.args if skeleton.nodes else (), strict=True):

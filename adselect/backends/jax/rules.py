@@ -25,13 +25,12 @@ import numpy as np
 from jax.core import Tracer
 
 from ...adtypes import AutoJax
-from ...errors import UnsupportedError, user_line
-from ...face.array import Array
+from ...face.traced import UNKNOWN
 from ...primitives.invocation import Invocation
 from ...primitives.leaves import is_inexact
 from ...primitives.result_shapes import announced, kept_promise, remember
 from ...values.kinds import isa
-from ..framework_array import UNKNOWN
+from ..framework_call import FrameworkCall, dependencies
 from .axes import axes_of, result_avals, varying_over
 from .callbacks import call_back
 from .face import JaxArray
@@ -44,17 +43,9 @@ _ADTYPE = AutoJax()
 
 def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
     """Carry a primitive out on values behind the NumPy face."""
-    deps = 0
-    for leaf in leaves:
-        if isinstance(leaf, JaxArray):
-            deps |= leaf.deps
-        elif isinstance(leaf, Array):
-            raise UnsupportedError(
-                f"{invocation.__name__} was called at {user_line()} with a {type(leaf).__name__} of another backend "
-                "and a JAX value; derivatives of different frameworks do not nest this way"
-            )
-        elif isinstance(leaf, jax.Array):
-            deps = UNKNOWN
+    deps = dependencies(invocation, leaves, JaxArray)
+    if any([isinstance(leaf, jax.Array) for leaf in leaves]):
+        deps = UNKNOWN
     call, natives = _taken(invocation, list(leaves))
     if call.constant:
         deps = 0
@@ -74,26 +65,17 @@ def _taken(invocation: Invocation, leaves: list) -> tuple[_Call, list]:
     """The call and its variables."""
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, (JaxArray, jax.Array))]
     natives = [leaves[i]._primal if isinstance(leaves[i], JaxArray) else leaves[i] for i in places]
-    invocation.skeleton.release()
     return _Call(invocation, leaves, places, natives), natives
 
 
-class _Call:
-    """One call: the native arrays among its leaves are its variables, everything else stays as it is.
-
-    What was compiled keeps it for as long as it lives, so that it holds the shapes of its variables only.
-    """
+class _Call(FrameworkCall):
+    """One call. What was compiled keeps it for as long as it lives: of its variables it holds the shapes only."""
 
     def __init__(self, invocation: Invocation, leaves: list, places: list, natives: list):
-        self.invocation, self.places = invocation, places
-        self.treatment = invocation.treatment
+        super().__init__(invocation, leaves, places)
         self.constant = self.treatment == "constant"
         self.specs = [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in natives]
         self.active = [k for k, v in enumerate(natives) if is_inexact(v)]
-        self.integers = [getattr(leaves[i], "integer", None) for i in places]
-        self.leaves = list(leaves)
-        for i in places:
-            self.leaves[i] = None
         # Values that are known are better than ones to find shapes with: a matrix of ones is singular.
         guesses = invocation.primitive.host and invocation.primitive.result is None
         self.known = [None if isinstance(v, Tracer) or not guesses else v for v in natives]
@@ -126,10 +108,7 @@ class _Call:
 
     def faces(self, natives: Any) -> list:
         """The leaves with these native arrays in place of the variables, behind the NumPy face."""
-        full = list(self.leaves)
-        for i, v, integer in zip(self.places, natives, self.integers, strict=True):
-            full[i] = JaxArray(v, UNKNOWN, integer)
-        return full
+        return self.with_variables(natives, lambda v, integers: JaxArray(v, UNKNOWN, integers))
 
     @staticmethod
     def converted(outputs: list) -> list:
@@ -150,10 +129,7 @@ class _Call:
 
     def numpy_values(self, arrays: Any) -> list:
         """The leaves with these concrete arrays as real NumPy values."""
-        full = list(self.leaves)
-        for i, v, integer in zip(self.places, arrays, self.integers, strict=True):
-            full[i] = np.array(v)[()] if integer is None or not isa(integer, int) else integer
-        return full
+        return self.with_variables(arrays, lambda v, whole: whole if isa(whole, int) else np.array(v)[()])
 
     def _on_host(self, *natives: Any) -> list:
         if not any(isinstance(v, Tracer) for v in natives):

@@ -11,10 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...rules.quantiles import rank_of
-from ...rules.reductions import exactly
-from ...rules.rule import kink
-from ...rules.undetermined import inverse_gap
+from ..framework_call import OF_RULES_ONLY
 from . import (  # noqa: F401  (their rows join the table)
     shortcuts,
     table_decompositions,
@@ -33,8 +30,8 @@ from .table_special import special_function
 __all__ = ["BY_NUMPY", "REAL_ONLY", "TABLE", "target"]
 
 TABLE.update(SHORTCUTS)
-# Atoms that JAX lacks or has with a wrong derivative (i0 at 0), and what only the rules' own second derivatives need.
-BY_NUMPY = frozenset({np.i0, exactly, inverse_gap, kink, rank_of})
+# Atoms that JAX lacks or has with a wrong derivative (i0 at 0).
+BY_NUMPY = OF_RULES_ONLY | {np.i0}
 
 
 def target(function: Any) -> Callable | None:

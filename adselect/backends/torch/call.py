@@ -14,6 +14,7 @@ from torch.autograd import forward_ad
 from ...errors import UnsupportedError, user_line
 from ...face.array import Array
 from ...face.dispatch import absorb
+from ...face.integers import whole_behind
 from ...values.kinds import isa
 from ..faces import call_again, is_numpy_code, wants_numpy
 from .face import INEXACT, SELECTIONS, TorchArray, to_numpy
@@ -117,7 +118,7 @@ class Call:
                     f"argument {i} belongs to an outer derivative of another backend ({type(leaf).__name__}): use the "
                     "same adtype inside and outside, or adselect.differentiate_with(f, AutoTorch())"
                 )
-            value, self.integers[i] = leaf._primal, leaf.integer
+            value, self.integers[i] = leaf._primal, leaf._integer
             if value.dtype not in INEXACT:
                 self.integers[i] = leaf._as_index()
         elif isinstance(leaf, Tensor):
@@ -151,7 +152,7 @@ class Call:
         if self.native[i] and leaf.dtype not in INEXACT and not is_in_transform():
             self.integers[i] = to_numpy(leaf)
         deps = 1 << (self.start + i)
-        deps = deps | leaf.deps if self.arrays[i] else deps
+        deps = deps | leaf._deps if self.arrays[i] else deps
         return TorchArray(variables[place], deps, self.integers[i])._given_as(leaf)
 
     def _run(self, call: Callable, variables: list) -> tuple[list, list]:
@@ -215,11 +216,11 @@ class Call:
     def _outer(self, y: Any) -> int:
         """The bits of derivatives around this one that a result may depend on."""
         if isinstance(y, TorchArray):
-            return y.deps & ~(((1 << len(self.leaves)) - 1) << self.start)
+            return y._deps & ~(((1 << len(self.leaves)) - 1) << self.start)
         deps = 0
         if isinstance(y, Tensor):  # what a native tensor depends on was not followed
             for leaf in self.leaves:
-                deps |= leaf.deps if isinstance(leaf, TorchArray) else 0
+                deps |= leaf._deps if isinstance(leaf, TorchArray) else 0
         return deps
 
     def _numpy_results(self) -> bool:
@@ -228,7 +229,8 @@ class Call:
 
     def results(self) -> tuple[list, list]:
         """Outputs and auxiliary outputs, out of the graph unless they have to stay."""
-        aux = [y.integer if isinstance(y, TorchArray) and y.integer is not None else self._result(y) for y in self.aux]
+        whole = [whole_behind(y) for y in self.aux]
+        aux = [self._result(y) if integers is None else integers for y, integers in zip(self.aux, whole, strict=True)]
         return [self._result(y) for y in self.outputs], aux
 
     def _result(self, y: Any) -> Any:
@@ -338,7 +340,7 @@ class Call:
                 continue
             value = absorb(value)
             if isinstance(value, TorchArray):
-                deps |= value.deps
+                deps |= value._deps
             entered[slot] = _fitted(value, tensors[slot])
             watched = watched or (torch.is_grad_enabled() and entered[slot].requires_grad)
         return entered, deps, watched
@@ -353,8 +355,8 @@ def _refuse_foreign(results: list) -> None:
     """Refuse results of another backend's outer derivative in which values of this one are hidden."""
     for y in results:
         inner = y
-        while isinstance(inner, Array) and not isinstance(inner, TorchArray) and not hasattr(inner, "program"):
-            inner = inner._primal
+        while isinstance(inner, Array) and not isinstance(inner, TorchArray):
+            inner = inner._known
         if inner is not y and isinstance(inner, TorchArray) and not inner._closed:
             raise UnsupportedError(
                 f"f, differentiated by AutoTorch at {user_line()}, mixes its argument with a {type(y).__name__} it has "

@@ -60,9 +60,9 @@ class TorchArray(FrameworkArray):
 
     __slots__ = ()
 
-    framework = "torch"
-    real_only = REAL_ONLY
-    by_numpy = BY_NUMPY
+    _framework = "torch"
+    _real_only = REAL_ONLY
+    _by_numpy = BY_NUMPY
 
     def _enclose(self) -> None:
         enclose()
@@ -108,7 +108,7 @@ class TorchArray(FrameworkArray):
 
     @property
     def _closed(self) -> bool:
-        if in_progress(self.deps):
+        if in_progress(self._deps):
             return False
         if self._primal.requires_grad:  # the graph is over: let go of it
             self._primal = self._primal.detach()
@@ -165,7 +165,7 @@ class TorchArray(FrameworkArray):
         return self._carry_out(function, implementation, values, options, seen.deps, given)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if method == "__call__" and not kwargs and not ENFORCED and self.integer is None:
+        if method == "__call__" and not kwargs and not ENFORCED and self._integer is None:
             if len(inputs) == 1:
                 operate = UNARY.get(ufunc)
                 if operate is not None and inputs[0] is self:
@@ -174,20 +174,20 @@ class TorchArray(FrameworkArray):
                     except _REFUSED:
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     if type(value) is not tuple:
-                        return TorchArray(value, 0 if ufunc in NO_DERIVATIVE else self.deps)
+                        return TorchArray(value, 0 if ufunc in NO_DERIVATIVE else self._deps)
             elif len(inputs) == 2:
                 a, b = inputs
                 operate = BINARY.get(ufunc)
                 if operate is not None and ufunc is not np.divmod:
                     deps = 0
                     if type(a) is TorchArray:
-                        deps, a = a.deps, a._primal
+                        deps, a = a._deps, a._primal
                     elif type(a) is np.float64 or (type(a) is np.ndarray and a.dtype.kind in "biufc"):
                         a = from_numpy(a, self._primal.device)
                     elif type(a) not in _NUMBERS:
                         return ufunc_call(ufunc, method, inputs, kwargs)
                     if type(b) is TorchArray:
-                        deps, b = deps | b.deps, b._primal
+                        deps, b = deps | b._deps, b._primal
                     elif type(b) is np.float64 or (type(b) is np.ndarray and b.dtype.kind in "biufc"):
                         b = from_numpy(b, self._primal.device)
                     elif type(b) not in _NUMBERS:
@@ -202,12 +202,12 @@ class TorchArray(FrameworkArray):
         if (
             function in _REDUCTIONS
             and not ENFORCED
-            and self.integer is None
+            and self._integer is None
             and len(args) == 1
             and args[0] is self
             and kwargs.keys() <= _PLAIN_OPTIONS
         ):
-            deps = 0 if function in NO_DERIVATIVE else self.deps
+            deps = 0 if function in NO_DERIVATIVE else self._deps
             try:
                 return TorchArray(_REDUCTIONS[function](self._primal, **kwargs), deps)
             except (*_REFUSED, IndexError, UntranslatedError):
@@ -219,8 +219,8 @@ class TorchArray(FrameworkArray):
         return function_call(function, args, kwargs)
 
     def _getitem(self, index: Any) -> Any:
-        integer = self.integer
-        return TorchArray(get_item(self._primal, index), self.deps, None if integer is None else integer[index])
+        integer = self._integer
+        return TorchArray(get_item(self._primal, index), self._deps, None if integer is None else integer[index])
 
     def _setitem(self, index: Any, value: Any) -> Any:
         seen = _Seen(self._primal.device)
@@ -231,7 +231,7 @@ class TorchArray(FrameworkArray):
                 "it and cut the derivative. Make the array floating: np.zeros_like(x, dtype=float)."
             )
         new, whole = set_item(self._primal, index, value)
-        return TorchArray(new, seen.deps if whole else self.deps | seen.deps)
+        return TorchArray(new, seen.deps if whole else self._deps | seen.deps)
 
     # -- Python's conversions ------------------------------------------------------------------------------------
 
@@ -256,8 +256,8 @@ class TorchArray(FrameworkArray):
         return hash(self._primal.item())
 
     def _as_index(self) -> Any:
-        if self.integer is not None:
-            return self.integer
+        if self._integer is not None:
+            return self._integer
         return self._primal.detach().cpu().numpy() if self.ndim else self._primal.item()
 
     # -- torch's protocol ----------------------------------------------------------------------------------------
@@ -300,7 +300,7 @@ class _Seen:
     def unwrap(self, value: Any) -> Any:
         """A NumPy operand as a tensor, a number, or a list of those."""
         if type(value) is TorchArray:
-            self.deps |= value.deps
+            self.deps |= value._deps
             return value._primal
         if type(value) in (list, tuple):
             return type(value)([self.unwrap(v) for v in value])
@@ -311,7 +311,7 @@ class _Seen:
     def tree(self, value: Any) -> Any:
         """The arguments of a torch function: only what torch cannot take is changed."""
         if isinstance(value, TorchArray):
-            self.deps |= value.deps
+            self.deps |= value._deps
             return value._primal
         if isinstance(value, Tensor):
             return _operand(value, None)
@@ -364,21 +364,21 @@ def _install_operators() -> None:
     def binary(operate: Callable, slow: Callable, reflected: bool) -> Callable:
         def call(self: TorchArray, other: Any) -> Any:
             kind, value = type(other), self._primal
-            if ENFORCED or self.integer is not None:
+            if ENFORCED or self._integer is not None:
                 return slow(self, other)
             try:
                 if kind is TorchArray:
                     if value.dtype is other._primal.dtype and value.dtype in INEXACT:
-                        return TorchArray(operate(value, other._primal), self.deps | other.deps)
+                        return TorchArray(operate(value, other._primal), self._deps | other._deps)
                 elif (kind is float or kind is int) and value.dtype in INEXACT:
                     other = float(other) if kind is int and operate is not torch.pow else other
-                    return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+                    return TorchArray(operate(other, value) if reflected else operate(value, other), self._deps)
                 elif kind is np.float64 and value.dtype is torch.float64:
                     other = float(other)
-                    return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+                    return TorchArray(operate(other, value) if reflected else operate(value, other), self._deps)
                 elif kind is np.ndarray and value.is_cpu and SAME.get(other.dtype) is value.dtype:
                     other = from_numpy(other)
-                    return TorchArray(operate(other, value) if reflected else operate(value, other), self.deps)
+                    return TorchArray(operate(other, value) if reflected else operate(value, other), self._deps)
             except _REFUSED:  # the long way says of wrong shapes what NumPy says
                 pass
             return slow(self, other)
@@ -391,7 +391,7 @@ def _install_operators() -> None:
                 a, b = self._primal, other._primal
                 if a.dtype is b.dtype and a.dtype in INEXACT and 0 < a.ndim < 3 and 0 < b.ndim < 3:
                     if a.shape[-1] == b.shape[0]:
-                        return TorchArray(torch.matmul(a, b), self.deps | other.deps)
+                        return TorchArray(torch.matmul(a, b), self._deps | other._deps)
             return slow(self, other)
 
         return call
@@ -414,8 +414,8 @@ def _install_operators() -> None:
         return call
 
     def negative(self: TorchArray) -> Any:
-        if self._primal.dtype in INEXACT and not ENFORCED and self.integer is None:
-            return TorchArray(-self._primal, self.deps)
+        if self._primal.dtype in INEXACT and not ENFORCED and self._integer is None:
+            return TorchArray(-self._primal, self._deps)
         return slow_negative(self)
 
     operators = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import operator
 import threading
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from torch import Tensor
 from ...errors import UnsupportedError, user_line
 from ...face.refusals import LISTS
 from ...face.watching import fingerprint, overwritten
+from ..framework_call import rows_into
 
 __all__ = ["SHARED", "SHORTCUTS", "TABLE", "from_numpy", "numpy_dtype", "torch_dtype"]
 
@@ -23,20 +23,7 @@ TABLE: dict[Any, Callable] = {}  # the atoms that torch has
 SHORTCUTS: dict[Any, Callable] = {}  # and what would do without a row
 
 
-def implements(*functions: Any) -> Callable:
-    """Decorator: put an implementation into the table under the given NumPy functions."""
-    return functools.partial(_enter, TABLE, functions)
-
-
-def shortcut(*functions: Any) -> Callable:
-    """Decorator: the same among the shortcuts."""
-    return functools.partial(_enter, SHORTCUTS, functions)
-
-
-def _enter(table: dict, functions: tuple, implementation: Callable) -> Callable:
-    for function in functions:
-        table[function] = implementation
-    return implementation
+implements, shortcut = rows_into(TABLE), rows_into(SHORTCUTS)
 
 
 # -- dtypes and promotion ----------------------------------------------------------------------------------------------

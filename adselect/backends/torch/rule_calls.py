@@ -15,6 +15,7 @@ from ...errors import UnsupportedError, user_line
 from ...primitives.invocation import Invocation
 from ...primitives.leaves import is_inexact
 from ...values.kinds import isa
+from ..framework_call import FrameworkCall
 from .compiled import is_staged, staged_value
 from .face import TorchArray
 from .operands import from_numpy, numpy_dtype
@@ -58,20 +59,12 @@ def taken_up(invocation: Invocation, leaves: Any, deps: int) -> tuple[Call, list
     return Call(invocation, leaves, places, natives[0].device, deps), natives
 
 
-class Call:
-    """One call: the tensors among its leaves are its variables, everything else stays as it is.
-
-    It is kept for the backward pass, and for good in a compiled graph, so that it holds no variable.
-    """
+class Call(FrameworkCall):
+    """One call, on tensors."""
 
     def __init__(self, invocation: Invocation, leaves: Any, places: list, device: Any, deps: int):
-        self.invocation, self.places, self.device, self.deps = invocation, places, device, deps
-        self.treatment = invocation.treatment
-        self.integers = [getattr(leaves[i], "integer", None) for i in places]
-        self.leaves = list(leaves)
-        for i in places:
-            self.leaves[i] = None
-        invocation.skeleton.release()
+        super().__init__(invocation, leaves, places)
+        self.device, self.deps = device, deps
         primitive = invocation.primitive
         definition = primitive.rrule or primitive.frule
         self.host = (primitive.host and (definition is None or definition.host)) or bool(definition and definition.host)
@@ -92,17 +85,11 @@ class Call:
 
     def faces(self, natives: Any, deps: int) -> list:
         """The leaves with these tensors in place of the variables, behind the NumPy face."""
-        full = list(self.leaves)
-        for i, v, integer in zip(self.places, natives, self.integers, strict=True):
-            full[i] = TorchArray(v, deps, integer)
-        return full
+        return self.with_variables(natives, lambda v, integers: TorchArray(v, deps, integers))
 
     def host_leaves(self, natives: Any) -> list:
         """The leaves with these tensors as real NumPy values."""
-        full = list(self.leaves)
-        for i, v, integer in zip(self.places, natives, self.integers, strict=True):
-            full[i] = _to_numpy(v) if not isa(integer, int) else integer
-        return full
+        return self.with_variables(natives, lambda v, whole: whole if isa(whole, int) else _to_numpy(v))
 
     def tensors(self, outputs: list) -> list:
         """Results as tensors."""

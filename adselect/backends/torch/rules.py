@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from ...errors import UnsupportedError, user_line
-from ...face.array import Array
 from ...primitives.invocation import Invocation
 from ...primitives.leaves import is_inexact
+from ..framework_call import dependencies
 from . import host_rules as _host_rules  # noqa: F401  (fills FUNCTIONS in)
 from .face import TorchArray
 from .recording import is_in_transform
@@ -30,15 +30,7 @@ __all__ = ["apply", "apply_native"]
 
 def apply(invocation: Invocation, array: Any, leaves: tuple) -> Any:
     """Carry a primitive out on values behind the NumPy face."""
-    deps = 0
-    for leaf in leaves:
-        if isinstance(leaf, TorchArray):
-            deps |= leaf.deps
-        elif isinstance(leaf, Array):
-            raise UnsupportedError(
-                f"{invocation.__name__} was called at {user_line()} with a {type(leaf).__name__} of another backend "
-                "and a torch value; derivatives of different frameworks do not nest this way"
-            )
+    deps = dependencies(invocation, leaves, TorchArray)
     call, natives = taken_up(invocation, leaves, deps)
     if call.treatment == "constant":
         deps = 0

@@ -15,10 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ...rules.quantiles import rank_of
-from ...rules.reductions import exactly
-from ...rules.rule import kink
-from ...rules.undetermined import inverse_gap
+from ..framework_call import OF_RULES_ONLY
 from . import (  # noqa: F401  (their rows join the table)
     shortcuts,
     table_creation,
@@ -39,8 +36,8 @@ __all__ = ["BY_NUMPY", "REAL_ONLY", "TABLE", "target"]
 
 
 TABLE.update(SHORTCUTS)
-# Atoms that torch lacks: steps between floating-point numbers, and what only the rules' own second derivatives need.
-BY_NUMPY = frozenset({np.nextafter, exactly, inverse_gap, kink, rank_of})
+# Atoms that torch lacks: steps between floating-point numbers.
+BY_NUMPY = OF_RULES_ONLY | {np.nextafter}
 # What torch has for real numbers only; functions of scipy.special are added when they are met.
 REAL_ONLY: set[Any] = {np.arcsin, np.arccos, np.arcsinh, np.arccosh}
 
