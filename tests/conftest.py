@@ -15,12 +15,15 @@ import pytest
 
 import adselect
 from adselect.backends.registry import available_backends
+from adselect.rules.registration import load_all
 
 REQUIRED = {name.strip() for name in os.environ.get("ADSELECT_REQUIRE", "").split(",") if name.strip()}
 BACKENDS = [b for b in available_backends() if type(b.adtype).__module__.startswith("adselect.")]
 collect_ignore = ["primitives/two_devices.py"]  # a program that a test runs: importing it sets JAX up for itself
 GUESTS = {"pandas", "xarray", "scipy"}  # packages whose containers f may be given
 EXACT = [b for b in BACKENDS if b.name != "finitedifferences"]
+
+load_all()  # the tables are tested whole
 
 
 def pytest_sessionstart(session):

@@ -19,7 +19,7 @@ from ..face.indices import occurrences, plain_index
 from ..face.traced import UNKNOWN
 from ..primitives.by_numpy import hosted
 from ..primitives.own_rules import by_own_rule
-from ..rules.registration import load_for
+from ..rules.registration import load_all, load_for
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
 from ..values.natives import natives_named
@@ -111,6 +111,7 @@ class FrameworkArray(Array):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         FAMILIAR.add(cls)  # wherever it comes from, it is no foreign container
+        load_all()  # its table is held against ours
 
     def __init__(self, value: Any, deps: int = UNKNOWN, integer: Any = None):
         self._primal, self._deps, self._integer = value, deps, integer

@@ -118,7 +118,8 @@ def check_own_rules(adtype: Any) -> None:
 
 
 def _has_rule(function: Any) -> bool:
-    return function in RULES or function in COMPOSITES or load_for(function)
+    load_for(function)
+    return function in RULES or function in COMPOSITES
 
 
 def stand_in(function: Any) -> Callable | None:

@@ -26,6 +26,8 @@ def library_rule(f: Any) -> Rule | None:
 
 def is_library_constant(f: Any) -> bool:
     try:
+        if f not in NO_DERIVATIVE:
+            load_for(f)
         return f in NO_DERIVATIVE
     except TypeError:
         return False

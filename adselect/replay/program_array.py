@@ -11,6 +11,7 @@ import numpy as np
 from ..face.array import Array
 from ..face.dispatch import dispatch
 from ..face.operators import BINARY_OPERATORS, COMPARISONS, UNARY_OPERATORS
+from ..rules.registration import load_all
 from ..rules.registry import COMPOSITES, NO_DERIVATIVE, RULES, positional
 from ..values.kinds import isa
 from .facts import STATIC, WHOLE
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from .program import Program
 
 __all__ = ["ProgramArray"]
+
+load_all()  # what a program writes down does not depend on what has been met before
 
 
 class ProgramArray(Array):
