@@ -39,7 +39,7 @@ def as_floats(leaf: Any) -> tuple[Any, Any]:
     integers is None for anything else. A Python int stays what it is, as Python's arithmetic does not wrap.
     """
     if isinstance(leaf, Array):
-        if leaf.dtype.kind in "iu" and not isa(leaf._known, int):
+        if leaf.dtype.kind in "iu" and not (leaf._by_reference and isa(leaf._behind, int)):
             return np.astype(leaf, np.float64), leaf  # type: ignore[call-overload]
         return leaf, leaf if leaf._integers() is not None else None
     if isa(leaf, (np.ndarray, np.integer)) and leaf.dtype.kind in "iu":

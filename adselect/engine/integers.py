@@ -49,7 +49,7 @@ def rounded(value: Any) -> Any:
     """The numbers as integers, None where they are none."""
     numbers = value
     while isinstance(numbers, Array):
-        numbers = numbers._known
+        numbers = numbers._behind
     if np.any(np.floor(numbers) != numbers) or np.any(np.abs(numbers) > 2**53):
         return None
     return np.astype(value, np.int64) if isa(value, (Array, np.ndarray)) else np.int64(value)  # type: ignore[call-overload]

@@ -83,7 +83,7 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
         return self._primal
 
     @property
-    def _known(self) -> Any:
+    def _behind(self) -> Any:
         """The same for the library's own eyes, which is no look that a replay would have to guard."""
         return self._inside
 

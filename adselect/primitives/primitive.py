@@ -138,7 +138,7 @@ def kind_of(value: Any) -> type:
         return np.ndarray
     inside = value
     while isinstance(inside, Array) and not inside._framework:
-        inside = inside._known
+        inside = inside._behind
     return value.dtype.type if isinstance(inside, Array) else type(plain(inside))
 
 

@@ -44,7 +44,7 @@ class ProgramArray(Array):
         raise self.program.refuse("the traced code needed a value outside of what can be recorded")
 
     @property
-    def _known(self) -> Any:
+    def _behind(self) -> Any:
         return self.concrete
 
     def _shown(self) -> Any:

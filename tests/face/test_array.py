@@ -671,7 +671,8 @@ ABSENT = {
 
 
 def test_no_method_of_ndarray_is_forgotten():
-    missing = {name for name in dir(np.ndarray) if not hasattr(Array, name)}
+    removed = {"itemset", "newbyteorder", "ptp", "tostring"}  # by NumPy 2.0 and 2.3; before, most of them only raise
+    missing = {name for name in dir(np.ndarray) if not hasattr(Array, name)} - removed
     assert missing <= ABSENT, sorted(missing - ABSENT)
 
 

@@ -356,7 +356,7 @@ def _refuse_foreign(results: list) -> None:
     for y in results:
         inner = y
         while isinstance(inner, Array) and not isinstance(inner, TorchArray):
-            inner = inner._known
+            inner = inner._behind
         if inner is not y and isinstance(inner, TorchArray) and not inner._closed:
             raise UnsupportedError(
                 f"f, differentiated by AutoTorch at {user_line()}, mixes its argument with a {type(y).__name__} it has "
