@@ -138,7 +138,19 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 _ROOMS = frozenset(
     {
-        *("adtypes", "backends", "calls", "engine", "errors", "face", "operators", "places", "primitives", "replay"),
+        *(
+            "adtypes",
+            "array",
+            "backends",
+            "calls",
+            "engine",
+            "errors",
+            "face",
+            "operators",
+            "places",
+            "primitives",
+            "replay",
+        ),
         *("rules", "structure", "testing", "toolbox", "values"),
     }
 )
