@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
     from .backends.registry import available_backends, rules_for
+    from .bridges.differentiate_with import differentiate_with
     from .errors import (
         ADSelectError,
         BackendNotInstalledError,
@@ -78,6 +79,7 @@ __all__ = [
     "define_rrule",
     "derivative",
     "diaghessian",
+    "differentiate_with",
     "frule",
     "gradient",
     "hessian",
@@ -111,6 +113,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "adtypes": "ADType AutoAutograd AutoFiniteDifferences AutoForward AutoJax AutoTape AutoTorch",
     "backends.registry": "available_backends rules_for",
+    "bridges.differentiate_with": "differentiate_with",
     "errors": (
         "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError "
         "NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "

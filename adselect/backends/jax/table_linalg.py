@@ -78,6 +78,17 @@ TABLE[np.linalg.cholesky] = _or_error(_cholesky, "Matrix is not positive definit
 
 
 @implements(np.linalg.matrix_rank)
-def _matrix_rank(a: Any, *args: Any, **kwargs: Any) -> Any:
-    need_numbers(a)
-    return jnp.linalg.matrix_rank(a, *args, **kwargs) if jnp.size(a) else jnp.zeros(jnp.shape(a)[:-2], int)
+def _matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any = None) -> Any:
+    need_numbers(A)
+    A = jnp.asarray(A)
+    if not A.size:
+        return jnp.zeros(A.shape[:-2], int)
+    if A.ndim < 2:
+        return jnp.any(A != 0).astype(int)
+    s = jnp.abs(jnp.linalg.eigvalsh(A)) if hermitian else jnp.linalg.svdvals(A)
+    if tol is None:
+        rtol = max(A.shape[-2:]) * jnp.finfo(s.dtype).eps if rtol is None else jnp.asarray(rtol)[..., None]
+        tol = jnp.max(s, -1, keepdims=True) * rtol
+    else:
+        tol = jnp.asarray(tol)[..., None]
+    return jnp.sum(s > tol, -1)

@@ -6,10 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from .compiled import is_staged, staged_pullback, staged_pushforward
-from .rule_calls import FUNCTIONS, Call, mark_integers
+from .rule_calls import FUNCTIONS, Call, mark_integers, without_tangents
 
 
 class HostRule(torch.autograd.Function):
@@ -45,8 +44,7 @@ class HostFunction(torch.autograd.Function):
 
     @staticmethod
     def jvp(ctx: Any, _: Any, *tangents: Any) -> tuple:
-        with forward_ad._set_fwd_grad_enabled(True):
-            natives = [forward_ad.unpack_dual(v).primal for v in ctx.saved_tensors]
+        natives = without_tangents(ctx.saved_tensors)
         given = [torch.zeros_like(v) if t is None else t for v, t in zip(natives, tangents, strict=True)]
         return _HostPushforward.apply(ctx.call, len(natives), *natives, *given)
 

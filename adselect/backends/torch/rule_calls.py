@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from ...adtypes import AutoTorch
 from ...errors import UnsupportedError, user_line
@@ -202,6 +203,21 @@ def _to_numpy(tensor: Tensor) -> Any:
             f"in one tensor that has none ({user_line()}). Use torch.func.jacrev or torch.func.vmap instead."
         )
     return tensor.detach().cpu().resolve_conj().numpy().copy()[()]
+
+
+def without_tangents(saved: Any) -> list:
+    """Saved tensors, which still have their tangents: rules that call one another would go round in circles."""
+    with forward_ad._set_fwd_grad_enabled(True):
+        return [_primal(v) for v in saved]
+
+
+def _primal(tensor: Tensor) -> Tensor:
+    functorch = torch._C._functorch
+    if not functorch.is_batchedtensor(tensor):
+        return forward_ad.unpack_dual(tensor).primal
+    # unpack_dual has no batching rule: it is applied below the batch.
+    primal = _primal(functorch.get_unwrapped(tensor))
+    return functorch._add_batch_dim(primal, functorch.maybe_get_bdim(tensor), functorch.maybe_get_level(tensor))
 
 
 def any_nan(tensors: list) -> bool:

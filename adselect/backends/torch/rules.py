@@ -14,7 +14,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from ...errors import UnsupportedError, user_line
 from ...primitives.invocation import Invocation
@@ -23,7 +22,7 @@ from ..framework_call import dependencies
 from . import host_rules as _host_rules  # noqa: F401  (fills FUNCTIONS in)
 from .face import TorchArray
 from .recording import is_in_transform
-from .rule_calls import ADTYPE, FUNCTIONS, Call, any_nan, faced, mark_integers, rule_block, taken_up
+from .rule_calls import ADTYPE, FUNCTIONS, Call, any_nan, faced, mark_integers, rule_block, taken_up, without_tangents
 
 __all__ = ["apply", "apply_native"]
 
@@ -116,9 +115,7 @@ class Function(torch.autograd.Function):
         call = ctx.call
         if all(t is None for t in tangents):
             return (None,) * len(call.invocation.results.paths)
-        # Saved tensors still have their tangents: rules that call one another would go round in circles.
-        with forward_ad._set_fwd_grad_enabled(True):
-            natives = [forward_ad.unpack_dual(v).primal for v in ctx.saved_tensors]
+        natives = without_tangents(ctx.saved_tensors)
         _refuse_forward_over_forward(call, natives)
         with rule_block() as deps:
             frule = call.invocation.primitive.frule

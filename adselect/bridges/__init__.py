@@ -1,0 +1,1 @@
+"""Between frameworks: a function that one of them differentiates, inside code that another does."""
