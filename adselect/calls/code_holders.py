@@ -1,0 +1,269 @@
+"""Functions, their cells and globals, modules and classes: how code that reaches an array is made anew around another.
+
+A function is the same code with other cells, defaults and a dict of globals of its own, a copy of the module's in which
+the names that lead to the array lead to the new one. A class gets a subclass, before whose bases stand the methods made
+anew, so that ``super()`` and ``isinstance`` answer as before.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import sys
+import types
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from .fixed import code_names, global_names, imported_names
+from .holders import Held, Holder, is_closed, returned_entries
+
+if TYPE_CHECKING:
+    from .rebuilding import Building
+
+__all__ = ["CellHolder", "ClassHolder", "FunctionHolder", "ModuleHolder", "globals_of", "names_of", "stored_names"]
+
+# With one of these a name need not stand in the code.
+_BY_TEXT = frozenset(
+    {"getattr", "__getattribute__", "vars", "__dict__", "attrgetter", "methodcaller", "eval", "exec", "globals", "dir"}
+)
+
+
+@functools.lru_cache(maxsize=1024)
+def stored_names(code: types.CodeType) -> frozenset[str]:
+    """The globals that a code object, and those inside of it, set or delete."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= stored_names(constant)
+    return frozenset(names)
+
+
+# -- functions ---------------------------------------------------------------------------------------------------------
+
+
+class CellHolder(Holder):
+    """A variable of a closure."""
+
+    def held(self, walk: Any) -> Held:
+        try:
+            return [("", self.value.cell_contents)]
+        except ValueError:  # not bound yet
+            return []
+
+    def blank(self, building: Building) -> Any:
+        return types.CellType()
+
+    def fill(self, new: Any, building: Building) -> Any:
+        try:
+            new.cell_contents = building.new(self.value.cell_contents)
+        except ValueError:
+            return None
+        return new.cell_contents
+
+    def returned(self, new: Any, before: Any, building: Building) -> None:
+        try:
+            now = new.cell_contents
+        except ValueError:  # f has deleted it
+            if before is not None:
+                del self.value.cell_contents
+            return
+        if now is not before:
+            self.value.cell_contents = building.old(now)
+            building.note(self.value, None)
+
+
+class FunctionHolder(Holder):
+    """A function of Python."""
+
+    def held(self, walk: Any) -> Held:
+        f = self.value
+        walk.read(f.__code__)
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            if name != "__class__":  # super()'s, which has to stay
+                yield f" → {name}", cell
+        names = f.__code__.co_varnames
+        for i, value in enumerate(f.__defaults__ or ()):
+            at = f.__code__.co_argcount - len(f.__defaults__) + i
+            yield f" → {names[at] if 0 <= at < len(names) else i}, a default,", value
+        yield from [(f" → {name}, a default,", value) for name, value in (f.__kwdefaults__ or {}).items()]
+        yield from [(f".{name}", value) for name, value in f.__dict__.items()]
+        for name in global_names(f):
+            yield f" → {name}", f.__globals__[name]
+        for name in imported_names(f) if global_names(f) or not is_closed(f.__module__ or "") else ():
+            if name in sys.modules:
+                yield f" → {name}", sys.modules[name]
+
+    def blank(self, building: Building) -> Any:
+        f = self.value
+        cells = tuple([building.new(cell) for cell in f.__closure__ or ()])
+        new = types.FunctionType(f.__code__, building.globals_of(f), f.__name__, None, cells)
+        new.__qualname__, new.__module__, new.__doc__ = f.__qualname__, f.__module__, f.__doc__
+        return new
+
+    def fill(self, new: Any, building: Building) -> Any:
+        f = self.value
+        if f.__defaults__ is not None:
+            new.__defaults__ = tuple([building.new(v) for v in f.__defaults__])
+        if f.__kwdefaults__ is not None:
+            new.__kwdefaults__ = {k: building.new(v) for k, v in f.__kwdefaults__.items()}
+        if f.__annotations__:
+            new.__annotations__ = f.__annotations__
+        new.__dict__.update({k: building.new(v) for k, v in f.__dict__.items()})
+        return dict(new.__dict__)
+
+    def returned(self, new: Any, before: Any, building: Building) -> None:
+        returned_entries(before, new.__dict__, self.value.__dict__, building)
+
+
+def globals_of(real: dict, building: Building) -> dict:
+    """A copy of a module's globals, to be filled; what f imports when it runs is found as it was made anew."""
+    view = dict(real)
+    imports = real.get("__builtins__", builtins)
+    imports = imports if isinstance(imports, dict) else vars(imports)
+    if any(isinstance(h, ModuleHolder) for h in building.holders):
+        plain_import = imports["__import__"]
+
+        def import_(*args: Any, **kwargs: Any) -> Any:
+            return building.new(plain_import(*args, **kwargs))
+
+        view["__builtins__"] = {**imports, "__import__": import_}
+    return view
+
+
+# -- modules -----------------------------------------------------------------------------------------------------------
+
+
+class ModuleHolder(Holder):
+    """A module, of which f's code names attributes."""
+
+    by_name = True  # what it holds depends on the names met so far
+
+    def held(self, walk: Any) -> Held:
+        if is_closed(self.value.__name__):
+            return
+        held = vars(self.value)
+        for name in sorted(held) if walk.any_name else sorted(walk.names & held.keys()):
+            if not name.startswith("__"):
+                yield f".{name}", held[name]
+
+    def blank(self, building: Building) -> Any:
+        new = _ModuleView(self.value.__name__, self.value.__doc__)
+        object.__setattr__(new, "_view", building.view_of(vars(self.value)))
+        object.__setattr__(new, "_real", self.value)
+        return new
+
+    def fill(self, new: Any, building: Building) -> Any:
+        view = vars(new)["_view"]
+        for name, value in vars(self.value).items():
+            if not name.startswith("__"):
+                view[name] = building.new(value)
+        building.whole.add(id(vars(self.value)))
+        return None
+
+
+class _ModuleView(types.ModuleType):
+    """A module whose attributes are the entries of a dict that its functions, made anew, have for globals."""
+
+    def __getattribute__(self, name: str) -> Any:
+        fields = object.__getattribute__(self, "__dict__")
+        view = fields.get("_view")
+        if view is None or name == "__dict__":
+            return fields if view is None else view
+        return view[name] if name in view else getattr(fields["_real"], name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        object.__getattribute__(self, "__dict__")["_view"][name] = value
+
+    def __delattr__(self, name: str) -> None:
+        del object.__getattribute__(self, "__dict__")["_view"][name]
+
+
+# -- classes -----------------------------------------------------------------------------------------------------------
+
+
+class ClassHolder(Holder):
+    """A class written in Python, of which f's code names attributes."""
+
+    by_name = True
+
+    def held(self, walk: Any) -> Held:
+        for base in self.value.__mro__:
+            for name, value in _attributes(base):
+                function = isinstance(value, (types.FunctionType, property, staticmethod, classmethod))
+                if not function or walk.any_name or name in walk.names or name.startswith("__"):
+                    yield f" → {base.__name__}.{name}", value
+        if type(self.value) is not type and not is_closed(type(self.value).__module__):
+            yield "'s metaclass", type(self.value)
+
+    def blank(self, building: Building) -> Any:
+        cls, order, patches = self.value, [], {}
+        if building.is_new(type(cls)):
+            raise TypeError("its metaclass reaches an array")
+        for base in cls.__mro__:
+            if any(building.is_new(v) for _, v in _attributes(base)):
+                patches[base] = type(base.__name__, (), {"__slots__": (), "__module__": base.__module__})
+                order.append(patches[base])
+            order.append(base)
+
+        def mro(new: type) -> list[type]:
+            return [new, _Quiet, *order]
+
+        def instancecheck(new: type, value: Any) -> bool:
+            return isinstance(value, cls)
+
+        def subclasscheck(new: type, other: type) -> bool:
+            return issubclass(other, cls)
+
+        own = {"mro": mro, "__instancecheck__": instancecheck, "__subclasscheck__": subclasscheck}
+        meta = type(type(cls).__name__, (type(cls),), own)
+        names = {
+            "__slots__": (),
+            "__module__": cls.__module__,
+            "__qualname__": cls.__qualname__,
+            "__doc__": cls.__doc__,
+        }
+        new = type.__new__(meta, cls.__name__, (cls,), names)
+        building.patches[id(new)] = patches
+        return new
+
+    def fill(self, new: Any, building: Building) -> Any:
+        for base, patch in building.patches[id(new)].items():
+            for name, value in _attributes(base):
+                if building.is_new(value):
+                    type.__setattr__(patch, name, building.new(value))
+        return dict(vars(new))
+
+    def returned(self, new: Any, before: Any, building: Building) -> None:
+        now = vars(new)
+        for name in now.keys() - {"__abstractmethods__", "_abc_impl"}:
+            if name not in before or now[name] is not before[name]:
+                setattr(self.value, name, building.old(now[name]))
+                building.note(self.value, name)
+
+
+class _Quiet:
+    """Stands before the user's bases: making a subclass of theirs is not to be told to them."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        pass
+
+
+_OF_CLASSES = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "_abc_impl"})
+
+
+def _attributes(cls: type) -> Iterator[tuple[str, Any]]:
+    """What a user's class holds itself: data, functions and what is made of functions."""
+    if cls is object or is_closed(cls.__module__):
+        return
+    for name, value in list(vars(cls).items()):
+        if name not in _OF_CLASSES and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+            yield name, value
+
+
+def names_of(code: types.CodeType) -> tuple[frozenset[str], bool]:
+    """The names in a code object, and whether it may ask for others that it makes up."""
+    names = code_names(code)
+    return names, not names.isdisjoint(_BY_TEXT)

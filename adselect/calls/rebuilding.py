@@ -1,0 +1,466 @@
+"""f made anew around other arrays: where it reaches the given ones, and the same program around those in their place.
+
+:class:`Reach` walks from f through closures, globals that its code names, defaults, attributes and containers, and
+finds what leads to the arrays. :class:`Building` makes that, and nothing else, anew for one call: function objects of
+the same code, containers, instances. Nothing of the user's is changed by it; what f itself writes to something that was
+made anew is carried over to the user's own when the call is over.
+"""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..face.array import Array
+from ..structure.grads import Grads
+from ..structure.leaves import is_enum
+from ..structure.opening import opens
+from ..structure.params import Params
+from ..values.identity import IdDict
+from ..values.kinds import isa
+from ..values.natives import is_native
+from .array_views import Memory, view_of
+from .code_holders import (
+    CellHolder,
+    ClassHolder,
+    FunctionHolder,
+    ModuleHolder,
+    globals_of,
+    names_of,
+    stored_names,
+)
+from .fixed import global_names
+from .holders import (
+    CacheHolder,
+    DescriptorHolder,
+    DictHolder,
+    Holder,
+    IdTableHolder,
+    InstanceHolder,
+    ListHolder,
+    MethodHolder,
+    ObjectArrayHolder,
+    ParamsHolder,
+    PartialHolder,
+    ProxyHolder,
+    Sealed,
+    SetHolder,
+    TupleHolder,
+    is_closed,
+)
+
+__all__ = ["Building", "Reach"]
+
+_CACHE = type(functools.lru_cache(int))
+_KINDS: dict[type, type[Holder]] = {
+    list: ListHolder,
+    deque: ListHolder,
+    dict: DictHolder,
+    tuple: TupleHolder,
+    set: SetHolder,
+    frozenset: SetHolder,
+    types.FunctionType: FunctionHolder,
+    types.CellType: CellHolder,
+    types.ModuleType: ModuleHolder,
+    types.MethodType: MethodHolder,
+    types.MethodWrapperType: MethodHolder,
+    types.MappingProxyType: ProxyHolder,
+    functools.partial: PartialHolder,
+    functools.partialmethod: PartialHolder,
+    functools.cached_property: DescriptorHolder,
+    property: DescriptorHolder,
+    staticmethod: DescriptorHolder,
+    classmethod: DescriptorHolder,
+    _CACHE: CacheHolder,
+    Params: ParamsHolder,
+    IdDict: IdTableHolder,
+    Grads: IdTableHolder,
+}
+# What holds nothing that a value could be computed from.
+_EMPTY = (str, bytes, bytearray, int, float, complex, type(None), np.generic, np.dtype, np.ufunc, types.CodeType)
+_NOT_ENTERED = frozenset(
+    {"logging", "threading", "_thread", "io", "_io", "socket", "concurrent", "multiprocessing", "asyncio", "_asyncio"}
+    | {"unittest", "_pytest", "pluggy", "warnings", "numpy.random", "random", "queue", "_queue", "re", "subprocess"}
+)
+_MOST_ALIKE = 1000
+_OPEN_ANYWAY = frozenset({"collections", "argparse", "contextlib", "types"})  # classes of Python's written in Python
+
+
+def holder_of(value: Any) -> Holder | None:
+    """What value may hold others as; None for what holds none."""
+    cls = type(value)
+    kind = _KINDS.get(cls)
+    if kind is not None:
+        return kind(value)
+    if isinstance(value, (*_EMPTY, Array)):
+        return None
+    if isa(value, np.ndarray):
+        return ObjectArrayHolder(value) if value.dtype == object else None
+    if is_native(value):
+        return None
+    if isinstance(value, types.BuiltinFunctionType):
+        held = value.__self__
+        return None if held is None or isinstance(held, (types.ModuleType, type)) else MethodHolder(value)
+    if isinstance(value, types.ModuleType):
+        return ModuleHolder(value)
+    if isinstance(value, type):
+        if is_closed(value.__module__) or value.__module__ == "builtins":
+            return None
+        return Sealed(value, f"the enumeration {value.__name__}") if _is_enumeration(value) else ClassHolder(value)
+    if cls.__module__.partition(".")[0] in _NOT_ENTERED or cls.__module__.startswith("numpy.random"):
+        return None if cls.__name__ != "_local" else Sealed(value)
+    return _of_instance(value)
+
+
+def _of_instance(value: Any) -> Holder | None:
+    own = not is_closed(type(value).__module__) or type(value).__module__.partition(".")[0] in _OPEN_ANYWAY
+    if own and not isinstance(value, BaseException) and not is_enum(value):
+        for base, kind in ((list, ListHolder), (deque, ListHolder), (dict, DictHolder), (tuple, TupleHolder)):
+            if isinstance(value, base):
+                return kind(value)
+        if isinstance(value, (set, frozenset)):
+            return SetHolder(value) if type(value).__module__ == "builtins" else Sealed(value)
+        for base in (functools.partial, property, staticmethod, classmethod, functools.cached_property):
+            if isinstance(value, base):
+                return _KINDS[base](value)
+        if opens(value) or (type(value).__module__.partition(".")[0] in _OPEN_ANYWAY and hasattr(value, "__dict__")):
+            return InstanceHolder(value)
+    return Sealed(value)
+
+
+def _is_enumeration(cls: type) -> bool:
+    return any(c.__module__ == "enum" for c in type(cls).__mro__)
+
+
+class Reach:
+    """What f reaches, and which of it leads to the given arrays.
+
+    ``reached`` says of each array whether f can be made anew around another one in its place.
+    """
+
+    def __init__(self, f: Any, arrays: list):
+        self.root, self.arrays = f, arrays
+        self.places = {id(a): i for i, a in enumerate(arrays)}
+        self.memories = [Memory(a) for a in arrays if isa(a, np.ndarray) and a.size and not isinstance(a, Array)]
+        self.holders: dict[int, Holder] = {}
+        self.above: dict[int, list[int]] = {}  # who holds a value
+        self.first: dict[int, tuple[int, str]] = {}  # who was found to hold it first, and the text that leads there
+        self.views: dict[int, tuple[Any, int, Callable[[Any], Any]]] = {}  # arrays that show the memory of a given one
+        self.alike: list[tuple[np.ndarray, int, str]] = []  # other arrays, and who holds them
+        self.names: set[str] = {"__call__"}  # in the code met so far
+        self.any_name = False
+        self.codes: set[types.CodeType] = set()
+        self._alive: list = []
+        self._walk()
+        self.leading = self._leading()
+        seen = self._open_ways()
+        shown = {place for key, (_, place, _) in self.views.items() if key in seen}
+        self.reached = [id(a) in seen or i in shown for i, a in enumerate(arrays)]
+
+    # -- the walk ----------------------------------------------------------------------------------------------------
+
+    def read(self, code: types.CodeType) -> None:
+        """Note the names in the code of a function that f reaches."""
+        if code not in self.codes:
+            self.codes.add(code)
+            names, by_text = names_of(code)
+            self.names |= names
+            self.any_name = self.any_name or by_text
+
+    def name(self, name: str) -> None:
+        """Note the name of a method that f reaches."""
+        self.names.add(name)
+
+    def _walk(self) -> None:
+        pending: deque = deque()
+        self._meet(self.root, None, "f", pending)
+        self.above[id(self.root)] = []
+        by_name: list[Holder] = []
+        known = -1
+        while True:
+            while pending:
+                holder = pending.popleft()
+                if hasattr(holder, "by_name"):
+                    by_name.append(holder)
+                self._expand(holder, pending)
+            if known == len(self.names) + self.any_name:
+                return
+            known = len(self.names) + self.any_name
+            for holder in by_name:
+                self._expand(holder, pending)
+
+    def _expand(self, holder: Holder, pending: deque) -> None:
+        for text, value in holder.held(self):
+            self._meet(value, holder, text, pending)
+
+    def _meet(self, value: Any, holder: Holder | None, text: str, pending: deque) -> None:
+        key = id(value)
+        if holder is not None:
+            above = self.above.get(key)
+            if above is not None:
+                above.append(id(holder.value))
+                return
+        if key in self.places:
+            found = None
+        elif isa(value, np.ndarray) and not isinstance(value, Array) and value.dtype != object:
+            found = self._array(value, holder, text)
+            if found is None and key not in self.views:
+                return
+        else:
+            found = holder_of(value)
+            if found is None:
+                return
+        if holder is not None:
+            self.above[key] = [id(holder.value)]
+            self.first[key] = (id(holder.value), text)
+        self._alive.append(value)
+        if found is not None:
+            self.holders[key] = found
+            pending.append(found)
+
+    def _array(self, array: np.ndarray, holder: Holder | None, text: str) -> Holder | None:
+        """A plain array that f reaches: a view of a given one is noted, what shares its memory otherwise is sealed."""
+        if not array.size or not self.memories:
+            return None
+        low, high = np.lib.array_utils.byte_bounds(array)
+        for memory in self.memories:
+            if memory.meets(array, low, high):
+                way, place = view_of(memory.array, array), self.places[id(memory.array)]
+                if way is not None:
+                    self.views[id(array)] = (array, place, way)
+                    return None
+                said = "which is no view of it that can be written as slices and a transposition"
+                return Sealed(array, f"an array of shape {array.shape} over the same memory, {said}")
+        if len(self.alike) < _MOST_ALIKE and holder is not None:
+            self.alike.append((array, id(holder.value), text))
+        return None
+
+    # -- what leads to the arrays ------------------------------------------------------------------------------------
+
+    def _upwards(self, keys: set[int]) -> set[int]:
+        """All that hold one of these, or one that does."""
+        found, pending = set(keys), list(keys)
+        while pending:
+            for key in self.above.get(pending.pop(), ()):
+                if key not in found:
+                    found.add(key)
+                    pending.append(key)
+        return found
+
+    def _leading(self) -> dict[int, Holder]:
+        """Everything that has to be made anew.
+
+        Beyond what leads to an array: functions that share a global variable with one of these, where one of them sets
+        it, and modules whose functions are made anew, since these have a copy of the globals.
+        """
+        sealed = {key for key, h in self.holders.items() if h.sealed and isa(h.value, np.ndarray)}
+        found = self._upwards({*self.places, *self.views, *sealed})
+        functions = [h for h in self.holders.values() if isinstance(h, FunctionHolder)]
+        modules = [h for h in self.holders.values() if isinstance(h, ModuleHolder)]
+        writers = [h for h in functions if stored_names(h.value.__code__)]
+        while True:
+            made = [h.value for h in functions if id(h.value) in found]
+            copied = {id(f.__globals__) for f in made}
+            more = {id(m.value) for m in modules if id(vars(m.value)) in copied} - found
+            copied |= {id(vars(m.value)) for m in modules if id(m.value) in found}
+            for writer in writers:
+                if id(writer.value.__globals__) in copied:
+                    more |= self._sharing(writer.value, functions)
+            more -= found
+            if not more:
+                return {key: self.holders[key] for key in found if key in self.holders}
+            found = self._upwards(found | more)
+
+    def _sharing(self, writer: Any, functions: list) -> set[int]:
+        """The writer of a global variable, and the functions that read or write it."""
+        stored, found = stored_names(writer.__code__), {id(writer)}
+        for holder in functions:
+            f = holder.value
+            if f.__globals__ is writer.__globals__ and not stored.isdisjoint(
+                {*global_names(f), *stored_names(f.__code__)}
+            ):
+                found.add(id(f))
+        return found
+
+    def _open_ways(self) -> set[int]:
+        """All that f reaches by ways that can be made anew."""
+        below: dict[int, list[int]] = {}
+        for key, above in self.above.items():
+            for holder in above:
+                below.setdefault(holder, []).append(key)
+        found, pending = {id(self.root)}, [id(self.root)]
+        while pending:
+            key = pending.pop()
+            if key in self.holders and not self.holders[key].sealed:
+                more = set(below.get(key, ())) - found
+                found |= more
+                pending.extend(more)
+        return found
+
+    # -- in words ----------------------------------------------------------------------------------------------------
+
+    def path(self, key: int) -> str:
+        """How f reaches a value, as text."""
+        texts: list[str] = []
+        while key in self.first and len(texts) < 12:
+            key, text = self.first[key]
+            texts.append(text)
+        return "".join(["f", *reversed(texts)])
+
+    def alike_to(self, array: Any) -> list[str]:
+        """Where f reaches other arrays of the same shape and dtype, three of them at most."""
+        found = [row for row in self.alike if row[0].shape == array.shape and row[0].dtype == array.dtype]
+        return [self.path(key) + text for _, key, text in found[:3]]
+
+    def is_unnamed(self, place: int) -> bool:
+        """Whether an array is a global of a module that f comes from, or calls, and no code there names it."""
+        array, modules = self.arrays[place], {}
+        for holder in self.holders.values():
+            if isinstance(holder, FunctionHolder) and not is_closed(holder.value.__module__ or ""):
+                modules[id(holder.value.__globals__)] = holder.value.__globals__
+        return any(value is array for names in modules.values() for value in list(names.values()))
+
+    def barrier(self, place: int) -> Sealed | None:
+        """What stands between f and an array, where it is reached at all."""
+        found = self._upwards({id(self.arrays[place])})
+        return next((h for key, h in self.holders.items() if key in found and isinstance(h, Sealed)), None)
+
+    def inputs(self) -> Iterator[np.ndarray]:
+        """The arrays that are not fixed: the given ones and those that show their memory."""
+        yield from self.arrays
+        yield from [array for array, _, _ in self.views.values()]
+
+
+class Building:
+    """f made anew for one call, with values in the place of the arrays; ``call`` is the new f."""
+
+    def __init__(self, reach: Reach, values: list, refusal: Callable[[Reach, Sealed], str]):
+        self.reach, self._refusal = reach, refusal
+        self.holders = list(reach.leading.values())
+        self.written: list[tuple[Any, Any]] = []  # containers of the user's and keys, that were written to
+        self.whole: set[int] = set()  # globals all of whose entries are looked at
+        self.patches: dict[int, Any] = {}
+        self._memo: dict[int, Any] = {id(a): v for a, v in zip(reach.arrays, values, strict=True)}
+        self._old: dict[int, Any] = {id(v): a for a, v in zip(reach.arrays, values, strict=True)}
+        self._views: dict[int, tuple[dict, dict]] = {}  # by id of a module's globals: these, and the copy
+        self._filled: list[tuple[Holder, Any, Any]] = []
+        for array, place, way in reach.views.values():
+            self._put(array, way(values[place]))
+        self._build()
+        self.call = self.new(reach.root)
+
+    def _put(self, old: Any, new: Any) -> None:
+        self._memo[id(old)] = new
+        self._old[id(new)] = old
+
+    def _build(self) -> None:
+        mutable = sorted([h for h in self.holders if h.mutable], key=_order)
+        for holder in mutable:
+            self._blank(holder)
+        for holder in mutable:
+            if not holder.sealed:
+                new = self._memo[id(holder.value)]
+                self._filled.append((holder, new, holder.fill(new, self)))
+        stored: dict[int, set[str]] = {}
+        for holder in self.holders:
+            if isinstance(holder, FunctionHolder):
+                f = holder.value
+                view = self._views[id(f.__globals__)][1]
+                for name in global_names(f):
+                    view[name] = self.new(f.__globals__[name])
+                names, by_text = names_of(f.__code__)
+                stored.setdefault(id(f.__globals__), set()).update(stored_names(f.__code__))
+                if by_text and not names.isdisjoint(("globals", "exec", "eval", "vars")):
+                    self.whole.add(id(f.__globals__))
+        self._globals = []
+        for key, (real, view) in self._views.items():
+            kept = view.keys() if key in self.whole else stored.get(key, set())
+            self._globals.append(
+                (real, view, None if key in self.whole else kept, {n: view[n] for n in kept if n in view})
+            )
+
+    def _blank(self, holder: Holder) -> Any:
+        if id(holder.value) not in self._memo:
+            try:
+                new = holder.blank(self)
+            except TypeError as error:
+                new = Sealed(
+                    holder.value, f"a {type(holder.value).__name__}, which cannot be made anew: {error}"
+                ).blank(self)
+            self._put(holder.value, new)
+        return self._memo[id(holder.value)]
+
+    # -- what holders ask ----------------------------------------------------------------------------------------------
+
+    def new(self, value: Any) -> Any:
+        """What stands in the place of value."""
+        key = id(value)
+        if key in self._memo:
+            return self._memo[key]
+        holder = self.reach.leading.get(key)
+        if holder is None or holder.value is not value:
+            return value
+        if holder.mutable:
+            return self._blank(holder)
+        new = holder.made(self)
+        if key not in self._memo:
+            self._put(value, new)
+        return self._memo[key]
+
+    def is_new(self, value: Any) -> bool:
+        """Whether something else stands in the place of value."""
+        return id(value) in self._memo or id(value) in self.reach.leading
+
+    def old(self, value: Any) -> Any:
+        """The user's own, of what was made anew; anything else as it is."""
+        found = self._old.get(id(value), value)
+        return found if self._memo.get(id(found)) is value else value
+
+    def note(self, container: Any, key: Any) -> None:
+        """Note that f has written there: a traced value is to become plain when the derivative is over."""
+        self.written.append((container, key))
+
+    def remember(self, holder: Holder, new: Any, before: Any) -> None:
+        """Note that what was made in one step can be written to."""
+        self._filled.append((holder, new, before))
+
+    def refusal(self, sealed: Sealed) -> Callable[[], str]:
+        """What to say where f uses what could not be made anew."""
+        return lambda: self._refusal(self.reach, sealed)
+
+    def globals_of(self, f: Any) -> dict:
+        """The globals of a function made anew."""
+        return self.view_of(f.__globals__)
+
+    def view_of(self, real: dict) -> dict:
+        """The copy of a module's globals, one for all its functions."""
+        if id(real) not in self._views:
+            self._views[id(real)] = (real, globals_of(real, self))
+        return self._views[id(real)][1]
+
+    # -- afterwards ----------------------------------------------------------------------------------------------------
+
+    def give_back(self) -> None:
+        """Carry over to the user's own what f has written to what was made anew."""
+        for holder, new, before in self._filled:
+            holder.returned(new, before, self)
+        for real, view, names, before in self._globals:
+            for name in view.keys() - {"__builtins__"} if names is None else names:
+                if name in view and (name not in before or view[name] is not before[name]):
+                    real[name] = self.old(view[name])
+                    self.note(real, name)
+            for name in before.keys() - view.keys():
+                real.pop(name, None)
+
+
+def _order(holder: Holder) -> int:
+    """Cells before the functions that have them, functions before classes, classes before their instances."""
+    for i, kind in enumerate((CellHolder, FunctionHolder, ModuleHolder, ClassHolder)):
+        if isinstance(holder, kind):
+            return i
+    return 9
