@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from .fixed import code_names, global_names, imported_names
-from .holders import Held, Holder, is_closed, returned_entries
+from .holders import HEAP_TYPE, Held, Holder, is_closed, returned_entries
 
 if TYPE_CHECKING:
     from .rebuilding import Building
@@ -154,7 +154,7 @@ class ModuleHolder(Holder):
         return new
 
     def fill(self, new: Any, building: Building) -> Any:
-        view = vars(new)["_view"]
+        view = building.view_of(vars(self.value))
         for name, value in vars(self.value).items():
             if not name.startswith("__"):
                 view[name] = building.new(value)
@@ -193,13 +193,15 @@ class ClassHolder(Holder):
                 function = isinstance(value, (types.FunctionType, property, staticmethod, classmethod))
                 if not function or walk.any_name or name in walk.names or name.startswith("__"):
                     yield f" → {base.__name__}.{name}", value
-        if type(self.value) is not type and not is_closed(type(self.value).__module__):
-            yield "'s metaclass", type(self.value)
+        for name, value in _of_metaclass(type(self.value)):
+            if name.startswith("__") or name in walk.names:
+                yield f" → {type(self.value).__name__}.{name}", value
 
     def blank(self, building: Building) -> Any:
         cls, order, patches = self.value, [], {}
-        if building.is_new(type(cls)):
-            raise TypeError("its metaclass reaches an array")
+        for name, value in _of_metaclass(type(cls)):
+            if building.is_new(value):
+                raise TypeError(f"its metaclass reaches an array in {name}")
         for base in cls.__mro__:
             if any(building.is_new(v) for _, v in _attributes(base)):
                 patches[base] = type(base.__name__, (), {"__slots__": (), "__module__": base.__module__})
@@ -242,6 +244,14 @@ class ClassHolder(Holder):
                 building.note(self.value, name)
 
 
+def _of_metaclass(meta: type) -> Iterator[tuple[str, Any]]:
+    """What a metaclass holds beyond what makes classes."""
+    for base in meta.__mro__ if meta is not type else ():
+        for name, value in _attributes(base):
+            if name not in ("__init__", "__new__", "__prepare__"):
+                yield name, value
+
+
 class _Quiet:
     """Stands before the user's bases: making a subclass of theirs is not to be told to them."""
 
@@ -251,12 +261,14 @@ class _Quiet:
         pass
 
 
-_OF_CLASSES = frozenset({"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "_abc_impl"})
+_OF_CLASSES = frozenset(
+    {"__dict__", "__weakref__", "__doc__", "__module__", "__annotations__", "_abc_impl", "__init_subclass__"}
+)
 
 
 def _attributes(cls: type) -> Iterator[tuple[str, Any]]:
     """What a user's class holds itself: data, functions and what is made of functions."""
-    if cls is object or is_closed(cls.__module__):
+    if is_closed(cls.__module__) or not cls.__flags__ & HEAP_TYPE:
         return
     for name, value in list(vars(cls).items()):
         if name not in _OF_CLASSES and not isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):

@@ -11,7 +11,7 @@ import functools
 import gc
 import types
 import weakref
-from collections import deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -29,10 +29,11 @@ from ..values.tangents import field_names
 if TYPE_CHECKING:
     from .rebuilding import Building
 
-__all__ = ["Holder", "Sealed", "Unusable", "is_closed", "returned_entries", "values_of"]
+__all__ = ["HEAP_TYPE", "PLAIN", "Holder", "Sealed", "Unusable", "is_closed", "returned_entries", "values_of"]
 
 Held = Iterable[tuple[str, Any]]
 _GONE = object()
+HEAP_TYPE = 1 << 9  # CPython's flag of classes made by a class statement
 
 
 class Holder:
@@ -137,12 +138,12 @@ def cached_names(cls: type) -> frozenset[str]:
 def values_of(items: Any) -> list[tuple[str, Any]]:
     """Entries of a container with their index, without those that hold nothing."""
     kinds = set(map(type, items))
-    if kinds <= _PLAIN:
+    if kinds <= PLAIN:
         return []
-    return [(f"[{i}]", v) for i, v in enumerate(items) if type(v) not in _PLAIN]
+    return [(f"[{i}]", v) for i, v in enumerate(items) if type(v) not in PLAIN]
 
 
-_PLAIN = {int, float, str, bool, complex, bytes, type(None), np.float64, np.int64, np.bool_, np.float32, np.int32}
+PLAIN = {int, float, str, bool, complex, bytes, type(None), np.float64, np.int64, np.bool_, np.float32, np.int32}
 
 
 # -- containers --------------------------------------------------------------------------------------------------------
@@ -195,23 +196,23 @@ class DictHolder(Holder):
 
     def held(self, walk: Any) -> Held:
         items = list(dict.items(self.value))
-        for key, value in items if not set(map(type, dict.values(self.value))) <= _PLAIN else ():
-            yield f"[{key!r:.40}]" if type(key) in _PLAIN else "[…]", value
-        yield from [("'s key", key) for key, _ in items if type(key) not in _PLAIN]
+        for key, value in items if not set(map(type, dict.values(self.value))) <= PLAIN else ():
+            yield f"[{key!r:.40}]" if type(key) in PLAIN else "[…]", value
+        yield from [("'s key", key) for key, _ in items if type(key) not in PLAIN]
         if type(self.value) is not dict:
             yield from held_fields(self.value)
 
     def blank(self, building: Building) -> Any:
         kind = building.new(type(self.value))
         new = dict.__new__(kind)
-        if hasattr(self.value, "default_factory"):
+        if isinstance(self.value, defaultdict):
             new.default_factory = building.new(self.value.default_factory)
         return new
 
     def fill(self, new: Any, building: Building) -> Any:
-        ordered = hasattr(new, "move_to_end")  # an OrderedDict keeps its order itself
+        base = OrderedDict if isinstance(new, OrderedDict) else dict
         for key, value in list(dict.items(self.value)):
-            (type(new) if ordered else dict).__setitem__(new, building.new(key), building.new(value))
+            base.__setitem__(new, building.new(key), building.new(value))
         fields = fill_fields(self.value, new, building) if hasattr(self.value, "__dict__") else None
         return dict(dict.items(new)), fields
 
@@ -328,7 +329,7 @@ class ParamsHolder(Holder):
 
 
 class IdTableHolder(Holder):
-    """An IdDict or Grads: its keys are made anew."""
+    """An IdDict or Grads, or a dict that holds its keys or values weakly: its keys are made anew."""
 
     def held(self, walk: Any) -> Held:
         for i, (key, value) in enumerate(self.value.items()):
@@ -341,7 +342,7 @@ class IdTableHolder(Holder):
     def fill(self, new: Any, building: Building) -> Any:
         table = new._grads if isinstance(new, Grads) else new
         table.update([(building.new(k), building.new(v)) for k, v in self.value.items()])
-        return IdDict(table)
+        return IdDict(table)  # keys are held, also those of a WeakKeyDictionary
 
     def returned(self, new: Any, before: Any, building: Building) -> None:
         mine = self.value._grads if isinstance(new, Grads) else self.value

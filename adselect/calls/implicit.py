@@ -16,6 +16,7 @@ from ..face.array import Array
 from ..structure.params import Params, array_in_words
 from ..values.kinds import isa
 from .holders import Sealed
+from .left_behind import take_out
 from .rebuilding import Building, Reach
 from .settling import settle_captured, settled
 
@@ -65,6 +66,8 @@ class ImplicitFunction:
             y = building.call()
         finally:
             building.give_back()
+            if take_out(building):
+                self.find_anew()
             self.written.extend(building.written)
         for place, (array, then) in enumerate(zip(arrays, before, strict=True)):
             if _is_written(array, then):
@@ -96,7 +99,8 @@ class ImplicitFunction:
         if again:
             said += (
                 f". There is another array of its shape and dtype at {', '.join(again)}: was the name bound "
-                "anew, as by W = W - 0.1 * g[W]? Write W -= 0.1 * g[W], which stays the same array, or make the Params after it"
+                "anew, as by W = W - 0.1 * g[W]? Write W -= 0.1 * g[W], which stays the same "
+                "array, or make the Params after it"
             )
         return ADSelectValueError(
             f"{self.operator} at {user_line()}: f reaches {self._named(place)} by no way: {said}. Parameters go by "
@@ -114,7 +118,8 @@ class ImplicitFunction:
     def _written(self, place: int) -> Exception:
         return UnsupportedError(
             f"{self.operator} at {user_line()}: f writes into {self._named(place)}, a parameter, and under a "
-            "derivative that would not reach the array itself. Copy it first in f, W = W.copy(), or update it outside of f"
+            "derivative that would not reach the array itself. Copy it first in f, W = W.copy(), or update it "
+            "outside of f"
         )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,6 +37,7 @@ from .code_holders import (
 )
 from .fixed import global_names
 from .holders import (
+    HEAP_TYPE,
     CacheHolder,
     DescriptorHolder,
     DictHolder,
@@ -54,7 +56,7 @@ from .holders import (
     is_closed,
 )
 
-__all__ = ["Building", "Reach"]
+__all__ = ["Building", "Reach", "holder_of"]
 
 _CACHE = type(functools.lru_cache(int))
 _KINDS: dict[type, type[Holder]] = {
@@ -80,6 +82,8 @@ _KINDS: dict[type, type[Holder]] = {
     Params: ParamsHolder,
     IdDict: IdTableHolder,
     Grads: IdTableHolder,
+    weakref.WeakKeyDictionary: IdTableHolder,
+    weakref.WeakValueDictionary: IdTableHolder,
 }
 # What holds nothing that a value could be computed from.
 _EMPTY = (str, bytes, bytearray, int, float, complex, type(None), np.generic, np.dtype, np.ufunc, types.CodeType)
@@ -109,7 +113,7 @@ def holder_of(value: Any) -> Holder | None:
     if isinstance(value, types.ModuleType):
         return ModuleHolder(value)
     if isinstance(value, type):
-        if is_closed(value.__module__) or value.__module__ == "builtins":
+        if is_closed(value.__module__) or not value.__flags__ & HEAP_TYPE:
             return None
         return Sealed(value, f"the enumeration {value.__name__}") if _is_enumeration(value) else ClassHolder(value)
     if cls.__module__.partition(".")[0] in _NOT_ENTERED or cls.__module__.startswith("numpy.random"):
@@ -323,7 +327,8 @@ class Reach:
         for holder in self.holders.values():
             if isinstance(holder, FunctionHolder) and not is_closed(holder.value.__module__ or ""):
                 modules[id(holder.value.__globals__)] = holder.value.__globals__
-        return any(value is array for names in modules.values() for value in list(names.values()))
+        names = [n for held in modules.values() for n, value in list(held.items()) if value is array]
+        return bool(names) and self.names.isdisjoint(names)
 
     def barrier(self, place: int) -> Sealed | None:
         """What stands between f and an array, where it is reached at all."""

@@ -16,15 +16,12 @@ from ..structure.params import Params, array_in_words
 from ..values.identity import IdDict
 from ..values.kinds import isa
 
-__all__ = ["IMPLICIT", "finished", "implicit_function", "implicitly", "is_implicit"]
-
-
-IMPLICIT = ("gradient", "withgradient", "pullback", "jacobian", "withjacobian")
+__all__ = ["finished", "implicit_function", "implicitly", "is_implicit"]
 
 
 def is_implicit(args: tuple) -> bool:
     """Whether an operator was called with Params."""
-    return any([type(a) is Params for a in args])
+    return Params in map(type, args)
 
 
 def implicit_function(operator: str, f: Callable, args: tuple, kwargs: dict) -> ImplicitFunction:

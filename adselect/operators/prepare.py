@@ -24,8 +24,8 @@ from ..structure.opening import settings_of
 from ..structure.params import Params
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
-from .choosing import check_missing, refuse_out, take_adtype
-from .implicit import IMPLICIT, finished, implicit_function, is_implicit
+from .choosing import IMPLICIT, check_missing, refuse_out, take_adtype
+from .implicit import finished, implicit_function, is_implicit
 from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]

@@ -39,8 +39,8 @@ __all__ = ["Skeleton", "flatten"]
 
 _MISPLACED = (
     "{} is Params ({}): these stand alone after f in gradient, withgradient, pullback, jacobian, withjacobian and "
-    "prepare of these. For other operators make the arrays arguments, as in hessian(lambda W: …, W); for an argument that "
-    "holds arrays pass list(ps)"
+    "prepare of these. For other operators make the arrays arguments, as in hessian(lambda W: …, W); for an argument "
+    "that holds arrays pass list(ps)"
 )
 
 

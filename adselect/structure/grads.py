@@ -162,7 +162,7 @@ class Grads:
                 f"Grads.{what} takes Grads or an IdDict of the same parameters, not {type(other).__name__}"
             )
         missing = [array_in_words(p) for p in self.keys() if p not in other]
-        further = [array_in_words(p) for p in other if p not in self]
+        further = [array_in_words(p) for p, _ in other.items() if p not in self]
         if missing or further:
             parts = [f"the right has none for {', '.join(missing)}"] if missing else []
             parts += [f"the left has none for {', '.join(further)}"] if further else []

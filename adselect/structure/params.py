@@ -149,7 +149,7 @@ def _check_parameter(array: Any, place: int) -> None:
         raise ADSelectTypeError(f"Params[{place}] is {found.name}; pass {advice(found, 'x')}")
     if isinstance(array, Array) and array._is_scalar():
         raise ADSelectTypeError(f"Params[{place}] is a number, which is another object each time it is asked for")
-    if isa(array, np.ndarray) or is_native(array):
+    if isinstance(array, Array) or isa(array, np.ndarray) or is_native(array):
         if not is_leaf(array):
             raise ADSelectTypeError(
                 f"Params[{place}] is {array_in_words(array)}; a parameter has a numeric dtype: write .astype(float)"
