@@ -8,6 +8,7 @@ anew, so that ``super()`` and ``isinstance`` answer as before.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dis
 import functools
 import sys
@@ -88,9 +89,11 @@ class FunctionHolder(Holder):
             yield f" → {names[at] if 0 <= at < len(names) else i}, a default,", value
         yield from [(f" → {name}, a default,", value) for name, value in (f.__kwdefaults__ or {}).items()]
         yield from [(f".{name}", value) for name, value in f.__dict__.items()]
+        if is_closed(f.__module__ or ""):
+            return
         for name in global_names(f):
             yield f" → {name}", f.__globals__[name]
-        for name in imported_names(f) if global_names(f) or not is_closed(f.__module__ or "") else ():
+        for name in imported_names(f):
             if name in sys.modules:
                 yield f" → {name}", sys.modules[name]
 
@@ -242,6 +245,7 @@ class ClassHolder(Holder):
             if name not in before or now[name] is not before[name]:
                 setattr(self.value, name, building.old(now[name]))
                 building.note(self.value, name)
+        _retire(new)
 
 
 def _of_metaclass(meta: type) -> Iterator[tuple[str, Any]]:
@@ -250,6 +254,13 @@ def _of_metaclass(meta: type) -> Iterator[tuple[str, Any]]:
         for name, value in _attributes(base):
             if name not in ("__init__", "__new__", "__prepare__"):
                 yield name, value
+
+
+def _retire(new: type) -> None:
+    """Take a subclass out of the user's class's ``__subclasses__()``; what it inherits is as it was, by its mro."""
+    base = next(b for b in new.__mro__ if not b.__flags__ & HEAP_TYPE)
+    with contextlib.suppress(TypeError):  # slots: it stays there until the collector has run
+        new.__bases__ = (type(new.__name__, (base,), {}),)
 
 
 class _Quiet:

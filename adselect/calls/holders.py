@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UnsupportedError, user_line
+from ..frameworks import PACKAGES
 from ..structure.grads import Grads
 from ..structure.opening import CLOSED_PACKAGES
 from ..structure.params import Params
@@ -71,7 +72,7 @@ class Holder:
 def is_closed(module: str) -> bool:
     """Whether a module belongs to Python, NumPy and the like, or to this library: what is in there is not entered."""
     package = module.partition(".")[0]
-    return package in CLOSED_PACKAGES or package == "adselect"
+    return package in CLOSED_PACKAGES or package in PACKAGES or package == "adselect"
 
 
 # -- fields ------------------------------------------------------------------------------------------------------------
@@ -442,23 +443,26 @@ class Sealed(Holder):
 
     def held(self, walk: Any) -> Held:
         value = self.value
-        if isinstance(value, (weakref.ref, ContextVar)):
+        if isa(value, (weakref.ref, ContextVar)):
             try:
-                yield "'s value", value() if isinstance(value, weakref.ref) else value.get()
+                yield "'s value", value() if isa(value, weakref.ref) else value.get()
             except LookupError:
                 return
-        if isinstance(value, weakref.ProxyTypes):
+        if isa(value, weakref.ProxyTypes):
             yield "'s value", value.__str__.__self__
             return
-        if isinstance(value, memoryview):
+        if isa(value, memoryview):
             yield ".obj", value.obj
         if not isa(value, np.ndarray):
             for part in gc.get_referents(value):
-                if not isinstance(part, (types.ModuleType, types.FrameType, types.TracebackType, types.CodeType)):
+                if not isa(part, (types.ModuleType, types.FrameType, types.TracebackType, types.CodeType)):
                     yield "'s inside", part
             for name in ("__wrapped__", "__self__", "base"):
-                held = getattr(value, name, None)
-                if held is not None and not isinstance(held, types.ModuleType):
+                try:
+                    held = getattr(value, name, None)
+                except Exception:  # what a compiled object says when it is asked for something that it has not
+                    continue
+                if held is not None and not isa(held, types.ModuleType):
                     yield f".{name}", held
 
     def blank(self, building: Building) -> Any:

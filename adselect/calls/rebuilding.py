@@ -19,7 +19,6 @@ import numpy as np
 
 from ..face.array import Array
 from ..structure.grads import Grads
-from ..structure.leaves import is_enum
 from ..structure.opening import opens
 from ..structure.params import Params
 from ..values.identity import IdDict
@@ -86,7 +85,7 @@ _KINDS: dict[type, type[Holder]] = {
     weakref.WeakValueDictionary: IdTableHolder,
 }
 # What holds nothing that a value could be computed from.
-_EMPTY = (str, bytes, bytearray, int, float, complex, type(None), np.generic, np.dtype, np.ufunc, types.CodeType)
+_EMPTY = (str, bytes, bytearray, int, float, complex, type(None), np.generic, np.dtype, np.ufunc, types.CodeType, Array)
 _NOT_ENTERED = frozenset(
     {"logging", "threading", "_thread", "io", "_io", "socket", "concurrent", "multiprocessing", "asyncio", "_asyncio"}
     | {"unittest", "_pytest", "pluggy", "warnings", "numpy.random", "random", "queue", "_queue", "re", "subprocess"}
@@ -101,18 +100,16 @@ def holder_of(value: Any) -> Holder | None:
     kind = _KINDS.get(cls)
     if kind is not None:
         return kind(value)
-    if isinstance(value, (*_EMPTY, Array)):
+    if issubclass(cls, _EMPTY) or is_native(value):
         return None
-    if isa(value, np.ndarray):
+    if issubclass(cls, np.ndarray):
         return ObjectArrayHolder(value) if value.dtype == object else None
-    if is_native(value):
-        return None
-    if isinstance(value, types.BuiltinFunctionType):
+    if issubclass(cls, types.BuiltinFunctionType):
         held = value.__self__
-        return None if held is None or isinstance(held, (types.ModuleType, type)) else MethodHolder(value)
-    if isinstance(value, types.ModuleType):
+        return None if held is None or isa(held, (types.ModuleType, type)) else MethodHolder(value)
+    if issubclass(cls, types.ModuleType):
         return ModuleHolder(value)
-    if isinstance(value, type):
+    if issubclass(cls, type):
         if is_closed(value.__module__) or not value.__flags__ & HEAP_TYPE:
             return None
         return Sealed(value, f"the enumeration {value.__name__}") if _is_enumeration(value) else ClassHolder(value)
@@ -121,18 +118,14 @@ def holder_of(value: Any) -> Holder | None:
     return _of_instance(value)
 
 
-def _of_instance(value: Any) -> Holder | None:
-    own = not is_closed(type(value).__module__) or type(value).__module__.partition(".")[0] in _OPEN_ANYWAY
-    if own and not isinstance(value, BaseException) and not is_enum(value):
-        for base, kind in ((list, ListHolder), (deque, ListHolder), (dict, DictHolder), (tuple, TupleHolder)):
-            if isinstance(value, base):
-                return kind(value)
-        if isinstance(value, (set, frozenset)):
-            return SetHolder(value) if type(value).__module__ == "builtins" else Sealed(value)
-        for base in (functools.partial, property, staticmethod, classmethod, functools.cached_property):
-            if isinstance(value, base):
+def _of_instance(value: Any) -> Holder:
+    cls = type(value)
+    own = cls.__module__.partition(".")[0] in _OPEN_ANYWAY
+    if own or opens(value):
+        for base in (list, deque, dict, tuple, functools.partial, property, staticmethod, classmethod):
+            if issubclass(cls, base):
                 return _KINDS[base](value)
-        if opens(value) or (type(value).__module__.partition(".")[0] in _OPEN_ANYWAY and hasattr(value, "__dict__")):
+        if not issubclass(cls, (set, frozenset, functools.cached_property)) and (hasattr(value, "__dict__") or not own):
             return InstanceHolder(value)
     return Sealed(value)
 
@@ -350,6 +343,7 @@ class Building:
         self.written: list[tuple[Any, Any]] = []  # containers of the user's and keys, that were written to
         self.whole: set[int] = set()  # globals all of whose entries are looked at
         self.patches: dict[int, Any] = {}
+        self._failed: set[int] = set()  # what turned out to be sealed
         self._memo: dict[int, Any] = {id(a): v for a, v in zip(reach.arrays, values, strict=True)}
         self._old: dict[int, Any] = {id(v): a for a, v in zip(reach.arrays, values, strict=True)}
         self._views: dict[int, tuple[dict, dict]] = {}  # by id of a module's globals: these, and the copy
@@ -368,7 +362,7 @@ class Building:
         for holder in mutable:
             self._blank(holder)
         for holder in mutable:
-            if not holder.sealed:
+            if not holder.sealed and id(holder.value) not in self._failed:
                 new = self._memo[id(holder.value)]
                 self._filled.append((holder, new, holder.fill(new, self)))
         stored: dict[int, set[str]] = {}
@@ -394,9 +388,9 @@ class Building:
             try:
                 new = holder.blank(self)
             except TypeError as error:
-                new = Sealed(
-                    holder.value, f"a {type(holder.value).__name__}, which cannot be made anew: {error}"
-                ).blank(self)
+                self._failed.add(id(holder.value))
+                why = f"a value of the type {type(holder.value).__name__}, which cannot be made anew: {error}"
+                new = Sealed(holder.value, why).blank(self)
             self._put(holder.value, new)
         return self._memo[id(holder.value)]
 
