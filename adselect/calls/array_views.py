@@ -9,6 +9,8 @@ import numpy as np
 
 __all__ = ["Memory", "view_of"]
 
+_MOST_WORK: Any = 10_000  # steps in which NumPy decides whether two arrays share an entry
+
 
 class Memory:
     """Where an array lies: its first and last byte, for a quick look whether another one can share memory with it."""
@@ -24,7 +26,7 @@ class Memory:
         if high <= self.low or self.high <= low:
             return False
         try:
-            return np.shares_memory(self.array, other, max_work=10_000)
+            return np.shares_memory(self.array, other, max_work=_MOST_WORK)
         except Exception:  # too hard to tell
             return True
 

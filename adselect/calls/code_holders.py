@@ -16,13 +16,26 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from .fixed import code_names, global_names, imported_names
-from .holders import HEAP_TYPE, Held, Holder, is_closed, returned_entries
+from ..frameworks import PACKAGES
+from .fixed import code_names, global_names, imported_names, is_closed_function
+from .holders import HEAP_TYPE, Held, Holder, is_closed, returned_entries, values_of
 
 if TYPE_CHECKING:
     from .rebuilding import Building
 
-__all__ = ["CellHolder", "ClassHolder", "FunctionHolder", "ModuleHolder", "globals_of", "names_of", "stored_names"]
+__all__ = [
+    "CacheHolder",
+    "CellHolder",
+    "ClassHolder",
+    "DescriptorHolder",
+    "FunctionHolder",
+    "MethodHolder",
+    "ModuleHolder",
+    "PartialHolder",
+    "globals_of",
+    "names_of",
+    "stored_names",
+]
 
 # With one of these a name need not stand in the code.
 _BY_TEXT = frozenset(
@@ -89,7 +102,7 @@ class FunctionHolder(Holder):
             yield f" → {names[at] if 0 <= at < len(names) else i}, a default,", value
         yield from [(f" → {name}, a default,", value) for name, value in (f.__kwdefaults__ or {}).items()]
         yield from [(f".{name}", value) for name, value in f.__dict__.items()]
-        if is_closed(f.__module__ or ""):
+        if is_closed_function(f) or (f.__module__ or "").partition(".")[0] in PACKAGES:
             return
         for name in global_names(f):
             yield f" → {name}", f.__globals__[name]
@@ -132,6 +145,79 @@ def globals_of(real: dict, building: Building) -> dict:
 
         view["__builtins__"] = {**imports, "__import__": import_}
     return view
+
+
+# -- callables that hold others ----------------------------------------------------------------------------------------
+
+
+class MethodHolder(Holder):
+    """A bound method, also one of compiled code (``W.sum``, ``layers.append``)."""
+
+    mutable = False
+
+    def held(self, walk: Any) -> Held:
+        if isinstance(self.value, types.MethodType):
+            walk.name(getattr(self.value.__func__, "__name__", ""))
+            yield "", self.value.__func__
+        yield ".__self__", self.value.__self__
+
+    def made(self, building: Building) -> Any:
+        held = building.new(self.value.__self__)
+        if isinstance(self.value, types.MethodType):
+            return types.MethodType(building.new(self.value.__func__), held)
+        return getattr(held, self.value.__name__)
+
+
+class PartialHolder(Holder):
+    """A functools.partial or partialmethod."""
+
+    mutable = False
+
+    def held(self, walk: Any) -> Held:
+        yield "", self.value.func
+        yield from [(f".args{label}", v) for label, v in values_of(self.value.args)]
+        yield from [(f".keywords[{k!r}]", v) for k, v in self.value.keywords.items()]
+        if getattr(self.value, "__dict__", None):
+            yield ".__dict__", self.value.__dict__
+
+    def made(self, building: Building) -> Any:
+        v = self.value
+        keywords = {k: building.new(a) for k, a in v.keywords.items()}
+        return type(v)(building.new(v.func), *[building.new(a) for a in v.args], **keywords)
+
+
+class CacheHolder(Holder):
+    """A functools.lru_cache around a function: the new one begins empty, since what is kept is plain."""
+
+    mutable = False
+
+    def held(self, walk: Any) -> Held:
+        yield "", self.value.__wrapped__
+
+    def made(self, building: Building) -> Any:
+        return functools.lru_cache(**self.value.cache_parameters())(building.new(self.value.__wrapped__))
+
+
+class DescriptorHolder(Holder):
+    """A property, a static or class method, a cached property: what a class makes of functions."""
+
+    mutable = False
+
+    def held(self, walk: Any) -> Held:
+        return [("", f) for f in self._functions() if f is not None]
+
+    def _functions(self) -> tuple:
+        v = self.value
+        if isinstance(v, property):
+            return v.fget, v.fset, v.fdel
+        return (v.func,) if isinstance(v, functools.cached_property) else (v.__func__,)
+
+    def made(self, building: Building) -> Any:
+        functions = [building.new(f) for f in self._functions()]
+        new = type(self.value)(*functions)
+        if isinstance(new, functools.cached_property):
+            new.__set_name__(None, self.value.attrname)  # type: ignore[arg-type]
+        return new
 
 
 # -- modules -----------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 A holder is made anew in two steps, ``blank`` and ``fill``, so that it may hold itself; what cannot be changed once it
 is there (a tuple, a bound method) in one, ``made``. ``returned`` carries what f has written to the new one over to the
-user's own. Functions, modules and classes have a file of their own, ``code_holders.py``.
+user's own. The kinds themselves stand in ``container_holders.py`` and ``code_holders.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import functools
 import gc
 import types
 import weakref
-from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -20,17 +19,28 @@ import numpy as np
 
 from ..errors import UnsupportedError, user_line
 from ..frameworks import PACKAGES
-from ..structure.grads import Grads
 from ..structure.opening import CLOSED_PACKAGES
-from ..structure.params import Params
-from ..values.identity import IdDict
 from ..values.kinds import isa
 from ..values.tangents import field_names
 
 if TYPE_CHECKING:
     from .rebuilding import Building
 
-__all__ = ["HEAP_TYPE", "PLAIN", "Holder", "Sealed", "Unusable", "is_closed", "returned_entries", "values_of"]
+__all__ = [
+    "HEAP_TYPE",
+    "PLAIN",
+    "Held",
+    "Holder",
+    "Sealed",
+    "Unusable",
+    "cached_names",
+    "fill_fields",
+    "held_fields",
+    "is_closed",
+    "returned_entries",
+    "returned_fields",
+    "values_of",
+]
 
 Held = Iterable[tuple[str, Any]]
 _GONE = object()
@@ -145,288 +155,6 @@ def values_of(items: Any) -> list[tuple[str, Any]]:
 
 
 PLAIN = {int, float, str, bool, complex, bytes, type(None), np.float64, np.int64, np.bool_, np.float32, np.int32}
-
-
-# -- containers --------------------------------------------------------------------------------------------------------
-
-
-class ListHolder(Holder):
-    """A list or deque, or an instance of a class derived from them."""
-
-    def held(self, walk: Any) -> Held:
-        yield from values_of(self.value)
-        if type(self.value) not in (list, deque):
-            yield from held_fields(self.value)
-
-    def blank(self, building: Building) -> Any:
-        new = self._base.__new__(building.new(type(self.value)))
-        if isinstance(self.value, deque):
-            deque.__init__(new, (), self.value.maxlen)
-        return new
-
-    @property
-    def _base(self) -> Any:
-        return deque if isinstance(self.value, deque) else list
-
-    def fill(self, new: Any, building: Building) -> Any:
-        self._base.extend(new, [building.new(v) for v in self._base.__iter__(self.value)])
-        fields = fill_fields(self.value, new, building) if hasattr(self.value, "__dict__") else None
-        return list(self._base.__iter__(new)), fields
-
-    def returned(self, new: Any, before: Any, building: Building) -> None:
-        then, fields = before
-        now, base, value = list(self._base.__iter__(new)), self._base, self.value
-        kept = len(then) if len(now) >= len(then) and not any(map(_differ, now, then)) else 0
-        if len(now) > kept or len(then) > kept:
-            if not kept:
-                base.clear(value)
-            start = len(value)
-            base.extend(value, [building.old(v) for v in now[kept:]])
-            for i in range(start, len(value)):
-                building.note(value, i)
-        if fields is not None:
-            returned_fields(value, new, fields, building)
-
-
-def _differ(a: Any, b: Any) -> bool:
-    return a is not b
-
-
-class DictHolder(Holder):
-    """A dict, or an instance of a class derived from it; keys are made anew, too."""
-
-    def held(self, walk: Any) -> Held:
-        items = list(dict.items(self.value))
-        for key, value in items if not set(map(type, dict.values(self.value))) <= PLAIN else ():
-            yield f"[{key!r:.40}]" if type(key) in PLAIN else "[…]", value
-        yield from [("'s key", key) for key, _ in items if type(key) not in PLAIN]
-        if type(self.value) is not dict:
-            yield from held_fields(self.value)
-
-    def blank(self, building: Building) -> Any:
-        kind = building.new(type(self.value))
-        new = dict.__new__(kind)
-        if isinstance(self.value, defaultdict):
-            new.default_factory = building.new(self.value.default_factory)
-        return new
-
-    def fill(self, new: Any, building: Building) -> Any:
-        base = OrderedDict if isinstance(new, OrderedDict) else dict
-        for key, value in list(dict.items(self.value)):
-            base.__setitem__(new, building.new(key), building.new(value))
-        fields = fill_fields(self.value, new, building) if hasattr(self.value, "__dict__") else None
-        return dict(dict.items(new)), fields
-
-    def returned(self, new: Any, before: Any, building: Building) -> None:
-        then, fields = before
-        returned_entries(then, dict(dict.items(new)), self.value, building)
-        if fields is not None:
-            returned_fields(self.value, new, fields, building)
-
-
-class TupleHolder(Holder):
-    """A tuple, named tuples too."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        names = getattr(type(self.value), "_fields", None)
-        for i, (label, v) in enumerate(values_of(self.value)):
-            yield f".{names[i]}" if names and len(names) == len(self.value) and label == f"[{i}]" else label, v
-        if type(self.value) is not tuple:
-            yield from held_fields(self.value)
-
-    def made(self, building: Building) -> Any:
-        new = tuple.__new__(building.new(type(self.value)), [building.new(v) for v in tuple.__iter__(self.value)])
-        if getattr(self.value, "__dict__", None):
-            fill_fields(self.value, new, building)
-        return new
-
-
-class SetHolder(Holder):
-    """A set or frozenset of objects."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        return [("'s element", v) for _, v in values_of(list(self.value))]
-
-    def made(self, building: Building) -> Any:
-        new = type(self.value)([building.new(v) for v in self.value])
-        building.remember(self, new, set(new))
-        return new
-
-    def returned(self, new: Any, before: Any, building: Building) -> None:
-        if isinstance(new, set):
-            self.value.difference_update([building.old(v) for v in before - new])
-            self.value.update([building.old(v) for v in new - before])
-
-
-class ObjectArrayHolder(Holder):
-    """An object array."""
-
-    def held(self, walk: Any) -> Held:
-        return values_of(self.value.reshape(-1).tolist())
-
-    def blank(self, building: Building) -> Any:
-        return np.empty(self.value.shape, object)
-
-    def fill(self, new: Any, building: Building) -> Any:
-        for i, v in enumerate(self.value.flat):
-            new[np.unravel_index(i, new.shape)] = building.new(v)
-        return list(new.flat)
-
-    def returned(self, new: Any, before: Any, building: Building) -> None:
-        for i, (now, then) in enumerate(zip(new.flat, before, strict=True)):
-            if now is not then:
-                self.value[np.unravel_index(i, new.shape)] = building.old(now)
-
-
-class InstanceHolder(Holder):
-    """An instance of a class written in Python."""
-
-    def held(self, walk: Any) -> Held:
-        return held_fields(self.value)
-
-    def blank(self, building: Building) -> Any:
-        cls = building.new(type(self.value))
-        try:
-            return object.__new__(cls)
-        except TypeError:  # SimpleNamespace and its like make their instances themselves
-            return type(self.value).__new__(cls)
-
-    def fill(self, new: Any, building: Building) -> Any:
-        return fill_fields(self.value, new, building)
-
-    def returned(self, new: Any, before: Any, building: Building) -> None:
-        returned_fields(self.value, new, before, building)
-
-
-class ProxyHolder(Holder):
-    """A read-only view of a dict."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        return DictHolder(dict(self.value)).held(walk)
-
-    def made(self, building: Building) -> Any:
-        return types.MappingProxyType({building.new(k): building.new(v) for k, v in self.value.items()})
-
-
-# -- our own tables of arrays ------------------------------------------------------------------------------------------
-
-
-class ParamsHolder(Holder):
-    """The Params themselves, over which f may loop."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        return [(f"[{i}]", array) for i, array in enumerate(self.value)]
-
-    def made(self, building: Building) -> Any:
-        return Params._around([building.new(array) for array in self.value])
-
-
-class IdTableHolder(Holder):
-    """An IdDict or Grads, or a dict that holds its keys or values weakly: its keys are made anew."""
-
-    def held(self, walk: Any) -> Held:
-        for i, (key, value) in enumerate(self.value.items()):
-            yield f"'s key {i}", key
-            yield f"'s value {i}", value
-
-    def blank(self, building: Building) -> Any:
-        return type(self.value)()
-
-    def fill(self, new: Any, building: Building) -> Any:
-        table = new._grads if isinstance(new, Grads) else new
-        table.update([(building.new(k), building.new(v)) for k, v in self.value.items()])
-        return IdDict(table)  # keys are held, also those of a WeakKeyDictionary
-
-    def returned(self, new: Any, before: Any, building: Building) -> None:
-        mine = self.value._grads if isinstance(new, Grads) else self.value
-        for key in before:
-            if key not in new:
-                del mine[building.old(key)]
-        for key, value in new.items():
-            if key not in before or before[key] is not value:
-                mine[building.old(key)] = building.old(value)
-                building.note(mine, building.old(key))
-
-
-# -- callables that hold others ----------------------------------------------------------------------------------------
-
-
-class MethodHolder(Holder):
-    """A bound method, also one of compiled code (``W.sum``, ``layers.append``)."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        if isinstance(self.value, types.MethodType):
-            walk.name(getattr(self.value.__func__, "__name__", ""))
-            yield "", self.value.__func__
-        yield ".__self__", self.value.__self__
-
-    def made(self, building: Building) -> Any:
-        held = building.new(self.value.__self__)
-        if isinstance(self.value, types.MethodType):
-            return types.MethodType(building.new(self.value.__func__), held)
-        return getattr(held, self.value.__name__)
-
-
-class PartialHolder(Holder):
-    """A functools.partial or partialmethod."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        yield "", self.value.func
-        yield from [(f".args{label}", v) for label, v in values_of(self.value.args)]
-        yield from [(f".keywords[{k!r}]", v) for k, v in self.value.keywords.items()]
-        if getattr(self.value, "__dict__", None):
-            yield ".__dict__", self.value.__dict__
-
-    def made(self, building: Building) -> Any:
-        v = self.value
-        keywords = {k: building.new(a) for k, a in v.keywords.items()}
-        return type(v)(building.new(v.func), *[building.new(a) for a in v.args], **keywords)
-
-
-class CacheHolder(Holder):
-    """A functools.lru_cache around a function: the new one begins empty, since what is kept is plain."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        yield "", self.value.__wrapped__
-
-    def made(self, building: Building) -> Any:
-        return functools.lru_cache(**self.value.cache_parameters())(building.new(self.value.__wrapped__))
-
-
-class DescriptorHolder(Holder):
-    """A property, a static or class method, a cached property: what a class makes of functions."""
-
-    mutable = False
-
-    def held(self, walk: Any) -> Held:
-        return [("", f) for f in self._functions() if f is not None]
-
-    def _functions(self) -> tuple:
-        v = self.value
-        if isinstance(v, property):
-            return v.fget, v.fset, v.fdel
-        return (v.func,) if isinstance(v, functools.cached_property) else (v.__func__,)
-
-    def made(self, building: Building) -> Any:
-        functions = [building.new(f) for f in self._functions()]
-        new = type(self.value)(*functions)
-        if isinstance(new, functools.cached_property):
-            new.__set_name__(None, self.value.attrname)  # type: ignore[arg-type]
-        return new
 
 
 # -- what cannot be made anew ------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from ..structure.params import Params, array_in_words
 from ..values.kinds import isa
 from .holders import Sealed
 from .left_behind import take_out
-from .rebuilding import Building, Reach
+from .reach import Reach
+from .rebuilding import Building
 from .settling import settle_captured, settled
 
 __all__ = ["ImplicitFunction"]

@@ -16,17 +16,10 @@ from ..face.array import Array
 from ..values.kinds import isa
 from ..values.tangents import field_names
 from .code_holders import CellHolder, FunctionHolder, stored_names
-from .holders import (
-    PLAIN,
-    DictHolder,
-    Holder,
-    IdTableHolder,
-    InstanceHolder,
-    ListHolder,
-    ObjectArrayHolder,
-    SetHolder,
-)
-from .rebuilding import Building, holder_of
+from .container_holders import DictHolder, IdTableHolder, InstanceHolder, ListHolder, ObjectArrayHolder, SetHolder
+from .holders import PLAIN, Holder
+from .reach import holder_of
+from .rebuilding import Building
 
 __all__ = ["take_out"]
 

@@ -95,11 +95,14 @@ def by_parameter(operator: Callable, params: Params, result: Any, missing: Any, 
 
 def _apart(grads: tuple) -> list:
     """The gradients as arrays of their own, which can be written to one by one."""
-    found: list = []
+    found, memories = [], set()
     for g in grads:
-        if isa(g, np.ndarray) and (
-            not g.flags.writeable or any(isa(o, np.ndarray) and np.may_share_memory(g, o) for o in found)
-        ):
-            g = g.copy()
+        if isa(g, np.ndarray):
+            memory = g
+            while isa(memory.base, np.ndarray):
+                memory = memory.base
+            if id(memory) in memories or not g.flags.writeable:
+                memory = g = g.copy()
+            memories.add(id(memory))
         found.append(g)
     return found

@@ -433,7 +433,7 @@ class PreparedAtParams(Prepared):
         """The operator's result as Grads; ``out=`` and ``missing=`` as in :class:`Prepared`."""
         function: Any = self.f
         params = function.params
-        if args and (len(args) > 1 or type(args[0]) is not Params or args[0] != params):
+        if args != () and not (len(args) == 1 and type(args[0]) is Params and args[0] == params):
             raise PreparationMismatchError(
                 f"{self.operator.__name__} was prepared for the parameters {params!r} and called with others "
                 f"({user_line()}): f computes with the arrays it was prepared with. Write into these (W -= …) and call "

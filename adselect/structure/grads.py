@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ADSelectTypeError, ADSelectValueError, user_line
 from ..values.identity import IdDict, NoEntryError
 from ..values.natives import natives_of
+from .leaves import is_leaf
 from .params import Params, array_in_words, pour, poured
 
 __all__ = ["Grads"]
@@ -242,7 +243,7 @@ class Grads:
 
 
 def _is_number(value: Any) -> bool:
-    return not isinstance(value, (str, bytes)) and getattr(value, "shape", ()) == () and hasattr(value, "__mul__")
+    return is_leaf(value) and tuple(getattr(value, "shape", ())) == ()
 
 
 def _of_two(function: Callable, a: Any, b: Any) -> Any:
