@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..values.kinds import isa
+
 __all__ = ["Memory", "view_of"]
 
 _MOST_WORK: Any = 10_000  # steps in which NumPy decides whether two arrays share an entry
@@ -63,15 +65,18 @@ def _by_shape(base: np.ndarray, view: np.ndarray) -> Callable[[Any], Any] | None
 
 def _by_index(base: np.ndarray, view: np.ndarray) -> Callable[[Any], Any] | None:
     """Slices of base, its axes in another order, and axes of length 1."""
+    backward = [k for k in range(base.ndim) if base.strides[k] < 0]
     offset = view.__array_interface__["data"][0] - base.__array_interface__["data"][0]
+    offset -= sum([(base.shape[k] - 1) * base.strides[k] for k in backward])  # from the lowest entry of base
     axes = sorted(range(base.ndim), key=lambda k: -abs(base.strides[k]))
     index: list[Any] = [0] * base.ndim
     for k in axes:  # where the first entry of the view stands in base
-        stride = base.strides[k]
-        if base.shape[k] > 1 and stride:
-            index[k], offset = divmod(offset, stride) if stride > 0 else (0, offset)
+        if base.shape[k] > 1 and base.strides[k]:
+            index[k], offset = divmod(offset, abs(base.strides[k]))
             if not 0 <= index[k] < base.shape[k]:
                 return None
+            if k in backward:
+                index[k] = base.shape[k] - 1 - index[k]
     if offset:
         return None
     order: list[int] = []  # the axis of base behind each axis of the view that is longer than 1
@@ -80,7 +85,7 @@ def _by_index(base: np.ndarray, view: np.ndarray) -> Callable[[Any], Any] | None
             continue
         for k in axes:
             step, rest = divmod(stride, base.strides[k]) if base.strides[k] else (0, 1)
-            last = index[k] + (n - 1) * step if isinstance(index[k], int) else -1
+            last = index[k] + (n - 1) * step if isa(index[k], int) else -1
             if not rest and step and 0 <= last < base.shape[k]:
                 stop = last + (1 if step > 0 else -1)
                 index[k] = slice(index[k], None if stop < 0 else stop, step)

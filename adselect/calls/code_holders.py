@@ -16,7 +16,6 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..frameworks import PACKAGES
 from .fixed import code_names, global_names, imported_names, is_closed_function
 from .holders import HEAP_TYPE, Held, Holder, is_closed, returned_entries, values_of
 
@@ -102,7 +101,8 @@ class FunctionHolder(Holder):
             yield f" → {names[at] if 0 <= at < len(names) else i}, a default,", value
         yield from [(f" → {name}, a default,", value) for name, value in (f.__kwdefaults__ or {}).items()]
         yield from [(f".{name}", value) for name, value in f.__dict__.items()]
-        if is_closed_function(f) or (f.__module__ or "").partition(".")[0] in PACKAGES:
+        module = f.__module__ or ""
+        if is_closed_function(f) or (is_closed(module) and module.partition(".")[0] != "adselect"):
             return
         for name in global_names(f):
             yield f" → {name}", f.__globals__[name]

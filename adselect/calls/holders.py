@@ -79,10 +79,14 @@ class Holder:
         return f"{type(self).__name__}({type(self.value).__name__})"
 
 
+# This library, and what pytest writes into every function that asserts.
+_TOOLS = frozenset({"adselect", "pytest", "_pytest", "pluggy", "hypothesis"})
+
+
 def is_closed(module: str) -> bool:
     """Whether a module belongs to Python, NumPy and the like, or to this library: what is in there is not entered."""
     package = module.partition(".")[0]
-    return package in CLOSED_PACKAGES or package in PACKAGES or package == "adselect"
+    return package in CLOSED_PACKAGES or package in PACKAGES or package in _TOOLS
 
 
 # -- fields ------------------------------------------------------------------------------------------------------------

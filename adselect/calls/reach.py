@@ -1,4 +1,4 @@
-"""What f reaches, and which of it leads to given arrays: closures, globals that its code names, attributes, containers."""
+"""What f reaches: closures, globals that its code names, attributes, containers; and what of it leads to arrays."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ _KINDS: dict[type, type[Holder]] = {
 _EMPTY = (str, bytes, bytearray, int, float, complex, type(None), np.generic, np.dtype, np.ufunc, types.CodeType, Array)
 _NOT_ENTERED = frozenset(
     {"logging", "threading", "_thread", "io", "_io", "socket", "concurrent", "multiprocessing", "asyncio", "_asyncio"}
-    | {"unittest", "_pytest", "pluggy", "warnings", "numpy.random", "random", "queue", "_queue", "re", "subprocess"}
+    | {"unittest", "warnings", "numpy.random", "random", "queue", "_queue", "re", "subprocess"}
 )
 _MOST_ALIKE = 1000
-_OPEN_ANYWAY = frozenset({"collections", "argparse", "contextlib", "types"})  # classes of Python's written in Python
+_OPEN_ANYWAY = frozenset({"collections", "argparse", "contextlib"})  # classes of Python's written in Python
 
 
 def holder_of(value: Any) -> Holder | None:
@@ -115,8 +115,11 @@ def _of_instance(value: Any) -> Holder:
         for base in (list, deque, dict, tuple, functools.partial, property, staticmethod, classmethod):
             if issubclass(cls, base):
                 return _KINDS[base](value)
-        if not issubclass(cls, (set, frozenset, functools.cached_property)) and (hasattr(value, "__dict__") or not own):
-            return InstanceHolder(value)
+        if issubclass(cls, (set, frozenset, functools.cached_property)) or (
+            own and not isinstance(getattr(value, "__dict__", None), dict)
+        ):
+            return Sealed(value)
+        return InstanceHolder(value)
     return Sealed(value)
 
 
@@ -139,13 +142,14 @@ class Reach:
         self.first: dict[int, tuple[int, str]] = {}  # who was found to hold it first, and the text that leads there
         self.views: dict[int, tuple[Any, int, Callable[[Any], Any]]] = {}  # arrays that show the memory of a given one
         self.alike: list[tuple[np.ndarray, int, str]] = []  # other arrays, and who holds them
+        self.overlaps: dict[int, Sealed] = {}  # of arrays, by place: others over their memory that are no such views
         self.names: set[str] = {"__call__"}  # in the code met so far
         self.any_name = False
         self.codes: set[types.CodeType] = set()
         self._alive: list = []
         self._walk()
-        self.leading = self._leading()
         seen = self._open_ways()
+        self.leading = {key: holder for key, holder in self._leading().items() if key in seen}
         shown = {place for key, (_, place, _) in self.views.items() if key in seen}
         self.reached = [id(a) in seen or i in shown for i, a in enumerate(arrays)]
 
@@ -222,7 +226,9 @@ class Reach:
                     self.views[id(array)] = (array, place, way)
                     return None
                 said = "which is no view of it that can be written as slices and a transposition"
-                return Sealed(array, f"an array of shape {array.shape} over the same memory, {said}")
+                sealed = Sealed(array, f"an array of shape {array.shape} over the same memory, {said}")
+                self.overlaps.setdefault(place, sealed)
+                return sealed
         if len(self.alike) < _MOST_ALIKE and holder is not None:
             self.alike.append((array, id(holder.value), text))
         return None
@@ -316,7 +322,8 @@ class Reach:
     def barrier(self, place: int) -> Sealed | None:
         """What stands between f and an array, where it is reached at all."""
         found = self._upwards({id(self.arrays[place])})
-        return next((h for key, h in self.holders.items() if key in found and isinstance(h, Sealed)), None)
+        behind = [h for key, h in self.holders.items() if key in found and isinstance(h, Sealed)]
+        return behind[0] if behind else self.overlaps.get(place)
 
     def inputs(self) -> Iterator[np.ndarray]:
         """The arrays that are not fixed: the given ones and those that show their memory."""

@@ -1,8 +1,8 @@
 """f made anew around other arrays: the same program with values in the place of arrays that it reaches.
 
-:class:`Building` makes what leads to the arrays, and nothing else, anew for one call: function objects of the same code,
-containers, instances. Nothing of the user's is changed by it; what f itself writes to something that was made anew is
-carried over to the user's own when the call is over.
+:class:`Building` makes what leads to the arrays, and nothing else, anew for one call: function objects of the same
+code, containers, instances. Nothing of the user's is changed by it; what f itself writes to something that was made
+anew is carried over to the user's own when the call is over.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import ADSelectTypeError, ADSelectValueError, user_line
 from ..values.identity import IdDict, NoEntryError
+from ..values.kinds import isa
 from ..values.natives import natives_of
 from .leaves import is_leaf
 from .params import Params, array_in_words, pour, poured
@@ -70,7 +71,7 @@ class Grads:
     def _unknown(self, parameter: Any) -> str:
         held = ", ".join([array_in_words(p) for p in self.keys()]) or "none"
         what = array_in_words(parameter)
-        if isinstance(parameter, (int, slice)):
+        if isa(parameter, (int, slice)):
             return f"Grads are asked for by parameter, g[W], not by place; list(g)[{parameter}] goes by place"
         like = [p for p in self.keys() if getattr(p, "shape", None) == getattr(parameter, "shape", ())]
         again = (
@@ -201,7 +202,7 @@ class Grads:
         return self._new(other, operator.add)
 
     def __radd__(self, other: Any) -> Grads:
-        if isinstance(other, (int, float)) and other == 0:  # sum([g1, g2]) begins with 0
+        if isa(other, (int, float)) and other == 0:  # sum([g1, g2]) begins with 0
             return self.copy()
         return self._new(other, operator.add, True)
 
