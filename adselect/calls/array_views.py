@@ -9,7 +9,7 @@ import numpy as np
 
 from ..values.kinds import isa
 
-__all__ = ["Memory", "view_of"]
+__all__ = ["Memory", "bounds_of", "view_of"]
 
 _MOST_WORK: Any = 10_000  # steps in which NumPy decides whether two arrays share an entry
 
@@ -21,7 +21,7 @@ class Memory:
 
     def __init__(self, array: np.ndarray):
         self.array = array
-        self.low, self.high = np.lib.array_utils.byte_bounds(array)
+        self.low, self.high = bounds_of(array)
 
     def meets(self, other: np.ndarray, low: int, high: int) -> bool:
         """Whether other, which lies between the bytes low and high, has an entry that is also one of this array."""
@@ -31,6 +31,14 @@ class Memory:
             return np.shares_memory(self.array, other, max_work=_MOST_WORK)
         except Exception:  # too hard to tell
             return True
+
+
+def bounds_of(array: np.ndarray) -> tuple[int, int]:
+    """The first byte of an array and the one behind its last."""
+    if array.flags.c_contiguous:
+        low = array.__array_interface__["data"][0]
+        return low, low + array.nbytes
+    return np.lib.array_utils.byte_bounds(array)
 
 
 def view_of(base: np.ndarray, view: np.ndarray) -> Callable[[Any], Any] | None:

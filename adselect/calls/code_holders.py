@@ -91,7 +91,6 @@ class FunctionHolder(Holder):
 
     def held(self, walk: Any) -> Held:
         f = self.value
-        walk.read(f.__code__)
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
             if name != "__class__":  # super()'s, which has to stay
                 yield f" → {name}", cell
@@ -104,6 +103,9 @@ class FunctionHolder(Holder):
         module = f.__module__ or ""
         if is_closed_function(f) or (is_closed(module) and module.partition(".")[0] != "adselect"):
             return
+        if not walk.enters(module):
+            return
+        walk.read(f.__code__)
         for name in global_names(f):
             yield f" → {name}", f.__globals__[name]
         for name in imported_names(f):
@@ -231,9 +233,10 @@ class ModuleHolder(Holder):
     def held(self, walk: Any) -> Held:
         if is_closed(self.value.__name__):
             return
-        held = vars(self.value)
-        for name in sorted(held) if walk.any_name else sorted(walk.names & held.keys()):
-            if not name.startswith("__"):
+        held, entered = vars(self.value), walk.enters(self.value.__name__)
+        for name in sorted(held) if walk.any_name and entered else sorted(walk.names & held.keys()):
+            code = isinstance(held[name], (types.FunctionType, types.ModuleType, type))
+            if not name.startswith("__") and (entered or not code):
                 yield f".{name}", held[name]
 
     def blank(self, building: Building) -> Any:
@@ -278,11 +281,12 @@ class ClassHolder(Holder):
 
     def held(self, walk: Any) -> Held:
         for base in self.value.__mro__:
-            for name, value in _attributes(base):
+            for name, value in _attributes(base) if walk.enters(base.__module__) else ():
                 function = isinstance(value, (types.FunctionType, property, staticmethod, classmethod))
                 if not function or walk.any_name or name in walk.names or name.startswith("__"):
                     yield f" → {base.__name__}.{name}", value
-        for name, value in _of_metaclass(type(self.value)):
+        meta: Any = type(self.value)
+        for name, value in _of_metaclass(meta) if walk.enters(meta.__module__) else ():
             if name.startswith("__") or name in walk.names:
                 yield f" → {type(self.value).__name__}.{name}", value
 

@@ -304,7 +304,7 @@ def imported_names(f: types.FunctionType) -> tuple[str, ...]:
     return _names(f.__code__)[2]
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=8192)
 def _names(code: types.CodeType) -> tuple[tuple[str, ...], frozenset[str], tuple[str, ...]]:
     """The globals that code reads, all names in it (an attribute may be called like a global), and what it imports."""
     instructions = list(dis.get_instructions(code))

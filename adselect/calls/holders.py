@@ -83,8 +83,10 @@ class Holder:
 _TOOLS = frozenset({"adselect", "pytest", "_pytest", "pluggy", "hypothesis"})
 
 
-def is_closed(module: str) -> bool:
+def is_closed(module: Any) -> bool:
     """Whether a module belongs to Python, NumPy and the like, or to this library: what is in there is not entered."""
+    if not isinstance(module, str):  # a descriptor, in classes that say something of their own
+        return False
     package = module.partition(".")[0]
     return package in CLOSED_PACKAGES or package in PACKAGES or package in _TOOLS
 

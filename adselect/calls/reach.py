@@ -18,7 +18,7 @@ from ..structure.params import Params
 from ..values.identity import IdDict
 from ..values.kinds import isa
 from ..values.natives import is_native
-from .array_views import Memory, view_of
+from .array_views import Memory, bounds_of, view_of
 from .code_holders import (
     CacheHolder,
     CellHolder,
@@ -43,7 +43,8 @@ from .container_holders import (
     TupleHolder,
 )
 from .fixed import global_names, is_closed_function
-from .holders import HEAP_TYPE, Holder, Sealed, is_closed
+from .holders import HEAP_TYPE, PLAIN, Holder, Sealed, is_closed
+from .installed import holds, is_installed
 
 __all__ = ["Reach", "holder_of"]
 
@@ -89,7 +90,7 @@ def holder_of(value: Any) -> Holder | None:
     cls = type(value)
     kind = _KINDS.get(cls)
     if kind is not None:
-        return kind(value)
+        return None if cls is tuple and PLAIN.issuperset(map(type, value)) else kind(value)
     if issubclass(cls, _EMPTY) or is_native(value):
         return None
     if issubclass(cls, np.ndarray):
@@ -147,6 +148,7 @@ class Reach:
         self.any_name = False
         self.codes: set[types.CodeType] = set()
         self._alive: list = []
+        self._entered: dict[str, bool] = {}  # by package
         self._walk()
         seen = self._open_ways()
         self.leading = {key: holder for key, holder in self._leading().items() if key in seen}
@@ -162,6 +164,19 @@ class Reach:
             names, by_text = names_of(code)
             self.names |= names
             self.any_name = self.any_name or by_text
+
+    def enters(self, module: Any) -> bool:
+        """Whether the code of a module is read: an installed package's only where f, or one of the arrays, lives in it.
+
+        Its functions reach thousands of others, and none of them an array that the package does not hold.
+        """
+        package = module.partition(".")[0] if isinstance(module, str) else ""
+        found = self._entered.get(package)
+        if found is None:
+            home = (getattr(self.root, "__module__", None) or type(self.root).__module__).partition(".")[0]
+            found = package == home or not is_installed(package) or holds(package, self.arrays)
+            self._entered[package] = found
+        return found
 
     def name(self, name: str) -> None:
         """Note the name of a method that f reaches."""
@@ -218,7 +233,7 @@ class Reach:
         """A plain array that f reaches: a view of a given one is noted, what shares its memory otherwise is sealed."""
         if not array.size or not self.memories:
             return None
-        low, high = np.lib.array_utils.byte_bounds(array)
+        low, high = bounds_of(array)
         for memory in self.memories:
             if memory.meets(array, low, high):
                 way, place = view_of(memory.array, array), self.places[id(memory.array)]
