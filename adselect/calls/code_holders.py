@@ -92,7 +92,7 @@ class FunctionHolder(Holder):
     def held(self, walk: Any) -> Held:
         f = self.value
         for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            if name != "__class__":  # super()'s, which has to stay
+            if not _is_of_super(f.__code__, name):
                 yield f" → {name}", cell
         names = f.__code__.co_varnames
         for i, value in enumerate(f.__defaults__ or ()):
@@ -114,7 +114,8 @@ class FunctionHolder(Holder):
 
     def blank(self, building: Building) -> Any:
         f = self.value
-        cells = tuple([building.new(cell) for cell in f.__closure__ or ()])
+        named = zip(f.__code__.co_freevars, f.__closure__ or (), strict=True)
+        cells = tuple([c if _is_of_super(f.__code__, name) else building.new(c) for name, c in named])
         new = types.FunctionType(f.__code__, building.globals_of(f), f.__name__, None, cells)
         new.__qualname__, new.__module__, new.__doc__ = f.__qualname__, f.__module__, f.__doc__
         return new
@@ -132,6 +133,11 @@ class FunctionHolder(Holder):
 
     def returned(self, new: Any, before: Any, building: Building) -> None:
         returned_entries(before, new.__dict__, self.value.__dict__, building)
+
+
+def _is_of_super(code: types.CodeType, name: str) -> bool:
+    """Whether a variable is the class that super() starts from, which has to stay what it is."""
+    return name == "__class__" and "super" in code_names(code)
 
 
 def globals_of(real: dict, building: Building) -> dict:

@@ -21,6 +21,7 @@ from ..errors import UnsupportedError, user_line
 from ..frameworks import PACKAGES
 from ..structure.opening import CLOSED_PACKAGES
 from ..values.kinds import isa
+from ..values.natives import is_native
 from ..values.tangents import field_names
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Sealed(Holder):
             return
         if isa(value, memoryview):
             yield ".obj", value.obj
-        if not isa(value, np.ndarray):
+        if not isa(value, np.ndarray) and not is_native(value):
             for part in gc.get_referents(value):
                 if not isa(part, (types.ModuleType, types.FrameType, types.TracebackType, types.CodeType)):
                     yield "'s inside", part

@@ -23,6 +23,8 @@ from .settling import settle_captured, settled
 
 __all__ = ["ImplicitFunction"]
 
+_MOST_WRITTEN = 10_000  # places with values of a derivative that is not over
+
 
 class ImplicitFunction:
     """f, which takes no arguments, as a function of the parameters: called with arrays it is made anew around these.
@@ -36,7 +38,7 @@ class ImplicitFunction:
         _check_call(operator, f, kwargs)
         self.__wrapped__ = functools.partial(f, **kwargs) if kwargs else f  # what a prepared call watches
         self.__name__ = self.__qualname__ = getattr(f, "__qualname__", type(f).__name__)
-        self.written: deque[tuple[Any, Any]] = deque()
+        self.written: deque[tuple[Any, Any]] = deque(maxlen=_MOST_WRITTEN)
         self._asked, self._walked = 0, 0  # times that the way to the parameters was to be found anew, and was
         self._reach = self._find()
 
@@ -78,9 +80,13 @@ class ImplicitFunction:
     def settle(self) -> None:
         """Make what f has stored plain, now that the derivative is over."""
         settle_captured(self.given)
-        while self.written:
-            container, key = self.written.popleft()
-            _settle(container, key)
+        for _ in range(len(self.written)):
+            try:
+                place = self.written.popleft()
+            except IndexError:  # another thread was quicker
+                return
+            if not _settle(*place):
+                self.written.append(place)
 
     def __reduce__(self) -> tuple:
         return type(self), (self.operator, self.given, self.params, self.kwargs)
@@ -156,18 +162,21 @@ def _is_written(array: Any, before: Any) -> bool:
     return before is not None and array.tobytes() != before.tobytes()
 
 
-def _settle(container: Any, key: Any) -> None:
-    """Replace a traced value at a place that f has written to by its plain value, where it is still there."""
+def _settle(container: Any, key: Any) -> bool:
+    """Replace a traced value at a place that f has written to by its plain value; False where it is still traced."""
     cell, attribute = isinstance(container, types.CellType), isinstance(key, str) and not hasattr(container, "keys")
     try:
         value = container.cell_contents if cell else getattr(container, key) if attribute else container[key]
     except (LookupError, AttributeError, ValueError):
-        return
-    if not isinstance(value, Array) or not value._closed:
-        return
+        return True
+    if not isinstance(value, Array):
+        return True
+    if not value._closed:
+        return False
     if cell:
         container.cell_contents = settled(value)
     elif attribute:
         (setattr if isinstance(container, type) else object.__setattr__)(container, key, settled(value))
     else:
         container[key] = settled(value)
+    return True

@@ -7,6 +7,7 @@ import sys
 import sysconfig
 import types
 import weakref
+from typing import Any
 
 from ..values.kinds import isa
 
@@ -48,6 +49,15 @@ def holds(package: str, arrays: list) -> bool:
     return found
 
 
+def _fields(value: Any) -> list:
+    """What stands in an instance's dict, without asking the instance."""
+    try:
+        state = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return []
+    return list(state.values()) if isinstance(state, dict) else []
+
+
 def _leads(values: list, wanted: set[int], depth: int) -> bool:
     for value in values:
         if id(value) in wanted:
@@ -59,8 +69,7 @@ def _leads(values: list, wanted: set[int], depth: int) -> bool:
         elif isa(value, dict):
             inner = list(value.values())[:_MOST]
         else:
-            inner = list(getattr(value, "__dict__", None) or ())
-            inner = [value.__dict__[name] for name in inner] if inner else []
+            inner = _fields(value)
         if inner and _leads(inner, wanted, depth - 1):
             return True
     return False

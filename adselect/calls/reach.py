@@ -17,7 +17,7 @@ from ..structure.opening import opens
 from ..structure.params import Params
 from ..values.identity import IdDict
 from ..values.kinds import isa
-from ..values.natives import is_native
+from ..values.natives import is_native, natives_of
 from .array_views import Memory, bounds_of, view_of
 from .code_holders import (
     CacheHolder,
@@ -76,12 +76,13 @@ _KINDS: dict[type, type[Holder]] = {
     weakref.WeakValueDictionary: IdTableHolder,
 }
 # What holds nothing that a value could be computed from.
-_EMPTY = (str, bytes, bytearray, int, float, complex, type(None), np.generic, np.dtype, np.ufunc, types.CodeType, Array)
+_EMPTY = (str, bytes, bytearray, int, float, complex, type(None), np.generic, np.dtype, types.CodeType, Array)
 _NOT_ENTERED = frozenset(
     {"logging", "threading", "_thread", "io", "_io", "socket", "concurrent", "multiprocessing", "asyncio", "_asyncio"}
     | {"unittest", "warnings", "numpy.random", "random", "queue", "_queue", "re", "subprocess"}
 )
 _MOST_ALIKE = 1000
+_MAIN_MEMORY = 1  # as DLPack counts devices
 _OPEN_ANYWAY = frozenset({"collections", "argparse", "contextlib"})  # classes of Python's written in Python
 
 
@@ -173,6 +174,9 @@ class Reach:
         package = module.partition(".")[0] if isinstance(module, str) else ""
         found = self._entered.get(package)
         if found is None:
+            if is_closed(module) and package != "adselect":
+                self._entered[package] = False
+                return False
             home = (getattr(self.root, "__module__", None) or type(self.root).__module__).partition(".")[0]
             found = package == home or not is_installed(package) or holds(package, self.arrays)
             self._entered[package] = found
@@ -201,7 +205,12 @@ class Reach:
                 self._expand(holder, pending)
 
     def _expand(self, holder: Holder, pending: deque) -> None:
-        for text, value in holder.held(self):
+        try:
+            held = list(holder.held(self))
+        except Exception:  # an object whose attributes are not what they seem
+            holder = self.holders[id(holder.value)] = Sealed(holder.value)
+            held = list(holder.held(self))
+        for text, value in held:
             self._meet(value, holder, text, pending)
 
     def _meet(self, value: Any, holder: Holder | None, text: str, pending: deque) -> None:
@@ -218,7 +227,7 @@ class Reach:
             if found is None and key not in self.views:
                 return
         else:
-            found = holder_of(value)
+            found = self._native(value) if is_native(value) else holder_of(value)
             if found is None:
                 return
         if holder is not None:
@@ -248,6 +257,26 @@ class Reach:
             self.alike.append((array, id(holder.value), text))
         return None
 
+    def _native(self, value: Any) -> Holder | None:
+        """A framework's own array, where it can be written to and lies over the memory of a given one."""
+        natives: Any = natives_of(value)
+        if not self.memories or natives.is_tracer(value):
+            return None
+        try:
+            here = value.__dlpack_device__()[0] == _MAIN_MEMORY
+            array = natives.to_numpy(value) if here else None
+        except Exception:  # what frameworks say of arrays that they do not show
+            return None
+        if not isa(array, np.ndarray) or not array.flags.writeable or not array.size:
+            return None
+        low, high = bounds_of(array)
+        for memory in self.memories:
+            if memory.meets(array, low, high):
+                sealed = Sealed(value, f"a {type(value).__name__} over the same memory")
+                self.overlaps.setdefault(self.places[id(memory.array)], sealed)
+                return sealed
+        return None
+
     # -- what leads to the arrays ------------------------------------------------------------------------------------
 
     def _upwards(self, keys: set[int]) -> set[int]:
@@ -266,7 +295,9 @@ class Reach:
         Beyond what leads to an array: functions that share a global variable with one of these, where one of them sets
         it, and modules whose functions are made anew, since these have a copy of the globals.
         """
-        sealed = {key for key, h in self.holders.items() if h.sealed and isa(h.value, np.ndarray)}
+        sealed = {
+            id(h.value) for h in self.holders.values() if h.sealed and (isa(h.value, np.ndarray) or is_native(h.value))
+        }
         found = self._upwards({*self.places, *self.views, *sealed})
         functions = [h for h in self.holders.values() if isinstance(h, FunctionHolder)]
         modules = [h for h in self.holders.values() if isinstance(h, ModuleHolder)]

@@ -47,7 +47,8 @@ def gradient(
     them; ``Tangent[type](field=…)`` for objects. None where no derivative is defined: not numeric, or f does not
     depend on it. ints count as float64. For complex z = x + iy the entry is ∂f/∂x + i ∂f/∂y.
 
-    f returns a real number. ``Const(x)`` opts an argument out; keyword arguments go to f undifferentiated. adtype: the
+    f returns a real number. ``Const(x)`` opts an argument out; one ``Params`` in their place stands for arrays
+    that f reaches by itself, and gives ``Grads``. Keyword arguments go to f undifferentiated. adtype: the
     same as in second place; missing: ``"none"``, ``"zeros"`` or ``"error"`` for entries without a derivative; out:
     arrays to write into; check: evaluate f once more, on plain values, and hold the value it gives there against the
     one under the derivative.

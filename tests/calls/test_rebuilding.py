@@ -432,3 +432,19 @@ def test_a_dispatcher_keeps_nothing():
     W *= 2.0
     assert scaled(2) == 8.0
     assert type(scaled(2)) is np.float64
+
+
+def test_a_function_of_compiled_code_around_one_of_python():
+    W = np.array([1.0, 2.0])
+    held = np.frompyfunc(lambda x: x * W[0], 1, 1)
+    with pytest.raises(ad.UnsupportedError, match="numpy.ufunc"):
+        gradient(lambda: np.sum(W) + held(3.0), W)
+
+
+def test_a_tensor_over_the_same_memory():
+    torch = pytest.importorskip("torch")
+    W = np.ones(2)
+    alias, other = torch.from_numpy(W), torch.ones(2)
+    with pytest.raises(ad.UnsupportedError, match="a Tensor over the same memory"):
+        gradient(lambda: np.sum(W) + float(alias[0]), W)
+    close(gradient(lambda: np.sum(W) * float(other[0]), W)[W], 1.0)

@@ -282,6 +282,20 @@ def attributes_of_a_class():
 
 
 @sample
+def the_class_of_a_method():
+    class Model:
+        W = ones()
+
+        def total(self):
+            return np.sum(__class__.W) + self.more()
+
+        def more(self):
+            return 0.0 * len(super().__repr__())
+
+    return Model().total, [Model.W], [ones()]
+
+
+@sample
 def methods_that_read_globals():
     class Base(abc.ABC):
         @abc.abstractmethod
