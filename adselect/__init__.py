@@ -37,11 +37,14 @@ if TYPE_CHECKING:
     from .primitives.define import define_frule, define_rrule, non_differentiable, opt_out, scalar_rule
     from .primitives.primitive import primitive
     from .primitives.thunks import Thunk, unthunk
+    from .structure.grads import Grads
     from .structure.leaves import Const
+    from .structure.params import Params
     from .structure.projection import project_to
     from .toolbox.buffer import Buffer
     from .toolbox.ignoring import ignore_derivatives
     from .toolbox.tracing import is_traced
+    from .values.identity import IdDict
     from .values.tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 
 __all__ = [
@@ -57,13 +60,16 @@ __all__ = [
     "BackendNotInstalledError",
     "Buffer",
     "Const",
+    "Grads",
     "HasForwardMode",
     "HasReverseMode",
+    "IdDict",
     "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NoTangent",
     "NotReplayedWarning",
     "NotScalarError",
+    "Params",
     "PreparationMismatchError",
     "RuleConfig",
     "RuleError",
@@ -131,11 +137,14 @@ _HOMES = {
     "primitives.define": "define_frule define_rrule non_differentiable opt_out scalar_rule",
     "primitives.primitive": "primitive",
     "primitives.thunks": "Thunk unthunk",
+    "structure.grads": "Grads",
     "structure.leaves": "Const",
+    "structure.params": "Params",
     "structure.projection": "project_to",
     "toolbox.buffer": "Buffer",
     "toolbox.ignoring": "ignore_derivatives",
     "toolbox.tracing": "is_traced",
+    "values.identity": "IdDict",
     "values.tangents": "NoTangent Tangent ZeroTangent canonicalize",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -28,6 +28,7 @@ from ..values.kinds import isa
 from ..values.natives import is_native
 from ..values.tangents import field_names
 from .fixed import code_names, frozen, global_names, imported_names, is_setting
+from .implicit import ImplicitFunction
 
 __all__ = ["FAILURES", "Change", "Watch", "classes_of"]
 
@@ -331,6 +332,9 @@ class _Walk:
         for cls in classes:
             pending.extend(self._class(cls.__name__, cls, attributes=False))
         pending = [*roots.items(), *pending]
+        for root in roots.values():
+            if isinstance(root, ImplicitFunction):  # parameters are new with each call, and arguments
+                self.seen.update(map(id, root.inputs))
         while pending and len(self.slots) < _MOST:
             name, value = pending.pop(0)
             if id(value) in self.seen or is_setting(value) or isinstance(value, types.ModuleType):

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..places import PACKAGE
 from ..structure.flattening import Skeleton
 from ..structure.leaves import is_enum
 from ..structure.opening import CLOSED_PACKAGES, opens
@@ -34,6 +35,7 @@ __all__ = [
     "frozen",
     "global_names",
     "imported_names",
+    "is_closed_function",
     "is_setting",
     "parts",
     "picture",
@@ -284,10 +286,15 @@ def code_names(code: types.CodeType) -> frozenset[str]:
     return _names(code)[1]
 
 
+def is_closed_function(f: types.FunctionType) -> bool:
+    """Whether a function is another library's or ours; one of an example in our docstrings is not."""
+    package = (f.__module__ or "").partition(".")[0]
+    return package in CLOSED_PACKAGES or (package == "adselect" and f.__code__.co_filename.startswith(PACKAGE))
+
+
 def global_names(f: types.FunctionType) -> list[str]:
     """The global variables that a function's code reads; none of a function of another library's."""
-    package = (f.__module__ or "").partition(".")[0]
-    if package in CLOSED_PACKAGES or package == "adselect":
+    if is_closed_function(f):
         return []
     return [name for name in _names(f.__code__)[0] if name in f.__globals__]
 
@@ -297,7 +304,7 @@ def imported_names(f: types.FunctionType) -> tuple[str, ...]:
     return _names(f.__code__)[2]
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=8192)
 def _names(code: types.CodeType) -> tuple[tuple[str, ...], frozenset[str], tuple[str, ...]]:
     """The globals that code reads, all names in it (an attribute may be called like a global), and what it imports."""
     instructions = list(dis.get_instructions(code))

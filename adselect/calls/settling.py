@@ -8,6 +8,8 @@ from typing import Any
 
 from ..face.array import Array
 
+__all__ = ["settle_captured", "settled"]
+
 _LOOKED_THROUGH = 256  # entries per container: a traced value that escaped into more behaves as a plain value anyway
 
 
@@ -28,7 +30,7 @@ def settle_captured(f: Any) -> None:
                 continue
             if isinstance(content, Array):
                 if content._closed:
-                    cell.cell_contents = _settled(content)
+                    cell.cell_contents = settled(content)
             else:
                 _settle(content, 2)
     if code.co_names:
@@ -39,10 +41,11 @@ def settle_captured(f: Any) -> None:
             if kind is dict or kind is list:
                 _settle(content, 2)
             elif isinstance(content, Array) and content._closed:
-                names[name] = _settled(content)
+                names[name] = settled(content)
 
 
-def _settled(value: Array) -> Any:
+def settled(value: Array) -> Any:
+    """The plain value of one whose derivatives are over."""
     inner: Any = value
     while isinstance(inner, Array) and inner._closed:
         inner = inner._inside
@@ -68,6 +71,6 @@ def _settle(container: Any, depth: int) -> None:
     for key, value in items:
         if isinstance(value, Array):
             if value._closed:
-                container[key] = _settled(value)
+                container[key] = settled(value)
         elif depth and (type(value) is dict or type(value) is list):
             _settle(value, depth - 1)

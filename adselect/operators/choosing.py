@@ -12,9 +12,12 @@ from ..backends.registry import class_named
 from ..calls.operator_facts import facts_of
 from ..calls.results import check_missing_option
 from ..errors import ADSelectTypeError, ADSelectValueError, user_line
+from ..structure.params import Params
 from ..values.kinds import isa
 
 DEFAULT = AutoTape()
+# The operators that take Params in the place of arguments.
+IMPLICIT = ("gradient", "withgradient", "pullback", "jacobian", "withjacobian")
 
 
 def take_adtype(operator: str, args: tuple, adtype: Any = None) -> tuple[ADType, tuple]:
@@ -99,6 +102,11 @@ def resolve(operator: str, f: Any, args: tuple, adtype: Any = None) -> tuple[Bac
             f"{operator} was called without a positional argument ({user_line()}{none}), so there is nothing to "
             f"differentiate with respect to: write {operator}(f, {'adtype, ' if args else ''}x). Keyword arguments go "
             "to f and are not differentiated"
+        )
+    if operator not in IMPLICIT and Params in map(type, rest):
+        raise ADSelectTypeError(
+            f"{operator} takes no Params ({user_line()}); {', '.join(IMPLICIT)} do. Make the arrays arguments of f: "
+            f"{operator}(lambda W: …, W)"
         )
     return backend_of(adtype), rest
 

@@ -22,6 +22,7 @@ from ..structure.flattening import flatten
 from ..structure.projection import project
 from ..values.natives import is_native
 from .choosing import refuse_out, resolve
+from .implicit import implicitly, is_implicit
 from .plain_run import plain_run
 
 __all__ = ["gradient", "pullback", "withgradient"]
@@ -46,7 +47,8 @@ def gradient(
     them; ``Tangent[type](field=…)`` for objects. None where no derivative is defined: not numeric, or f does not
     depend on it. ints count as float64. For complex z = x + iy the entry is ∂f/∂x + i ∂f/∂y.
 
-    f returns a real number. ``Const(x)`` opts an argument out; keyword arguments go to f undifferentiated. adtype: the
+    f returns a real number. ``Const(x)`` opts an argument out; one ``Params`` in their place stands for arrays
+    that f reaches by itself, and gives ``Grads``. Keyword arguments go to f undifferentiated. adtype: the
     same as in second place; missing: ``"none"``, ``"zeros"`` or ``"error"`` for entries without a derivative; out:
     arrays to write into; check: evaluate f once more, on plain values, and hold the value it gives there against the
     one under the derivative.
@@ -62,6 +64,8 @@ def gradient(
     Source: Zygote.jl's ``gradient``; reverse accumulation as in Griewank & Walther, Evaluating Derivatives (2008).
     """
     backend, args = resolve("gradient", f, args, adtype)
+    if is_implicit(args):
+        return implicitly(gradient, f, backend.adtype, args, missing, out, check, kwargs)
     plainly = plain_run(check, "gradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     try:
@@ -99,6 +103,8 @@ def withgradient(
     WithGradient(val={'loss': 9.0, 'note': 'aux'}, grad=(6.0,))
     """
     backend, args = resolve("withgradient", f, args, adtype)
+    if is_implicit(args):
+        return implicitly(withgradient, f, backend.adtype, args, missing, out, check, kwargs)
     plainly = plain_run(check, "withgradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
@@ -176,6 +182,8 @@ def pullback(
     backend, args = resolve("pullback", f, args, adtype)
     refuse_out(pullback, out)
     check_missing_option(missing)
+    if is_implicit(args):
+        return implicitly(pullback, f, backend.adtype, args, missing, None, check, kwargs)
     plainly = plain_run(check, "pullback", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = StructuredCall(f, skeleton, kwargs, backend)

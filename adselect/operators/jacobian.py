@@ -21,6 +21,7 @@ from ..structure.leaves import Const, is_leaf, leaf_dtype
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of, to_numpy
 from .choosing import check_missing, resolve
+from .implicit import implicitly, is_implicit
 from .plain_run import plain_run
 
 __all__ = ["WithJacobian", "jacobian", "withjacobian"]
@@ -60,7 +61,7 @@ def jacobian(
     (array([[ 6.,  0.],
            [ 0., 12.]]), array([1., 4.]))
     """
-    return _withjacobian("jacobian", f, args, adtype, missing, out, check, kwargs).grad
+    return _withjacobian(jacobian, f, args, adtype, missing, out, check, kwargs).grad
 
 
 @operator(OperatorFacts(with_value=True))
@@ -82,14 +83,17 @@ def withjacobian(
     >>> withjacobian(np.cumsum, np.array([1.0, 2.0])).val
     array([1., 3.])
     """
-    return _withjacobian("withjacobian", f, args, adtype, missing, out, check, kwargs)
+    return _withjacobian(withjacobian, f, args, adtype, missing, out, check, kwargs)
 
 
 def _withjacobian(
-    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, out: Any, check: Any, kwargs: dict
+    of: Callable, f: Callable, args: tuple, adtype: Any, missing: Any, out: Any, check: Any, kwargs: dict
 ) -> WithJacobian:
+    operator = of.__name__
     backend, args = resolve(operator, f, args, adtype)
     check_missing(operator, missing)
+    if is_implicit(args):
+        return implicitly(withjacobian, f, backend.adtype, args, missing, out, check, kwargs)
     plainly = plain_run(check, operator, f, args, kwargs, backend.adtype) if check is not False else None
     places = [not isinstance(a, Const) and is_leaf(a) for a in args]
     fixed = tuple(

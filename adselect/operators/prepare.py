@@ -12,7 +12,8 @@ import numpy as np
 from ..adtypes import ADType
 from ..backends.choice import backend_of
 from ..calls.fixed import parts
-from ..calls.results import write_out
+from ..calls.operator_facts import facts_of
+from ..calls.results import check_missing_option, write_out
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
 from ..face.array import Array
 from ..face.dispatch import is_traced
@@ -20,9 +21,11 @@ from ..primitives.primitive import REGISTRATIONS
 from ..structure.flattening import Skeleton, flatten
 from ..structure.leaves import Const, is_leaf, is_tracer
 from ..structure.opening import settings_of
+from ..structure.params import Params
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
-from .choosing import refuse_out, take_adtype
+from .choosing import IMPLICIT, check_missing, refuse_out, take_adtype
+from .implicit import finished, implicit_function, is_implicit
 from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]
@@ -71,6 +74,8 @@ def prepare(
     if check not in ("sometimes", "always", "never"):
         raise ADSelectValueError(f"check must be 'sometimes', 'always' or 'never', not {check!r}")
     chosen, args = take_adtype("prepare", args, adtype)
+    if is_implicit(args):
+        return PreparedAtParams(operator, f, chosen, args, kwargs, strict, check)
     return Prepared(operator, f, chosen, args, kwargs, strict, check)
 
 
@@ -381,13 +386,13 @@ class Prepared:
         self._begin(self._args)
 
     def __copy__(self) -> Prepared:
-        new = object.__new__(Prepared)
+        new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
         new._lock, new._others = threading.RLock(), {}
         return new
 
     def __deepcopy__(self, memo: dict) -> Prepared:
-        new = memo[id(self)] = object.__new__(Prepared)
+        new = memo[id(self)] = object.__new__(type(self))
         try:
             recipe = {name: copy.deepcopy(value, memo) for name, value in self._recipe().items()}
         except TypeError as error:
@@ -397,6 +402,71 @@ class Prepared:
             ) from error
         new.__setstate__(recipe)
         return new
+
+
+class PreparedAtParams(Prepared):
+    """What :func:`prepare` returns for Params: called with the same Params, or with nothing, it gives Grads.
+
+    The values of the parameters are read in each call; they may have been written to in place since the last one.
+    """
+
+    def __init__(
+        self, operator: Callable, f: Callable, adtype: ADType, args: tuple, options: dict, strict: str, check: str
+    ):
+        name, out = getattr(operator, "__name__", "operator"), options.pop("out", None)
+        if name not in IMPLICIT:
+            raise ADSelectTypeError(
+                f"{name} takes no Params ({user_line()}); {', '.join(IMPLICIT)} do. Make the arrays arguments of f"
+            )
+        self._missing = options.pop("missing", "none")
+        _check_missing(operator, self._missing)
+        function = implicit_function(name, f, args, options)
+        self._given_out = out
+        try:
+            options = {"missing": _inner(self._missing)}
+            super().__init__(operator, function, adtype, tuple(function.params), options, strict, check)
+        finally:
+            function.settle()
+        self._refuse(out)
+
+    def __call__(self, /, *args: Any, **options: Any) -> Any:
+        """The operator's result as Grads; ``out=`` and ``missing=`` as in :class:`Prepared`."""
+        function: Any = self.f
+        params = function.params
+        if args != () and not (len(args) == 1 and type(args[0]) is Params and args[0] == params):
+            raise PreparationMismatchError(
+                f"{self.operator.__name__} was prepared for the parameters {params!r} and called with others "
+                f"({user_line()}): f computes with the arrays it was prepared with. Write into these (W -= …) and call "
+                "it with the same Params, or with nothing; prepare again for other arrays"
+            )
+        out = options.pop("out", self._given_out)
+        self._refuse(out)
+        missing = options.pop("missing", self._missing)
+        _check_missing(self.operator, missing)
+        if _inner(missing) != _inner(self._missing):
+            options["missing"] = _inner(missing)
+        function.find_anew()
+        try:
+            result = super().__call__(*params, **options)
+        finally:
+            function.settle()
+        return finished(self.operator, params, result, missing, out)
+
+    def _recipe(self) -> dict[str, Any]:
+        return {**super()._recipe(), "_missing": self._missing, "_given_out": self._given_out}
+
+
+def _inner(missing: str) -> str:
+    """What the operator on arrays is asked for: which parameter is missing is said here, by its place in the Params."""
+    return "none" if missing == "error" else missing
+
+
+def _check_missing(operator: Callable, missing: Any) -> None:
+    facts = facts_of(operator)
+    if facts is None or facts.projected:
+        check_missing_option(missing)
+    else:
+        check_missing(operator.__name__, missing)
 
 
 def source(prepared: Prepared) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ADSelectTypeError
+from ..errors import ADSelectTypeError, user_line
 from ..face.array import Array
 from ..face.foreign import FAMILIAR, GUESTS, foreign_of
 from ..values.kinds import isa
@@ -32,8 +32,16 @@ from .nodes import (
     TupleNode,
 )
 from .opening import opens
+from .params import Params
 
 __all__ = ["Skeleton", "flatten"]
+
+
+_MISPLACED = (
+    "{} is Params ({}): these stand alone after f in gradient, withgradient, pullback, jacobian, withjacobian and "
+    "prepare of these. For other operators make the arrays arguments, as in hessian(lambda W: …, W); for an argument "
+    "that holds arrays pass list(ps)"
+)
 
 
 def _refuse_extension_float(value: Any, path: str) -> None:
@@ -98,6 +106,8 @@ class _Flattener:
             return self.fill(PartialNode(value), parts)
         if is_native(value):
             return Opaque(value)
+        if isinstance(value, Params):
+            raise ADSelectTypeError(_MISPLACED.format(path, user_line()))
         if type(value) not in FAMILIAR and (node := node_of(value, path, self)) is not None:
             return node
         if not opens(value):
