@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .operators.gradient import gradient, pullback, withgradient
     from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
     from .operators.jacobian import jacobian, withjacobian
+    from .operators.objective import Objective
     from .operators.prepare import prepare, source
     from .operators.pushforward import derivative, pushforward, second_derivative
     from .operators.rule_config import RuleConfig
@@ -63,6 +64,7 @@ __all__ = [
     "NoTangent",
     "NotReplayedWarning",
     "NotScalarError",
+    "Objective",
     "PreparationMismatchError",
     "RuleConfig",
     "RuleError",
@@ -121,6 +123,7 @@ _HOMES = {
     "operators.gradient": "gradient pullback withgradient",
     "operators.hessian": "diaghessian hessian hessian_reverse hvp withhessian",
     "operators.jacobian": "jacobian withjacobian",
+    "operators.objective": "Objective",
     "operators.prepare": "prepare source",
     "operators.pushforward": "derivative pushforward second_derivative",
     "operators.rule_config": "RuleConfig",

@@ -98,9 +98,17 @@ def resolve(operator: str, f: Any, args: tuple, adtype: Any = None) -> tuple[Bac
         raise ADSelectTypeError(
             f"{operator} was called without a positional argument ({user_line()}{none}), so there is nothing to "
             f"differentiate with respect to: write {operator}(f, {'adtype, ' if args else ''}x). Keyword arguments go "
-            "to f and are not differentiated"
+            f"to f and are not differentiated. For a function of x: {_as_function(operator, bool(args))}"
         )
     return backend_of(adtype), rest
+
+
+def _as_function(operator: str, chosen: bool) -> str:
+    """How to have an operator's result as a function of the arguments, in words."""
+    adtype = "adtype, " if chosen else ""
+    words = f"prepare({operator}, f, {adtype}x), or lambda x: {operator}(f, {adtype}x)"
+    of_objective = ("gradient", "jacobian", "hessian", "hvp")
+    return f"Objective(f{', adtype' if chosen else ''}).{operator}, {words}" if operator in of_objective else words
 
 
 def check_missing(operator: str, missing: Any) -> None:

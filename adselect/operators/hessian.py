@@ -38,11 +38,13 @@ class WithHessian(NamedTuple):
 
 
 def _one_leaf(operator: str, args: tuple) -> tuple[list, Any]:
-    if len(args) != 1 or not is_leaf(args[0]):
+    differentiated = [a for a in args if not isinstance(a, Const)]
+    if len(differentiated) != 1 or not is_leaf(differentiated[0]):
         got = ", ".join(type(a).__name__ for a in args) or "nothing"
         raise ADSelectTypeError(
-            f"{operator} takes one argument, a number or an array, got {got}. For several arguments use diaghessian or "
-            "join them into one vector; for structured arguments use hvp."
+            f"{operator} takes one argument, a number or an array, got {got}. Wrap the others in Const where they need "
+            "no derivative; for several arguments use diaghessian or join them into one vector; for structured "
+            "arguments use hvp."
         )
     return flatten(args)
 
@@ -71,11 +73,12 @@ def hessian(
 ) -> Any:
     """``hessian(f, [adtype,] x)``: the matrix ``H[i, j] = ∂²f/∂x[i]∂x[j]`` of a real-valued f; a number for scalar x.
 
-    Arrays of higher dimension are flattened row by row. Forward mode over reverse mode where the backend has both.
-    adtype, out and check as for :func:`gradient`. Raises ADSelectTypeError for several or structured arguments,
-    NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient, all of them over one evaluation of f
-    on the built-in engine (in chunks of 64). Finite differences take second differences of f, 8 evaluations for each of
-    the n (n + 1) / 2 entries, and give an InaccurateDerivativeWarning where the noise of f decides an entry.
+    Arrays of higher dimension are flattened row by row. Further arguments of f are given as ``Const(a)``, in their
+    places. Forward mode over reverse mode where the backend has both. adtype, out and check as for :func:`gradient`.
+    Raises ADSelectTypeError for several or structured arguments, NotScalarError when f is not real-valued. Cost: n
+    pushforwards of the gradient, all of them over one evaluation of f on the built-in engine (in chunks of 64). Finite
+    differences take second differences of f, 8 evaluations for each of the n (n + 1) / 2 entries, and give an
+    InaccurateDerivativeWarning where the noise of f decides an entry.
 
     >>> import numpy as np
     >>> hessian(lambda x: x[0] * x[1] ** 2, np.array([1.0, 3.0]))
@@ -285,7 +288,8 @@ def hvp(
 ) -> Any:
     """``hvp(f, [adtype,] x, v)``: the Hessian-vector product ``H v``, structured like x.
 
-    x may have any structure; v has the same. Zeros where f does not depend on x or depends on it linearly. adtype, out
+    x may have any structure; v has the same. Further arguments of f, which are not differentiated, follow as
+    ``Const(a)``: ``hvp(f, x, v, Const(a))``. Zeros where f does not depend on x or depends on it linearly. adtype, out
     and check as for :func:`gradient`. Raises ADSelectTypeError for a wrong number of arguments,
     ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient (finite differences: 16 evaluations
     of f per entry).
@@ -296,12 +300,15 @@ def hvp(
     """
     backend, args = resolve("hvp", f, args, adtype)
     check_missing("hvp", missing)
-    if len(args) != 2:
-        raise ADSelectTypeError(f"hvp takes x and v, got {len(args)} arguments: write hvp(f, adtype, x, v)")
-    x, v = args
-    leaves, skeleton = flatten((x,))
-    direction = tangent_leaves((x,), (v,), leaves, skeleton)
-    plainly = plain_run(check, "hvp", f, (x,), kwargs, backend.adtype) if check is not False else None
+    if len(args) < 2 or not all([isinstance(a, Const) for a in args[2:]]):
+        raise ADSelectTypeError(
+            f"hvp takes x and v, got {len(args)} arguments: write hvp(f, adtype, x, v); further arguments of f are "
+            "Const(a) behind them"
+        )
+    args, v = (args[0], *args[2:]), args[1]
+    leaves, skeleton = flatten(args)
+    direction = tangent_leaves(args, (v, *[None] * (len(args) - 1)), leaves, skeleton)
+    plainly = plain_run(check, "hvp", f, args, kwargs, backend.adtype) if check is not False else None
     found = _second_order("product", backend, "hvp", FlatCall(f, skeleton, kwargs, backend), leaves, direction)
     if found is not None:  # of plain evaluations of f: there is nothing to check
         product = shape_result("hvp", found, leaves, skeleton, args, "zeros", None)[0]
