@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from .primitives.define import define_frule, define_rrule, non_differentiable, opt_out, scalar_rule
     from .primitives.primitive import primitive
     from .primitives.thunks import Thunk, unthunk
-    from .structure.leaves import Const
+    from .structure.duplicated import Duplicated
+    from .structure.leaves import Cache, Const
     from .structure.projection import project_to
     from .toolbox.buffer import Buffer
     from .toolbox.ignoring import ignore_derivatives
@@ -56,7 +57,9 @@ __all__ = [
     "AutoTorch",
     "BackendNotInstalledError",
     "Buffer",
+    "Cache",
     "Const",
+    "Duplicated",
     "HasForwardMode",
     "HasReverseMode",
     "InaccurateDerivativeWarning",
@@ -131,7 +134,8 @@ _HOMES = {
     "primitives.define": "define_frule define_rrule non_differentiable opt_out scalar_rule",
     "primitives.primitive": "primitive",
     "primitives.thunks": "Thunk unthunk",
-    "structure.leaves": "Const",
+    "structure.duplicated": "Duplicated",
+    "structure.leaves": "Cache Const",
     "structure.projection": "project_to",
     "toolbox.buffer": "Buffer",
     "toolbox.ignoring": "ignore_derivatives",

@@ -12,7 +12,9 @@ from ..backends.registry import class_named
 from ..calls.operator_facts import facts_of
 from ..calls.results import check_missing_option
 from ..errors import ADSelectTypeError, ADSelectValueError, user_line
+from ..structure.duplicated import Duplicated
 from ..values.kinds import isa
+from .duplicating import refuse_duplicated
 
 DEFAULT = AutoTape()
 
@@ -100,6 +102,8 @@ def resolve(operator: str, f: Any, args: tuple, adtype: Any = None) -> tuple[Bac
             f"differentiate with respect to: write {operator}(f, {'adtype, ' if args else ''}x). Keyword arguments go "
             f"to f and are not differentiated. For a function of x: {_as_function(operator, bool(args))}"
         )
+    if Duplicated in map(type, rest):
+        refuse_duplicated(operator)
     return backend_of(adtype), rest
 
 

@@ -18,10 +18,12 @@ from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..face.array import Array
 from ..primitives.structured import spread
 from ..rules.undetermined import ChoiceError, choosing
+from ..structure.duplicated import Duplicated
 from ..structure.flattening import flatten
 from ..structure.projection import project
 from ..values.natives import is_native
 from .choosing import refuse_out, resolve
+from .duplicating import Duplicates
 from .plain_run import plain_run
 
 __all__ = ["gradient", "pullback", "withgradient"]
@@ -62,6 +64,8 @@ def gradient(
     Source: Zygote.jl's ``gradient``; reverse accumulation as in Griewank & Walther, Evaluating Derivatives (2008).
     """
     backend, args = resolve("gradient", f, args, adtype)
+    duplicates = Duplicates("gradient", args, kwargs, missing, out) if Duplicated in map(type, args) else None
+    args = args if duplicates is None else duplicates.args
     plainly = plain_run(check, "gradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     try:
@@ -69,11 +73,17 @@ def gradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "gradient")
-        grads = backend.pull_once(back, [seed_for(y)])
+        if duplicates is not None:
+            result = duplicates.pulled(backend, back, [seed_for(y)])
+        else:
+            grads = backend.pull_once(back, [seed_for(y)])
     except ChoiceError as error:
         y, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
+        result = () if duplicates is None else duplicates.received(grads)
     if plainly is not None:
         plainly.compare(y)
+    if duplicates is not None:
+        return result
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
 
 
@@ -99,6 +109,8 @@ def withgradient(
     WithGradient(val={'loss': 9.0, 'note': 'aux'}, grad=(6.0,))
     """
     backend, args = resolve("withgradient", f, args, adtype)
+    duplicates = Duplicates("withgradient", args, kwargs, missing, out) if Duplicated in map(type, args) else None
+    args = args if duplicates is None else duplicates.args
     plainly = plain_run(check, "withgradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
@@ -107,16 +119,22 @@ def withgradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-        grads = backend.pull_once(back, [seed_for(y)])
+        if duplicates is not None:
+            result = duplicates.pulled(backend, back, [seed_for(y)])
+        else:
+            grads = backend.pull_once(back, [seed_for(y)])
     except ChoiceError as error:
         call = LossCall(f, skeleton, kwargs, backend)
         y, aux, grads = by_two_choices(error, call, leaves)
+        result = () if duplicates is None else duplicates.received(grads)
     if call.structure is None:
         value = plain_number(y, leaves)
     else:
         value = call.structure.rebuild([plain_number(a, leaves) for a in aux])[0]
     if plainly is not None:
         plainly.compare(value)
+    if duplicates is not None:
+        return WithGradient(value, result)
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
 
 

@@ -260,10 +260,7 @@ def diaghessian(
             results.append(project(found, leaves[0]))
             continue
 
-        def partial(t: Any, _i: int = i) -> Any:
-            return f(*[t if k == _i else a.value if isinstance(a, Const) else a for k, a in enumerate(args)], **kwargs)
-
-        value, _, full = withhessian(partial, backend.adtype, x)
+        value, _, full = withhessian(f, backend.adtype, *fixed, **kwargs)
         if plainly is not None:
             plainly.compare(value)
             plainly = None

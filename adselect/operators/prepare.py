@@ -17,12 +17,14 @@ from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, Prepa
 from ..face.array import Array
 from ..face.dispatch import is_traced
 from ..primitives.primitive import REGISTRATIONS
+from ..structure.duplicated import Duplicated
 from ..structure.flattening import Skeleton, flatten
 from ..structure.leaves import Const, is_leaf, is_tracer
 from ..structure.opening import settings_of
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
 from .choosing import refuse_out, take_adtype
+from .duplicating import PreparedDuplicated
 from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]
@@ -37,7 +39,7 @@ def prepare(
     strict: str = "error",
     check: str = "sometimes",
     **kwargs: Any,
-) -> Prepared:
+) -> Any:
     """``prepare(operator, f, [adtype,] *args)``: a callable with the operator's result for other arguments like these.
 
     operator is any operator of adselect (``gradient``, ``withgradient``, ``jacobian``, ``hessian``, …); args are
@@ -57,7 +59,8 @@ def prepare(
 
     Raises PreparationMismatchError for arguments that do not fit. Where AutoTape cannot replay, calls run eagerly; a
     NotReplayedWarning says why, and so does the object's repr. The callable may be used from several threads, copied,
-    and sent to other processes.
+    and sent to other processes. Where an argument is ``Duplicated`` each call is given one, and writes into its
+    memory.
 
     >>> import numpy as np, adselect as ad
     >>> g = prepare(ad.gradient, lambda x: np.sum(x**3), ad.AutoTape(), np.zeros(2))
@@ -71,6 +74,10 @@ def prepare(
     if check not in ("sometimes", "always", "never"):
         raise ADSelectValueError(f"check must be 'sometimes', 'always' or 'never', not {check!r}")
     chosen, args = take_adtype("prepare", args, adtype)
+    if Duplicated in map(type, args):
+        return PreparedDuplicated(
+            operator, args, kwargs, lambda plain, o: Prepared(operator, f, chosen, plain, o, strict, check)
+        )
     return Prepared(operator, f, chosen, args, kwargs, strict, check)
 
 
@@ -186,7 +193,7 @@ class _State:
 
     def __init__(self, args: tuple, run: Callable[..., Any], registrations: int):
         self.signature, self.run, self.registrations = _Signature(bare(args)), run, registrations
-        self.constant = [isinstance(a, Const) for a in args]
+        self.constant = [type(a) if isinstance(a, Const) else None for a in args]
         self.any_constant = any(self.constant)
 
 
@@ -252,7 +259,11 @@ class Prepared:
             return self._received(args, options)
         return self._result(args)
 
-    def _result(self, args: tuple) -> Any:
+    def lend(self, args: tuple, take: Callable[[Any], Any]) -> Any:
+        """``take(result)`` for a receiver that keeps nothing of the result: its memory may be that of the next one."""
+        return self._result(args, take)
+
+    def _result(self, args: tuple, take: Callable[[Any], Any] | None = None) -> Any:
         state = self._state or self._prepared()
         plain_args = args
         if state.any_constant:
@@ -273,9 +284,13 @@ class Prepared:
             fixed = parts(skeleton)[1]
             # Inside another derivative the eager way is always right.
             if any(is_traced(leaf) or is_tracer(leaf) for leaf in leaves):
-                return self._plainly(leaves, args)
+                result = self._plainly(leaves, args)
+                return result if take is None else take(result)
             state, args, leaves = self._mismatch(state, args, plain_args, leaves)
         run = state.run
+        if take is not None:
+            lend = getattr(run, "lend", None)
+            return take(run(leaves, args, fixed)) if lend is None else lend(leaves, args, fixed, take)
         result = run(leaves, args, fixed)
         is_old = getattr(run, "is_old", None)
         if is_old is not None and self._out is None and is_old(self._quick):  # traced anew
@@ -318,7 +333,7 @@ class Prepared:
 
     def _wrapped(self, state: _State, args: tuple) -> tuple:
         """The arguments with Const where preparation had it."""
-        return tuple([Const(a) if c else a for a, c in zip(args, state.constant, strict=False)])
+        return tuple([a if kind is None else kind(a) for a, kind in zip(args, state.constant, strict=False)])
 
     def _mismatch(self, state: _State, args: tuple, plain_args: tuple, leaves: list) -> tuple[_State, tuple, list]:
         what = state.signature.mismatch(leaves, plain_args)

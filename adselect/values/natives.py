@@ -90,6 +90,10 @@ class Natives:
         """The framework's arrays as the columns of one."""
         raise NotImplementedError
 
+    def is_writable(self, value: Any) -> bool:
+        """Whether ``value[...] = other`` and ``value += other`` write into the memory of a concrete array."""
+        return False
+
     def without_history(self, value: Any) -> Any:
         """The same numbers as a constant: no derivative of the framework's flows through."""
         return value

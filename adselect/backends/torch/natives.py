@@ -66,6 +66,9 @@ class TorchNatives(Natives):
 
         return torch.stack([c if isinstance(c, torch.Tensor) else torch.as_tensor(c) for c in columns], dim=1)
 
+    def is_writable(self, value: Any) -> bool:
+        return True
+
     def without_history(self, value: Any) -> Any:
         return value.detach()
 
