@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         BackendNotInstalledError,
         InaccurateDerivativeWarning,
         MissingRuleError,
+        NonFiniteError,
         NotReplayedWarning,
         NotScalarError,
         PreparationMismatchError,
@@ -65,6 +66,7 @@ __all__ = [
     "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NoTangent",
+    "NonFiniteError",
     "NotReplayedWarning",
     "NotScalarError",
     "Objective",
@@ -117,7 +119,7 @@ _HOMES = {
     "adtypes": "ADType AutoAutograd AutoFiniteDifferences AutoForward AutoJax AutoTape AutoTorch",
     "backends.registry": "available_backends rules_for",
     "errors": (
-        "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError "
+        "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError NonFiniteError "
         "NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "
         "UnsupportedError"
     ),

@@ -112,7 +112,6 @@ class PreparedDuplicated:
     """
 
     def __init__(self, operator: Callable, args: tuple, options: dict, prepare: Callable[[tuple, dict], Any]):
-        refuse_duplicated(operator)
         self.name = operator.__name__
         self.with_value = facts_of(operator).with_value  # type: ignore[union-attr]
         options = dict(options)
@@ -130,11 +129,12 @@ class PreparedDuplicated:
                 "give each call a Duplicated there and nowhere else"
             )
         options = {"zero": self.zero, **options}
+        looks = {k: options.pop(k) for k in ("check", "check_finite") if k in options}
         call = Duplicates(self.name, args, options, options.pop("missing", "none"), options.pop("out", None))
         if options:
             raise ADSelectTypeError(
                 f"the prepared {self.name} was called with {', '.join(f'{k}=' for k in options)} ({user_line()}); with "
-                "a Duplicated argument it takes zero= only, everything else is fixed in prepare"
+                "a Duplicated argument it takes zero=, check= and check_finite=; everything else is fixed in prepare"
             )
 
         def take(result: Any) -> Any:
@@ -143,7 +143,7 @@ class PreparedDuplicated:
             value = result.val if type(result.val) in (float, np.float64) else map_leaves(np.copy, result.val)
             return result._replace(val=value, grad=call.taken(result.grad))
 
-        return self.prepared.lend(call.args, take)
+        return take(self.prepared(*call.args, **looks)) if looks else self.prepared.lend(call.args, take)
 
     @property
     def reason(self) -> str:

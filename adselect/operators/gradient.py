@@ -24,6 +24,7 @@ from ..structure.projection import project
 from ..values.natives import is_native
 from .choosing import refuse_out, resolve
 from .duplicating import Duplicates
+from .finiteness import require_finite
 from .plain_run import plain_run
 
 __all__ = ["gradient", "pullback", "withgradient"]
@@ -40,6 +41,7 @@ def gradient(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> tuple:
     """``gradient(f, [adtype,] *args)``: ∂f/∂args, a tuple with one entry per argument.
@@ -51,11 +53,12 @@ def gradient(
     f returns a real number. ``Const(x)`` opts an argument out; keyword arguments go to f undifferentiated. adtype: the
     same as in second place; missing: ``"none"``, ``"zeros"`` or ``"error"`` for entries without a derivative; out:
     arrays to write into; check: evaluate f once more, on plain values, and hold the value it gives there against the
-    one under the derivative.
+    one under the derivative; check_finite: an error where the value or the gradient has a NaN or an infinity. A
+    ``Duplicated`` argument has memory for its gradient, which is written there; ``zero=False`` adds to it.
 
     Raises NotScalarError when f returns anything else; MissingRuleError for a function without a rule;
-    BackendNotInstalledError; ADSelectValueError when check finds another value. Cost: f is evaluated exactly once
-    (finite differences: at least eight times per entry).
+    BackendNotInstalledError; ADSelectValueError when check finds another value, NonFiniteError when check_finite finds
+    one. Cost: f is evaluated exactly once (finite differences: at least eight times per entry).
 
     >>> import numpy as np
     >>> gradient(lambda a, b: np.sum(a * b), np.array([1.0, 2.0]), 3.0)
@@ -82,6 +85,9 @@ def gradient(
         result = () if duplicates is None else duplicates.received(grads)
     if plainly is not None:
         plainly.compare(y)
+    if check_finite is not False:
+        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else [("args", result)]
+        require_finite(check_finite, "gradient", f, args, kwargs, y, found)
     if duplicates is not None:
         return result
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
@@ -96,6 +102,7 @@ def withgradient(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> WithGradient:
     """``withgradient(f, [adtype,] *args)``: ``(val, grad)``, the value of f and its gradient from one evaluation.
@@ -133,6 +140,9 @@ def withgradient(
         value = call.structure.rebuild([plain_number(a, leaves) for a in aux])[0]
     if plainly is not None:
         plainly.compare(value)
+    if check_finite is not False:
+        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else [("args", result)]
+        require_finite(check_finite, "withgradient", f, args, kwargs, y, found)
     if duplicates is not None:
         return WithGradient(value, result)
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
@@ -174,6 +184,7 @@ def pullback(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> tuple[Any, Callable[[Any], tuple]]:
     """``pullback(f, [adtype,] *args)``: ``(y, back)`` with ``back(y_bar) = (∂y/∂args)ᵀ y_bar``, a tuple.
@@ -181,7 +192,7 @@ def pullback(
     y may be a number, an array or any structure of them; the seed has the same structure, None inside it means zero.
     For complex values back(1) is ∂f/∂x + i ∂f/∂y. ``back`` may be called any number of times.
 
-    adtype, missing and check as for :func:`gradient`; there is no out.
+    adtype, missing, check and check_finite as for :func:`gradient`; there is no out.
 
     Raises ADSelectValueError when a seed does not fit its output, ADSelectTypeError when it is not numeric. Cost: f is
     evaluated once; each call of ``back`` costs a small multiple of it.
@@ -202,6 +213,8 @@ def pullback(
     structure = call.structure
     if plainly is not None:
         plainly.compare(structure.rebuild(list(outputs))[0])
+    if check_finite is not False:
+        require_finite(check_finite, "pullback", f, args, kwargs, outputs)
 
     def pull(seed: Any) -> tuple:
         """The cotangents of the arguments for the cotangent ``seed`` of the result."""
@@ -210,6 +223,8 @@ def pullback(
         else:
             seeds = split_seed(seed, structure, outputs)
             grads = back(seeds) if any(s is not None for s in seeds) else [None] * len(leaves)
+            if check_finite is not False:
+                require_finite(True, "pullback", f, args, kwargs, None, zip(skeleton.paths, grads, strict=True))
         return shape_result("pullback", grads, leaves, skeleton, args, missing, None)
 
     return structure.rebuild(list(outputs))[0], pull

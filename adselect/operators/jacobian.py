@@ -21,6 +21,7 @@ from ..structure.leaves import Const, is_leaf, leaf_dtype
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of, to_numpy
 from .choosing import check_missing, resolve
+from .finiteness import require_finite
 from .plain_run import plain_run
 
 __all__ = ["WithJacobian", "jacobian", "withjacobian"]
@@ -42,6 +43,7 @@ def jacobian(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> tuple:
     """``jacobian(f, [adtype,] *args)``: a tuple of matrices ``J[k, i] = ∂y[k]/∂x[i]``, one per argument.
@@ -50,7 +52,7 @@ def jacobian(
     that is neither number nor array gives None. Forward or reverse mode is chosen from the sizes. For complex
     arguments f is taken to be holomorphic.
 
-    adtype, out and check as for :func:`gradient`. Where f does not depend on an argument its matrix is zeros.
+    Options as for :func:`gradient`. Where f does not depend on an argument its matrix is zeros.
 
     Raises ADSelectTypeError when f does not return a number or an array. Cost: one evaluation of f and min(m, n)
     pushforwards or pullbacks on the built-in engine.
@@ -60,7 +62,7 @@ def jacobian(
     (array([[ 6.,  0.],
            [ 0., 12.]]), array([1., 4.]))
     """
-    return _withjacobian("jacobian", f, args, adtype, missing, out, check, kwargs).grad
+    return _withjacobian("jacobian", f, args, adtype, (missing, out, check, check_finite), kwargs).grad
 
 
 @operator(OperatorFacts(with_value=True))
@@ -72,6 +74,7 @@ def withjacobian(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> WithJacobian:
     """``withjacobian(f, [adtype,] *args)``: ``(val, grad)``, the value of f and the tuple of its Jacobians.
@@ -82,12 +85,11 @@ def withjacobian(
     >>> withjacobian(np.cumsum, np.array([1.0, 2.0])).val
     array([1., 3.])
     """
-    return _withjacobian("withjacobian", f, args, adtype, missing, out, check, kwargs)
+    return _withjacobian("withjacobian", f, args, adtype, (missing, out, check, check_finite), kwargs)
 
 
-def _withjacobian(
-    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, out: Any, check: Any, kwargs: dict
-) -> WithJacobian:
+def _withjacobian(operator: str, f: Callable, args: tuple, adtype: Any, options: tuple, kwargs: dict) -> WithJacobian:
+    missing, out, check, check_finite = options
     backend, args = resolve(operator, f, args, adtype)
     check_missing(operator, missing)
     plainly = plain_run(check, operator, f, args, kwargs, backend.adtype) if check is not False else None
@@ -108,6 +110,9 @@ def _withjacobian(
         plainly.compare(outputs[0])
     columns = iter([_shaped(block, leaf) for block, leaf in zip(matrix, leaves, strict=True)])
     matrices = tuple([next(columns) if numeric else None for numeric in places])
+    if check_finite is not False:
+        found = [(f"args[{i}]", m) for i, m in enumerate(matrices) if m is not None]
+        require_finite(check_finite, operator, f, args, kwargs, outputs, found)
     return WithJacobian(outputs[0], matrices if out is None else write_out(operator, out, matrices))
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from ..adtypes import ADType
 from ..backends.choice import backend_of
 from ..calls.fixed import parts
+from ..calls.operator_facts import OPERATORS, facts_of
 from ..calls.results import write_out
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
 from ..face.array import Array
@@ -24,7 +25,8 @@ from ..structure.opening import settings_of
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
 from .choosing import refuse_out, take_adtype
-from .duplicating import PreparedDuplicated
+from .duplicating import PreparedDuplicated, refuse_duplicated
+from .finiteness import require_finite
 from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]
@@ -37,7 +39,7 @@ def prepare(
     *args: Any,
     adtype: ADType | None = None,
     strict: str = "error",
-    check: str = "sometimes",
+    check: str | bool = "sometimes",
     **kwargs: Any,
 ) -> Any:
     """``prepare(operator, f, [adtype,] *args)``: a callable with the operator's result for other arguments like these.
@@ -46,7 +48,7 @@ def prepare(
     typical arguments: their structure, shapes and dtypes count, not their values. What can be done once is done here:
     AutoTape traces the operator's whole computation and replays it as straight-line NumPy with reused buffers, AutoJax
     compiles it, finite differences keep their stencils. Keyword arguments of f are fixed here; options of the operator
-    (``missing=``, ``out=``) may be given here or in the call.
+    (``missing=``, ``out=``, ``check=True``, ``check_finite=True``) may be given here or in the call.
 
     The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here. That is watched: another
     branch, another slice, mask, flag or function among the arguments, and new contents of a captured array are traced
@@ -55,7 +57,7 @@ def prepare(
     strict: what to do with arguments of another structure, shape or dtype: ``"error"``, ``"convert"`` (to the dtype and
     kind prepared for, where no value changes) or ``"retrace"``. check: ``"sometimes"`` (the first replay and then at
     doubling intervals), ``"always"`` or ``"never"`` compares a replay with the eager result and raises
-    ADSelectValueError on a difference.
+    ADSelectValueError on a difference. True is "always", and holds every value against a plain call of f besides.
 
     Raises PreparationMismatchError for arguments that do not fit. Where AutoTape cannot replay, calls run eagerly; a
     NotReplayedWarning says why, and so does the object's repr. The callable may be used from several threads, copied,
@@ -71,10 +73,13 @@ def prepare(
         raise ADSelectTypeError("prepare takes an operator and a function: write prepare(gradient, f, adtype, *args)")
     if strict not in ("error", "convert", "retrace"):
         raise ADSelectValueError(f"strict must be 'error', 'convert' or 'retrace', not {strict!r}")
+    if isinstance(check, bool):
+        kwargs, check = {**kwargs, "check": check}, "always" if check else "sometimes"
     if check not in ("sometimes", "always", "never"):
-        raise ADSelectValueError(f"check must be 'sometimes', 'always' or 'never', not {check!r}")
+        raise ADSelectValueError(f"check must be 'sometimes', 'always', 'never' or True, not {check!r}")
     chosen, args = take_adtype("prepare", args, adtype)
     if Duplicated in map(type, args):
+        refuse_duplicated(operator)
         return PreparedDuplicated(
             operator, args, kwargs, lambda plain, o: Prepared(operator, f, chosen, plain, o, strict, check)
         )
@@ -200,8 +205,9 @@ class _State:
 class Prepared:
     """What :func:`prepare` returns: call it with new arguments. ``source(prepared)`` shows what is replayed.
 
-    ``prepared(*args, out=arrays)`` writes the result into arrays, ``missing=`` is that of the operator. It can be
-    copied, pickled and sent to other processes, where it is prepared anew in its first call.
+    ``prepared(*args, out=arrays)`` writes the result into arrays, ``missing=``, ``check=`` and ``check_finite=`` are
+    those of the operator. It can be copied, pickled and sent to other processes, where it is prepared anew in its first
+    call.
     """
 
     def __init__(
@@ -210,6 +216,7 @@ class Prepared:
         options = dict(options)
         self.operator, self.f, self.adtype = operator, f, adtype
         self._out = options.pop("out", None)
+        self._looks = {name: options.pop(name) for name in ("check", "check_finite") if name in options}
         self.options = options
         self.strict, self.check = strict, check
         self._refuse(self._out)
@@ -224,7 +231,7 @@ class Prepared:
         self._lock = threading.RLock()
         self._state: _State | None = None
         self._quick: Callable[[tuple], Any] | None = None
-        self._others: dict[str, Prepared] = {}  # the same with another missing=
+        self._others: dict[Any, Prepared] = {}  # the same with another missing=, or with the value of f
 
     def _prepare(self, args: tuple) -> _State:
         registrations = REGISTRATIONS[0]
@@ -234,7 +241,7 @@ class Prepared:
         quick = getattr(run, "quick", None)
         self._state, self._args = state, args
         # The short way writes into no out=.
-        self._quick = quick() if quick is not None and self._out is None else None
+        self._quick = quick() if quick is not None and self._out is None and not self._looks else None
         return state
 
     def _prepared(self) -> _State:
@@ -255,13 +262,13 @@ class Prepared:
             result = self._quick(args)
             if result is not NotImplemented:
                 return result
-        if options or self._out is not None:
+        if options or self._out is not None or self._looks:
             return self._received(args, options)
         return self._result(args)
 
     def lend(self, args: tuple, take: Callable[[Any], Any]) -> Any:
         """``take(result)`` for a receiver that keeps nothing of the result: its memory may be that of the next one."""
-        return self._result(args, take)
+        return take(self._received(args, {})) if self._looks else self._result(args, take)
 
     def _result(self, args: tuple, take: Callable[[Any], Any] | None = None) -> Any:
         state = self._state or self._prepared()
@@ -293,7 +300,7 @@ class Prepared:
             return take(run(leaves, args, fixed)) if lend is None else lend(leaves, args, fixed, take)
         result = run(leaves, args, fixed)
         is_old = getattr(run, "is_old", None)
-        if is_old is not None and self._out is None and is_old(self._quick):  # traced anew
+        if is_old is not None and self._out is None and not self._looks and is_old(self._quick):  # traced anew
             self._quick = run.quick()  # type: ignore[attr-defined]
         return result
 
@@ -301,6 +308,8 @@ class Prepared:
         """A call with options of its own."""
         name = getattr(self.operator, "__name__", "operator")
         out, missing = options.pop("out", self._out), options.pop("missing", None)
+        looks = {k: options.pop(k) for k in ("check", "check_finite") if k in options}
+        looks = {k: v for k, v in {**self._looks, **looks}.items() if v is not False}
         if options:
             given = ", ".join(f"{k}=" for k in options)
             raise ADSelectTypeError(
@@ -309,27 +318,41 @@ class Prepared:
                 "argument of f, Const(value) where it is not differentiated."
             )
         self._refuse(out)
-        if missing is None or missing == self.options.get("missing", "none"):
-            result = self._result(args)
-        else:
-            result = self._with_missing(missing, args)._result(args)
+        missing = self.options.get("missing", "none") if missing is None else missing
+        facts = facts_of(self.operator)
+        if looks and facts is not None and facts.returns_function:
+            options = {**self.options, "missing": missing, **looks}
+            return self.operator(self.f, self.adtype, *self._given(args), **options)
+        if "check" in looks:
+            self.operator(self.f, self.adtype, *self._given(args), **self.options, check=looks["check"])
+        # The value of f is looked at as well, where an operator gives it besides.
+        operator = OPERATORS.get(f"with{name}", self.operator) if "check_finite" in looks else self.operator
+        same = operator is self.operator and missing == self.options.get("missing", "none")
+        result = (self if same else self._like(operator, missing, args))._result(args)
+        if "check_finite" in looks:
+            whole = facts_of(operator)
+            value = _loss(result[0]) if whole is not None and whole.with_value else None
+            found = [("args", result if value is None else result[-1])]
+            require_finite(looks["check_finite"], name, self.f, self._given(args), self.options, value, found)
+            result = result if operator is self.operator else result[-1]
         if out is None:
             return result
         if getattr(type(result), "_fields", ()) == ("val", "grad"):
             return result._replace(grad=write_out(name, out, result.grad))
         return write_out(name, out, result)
 
-    def _with_missing(self, missing: str, args: tuple) -> Prepared:
-        """The same operator prepared with another ``missing=``, once."""
+    def _like(self, operator: Callable, missing: str, args: tuple) -> Prepared:
+        """The same prepared with another ``missing=``, or with the operator that gives the value of f too; once."""
         with self._lock:
-            if missing not in self._others:
-                state = self._state or self._prepared()
+            key = (operator, missing)
+            if key not in self._others:
                 options = {**self.options, "missing": missing}
-                args = self._wrapped(state, bare(args))
-                self._others[missing] = Prepared(
-                    self.operator, self.f, self.adtype, args, options, self.strict, self.check
-                )
-            return self._others[missing]
+                args = self._given(args)
+                self._others[key] = Prepared(operator, self.f, self.adtype, args, options, self.strict, self.check)
+            return self._others[key]
+
+    def _given(self, args: tuple) -> tuple:
+        return self._wrapped(self._state or self._prepared(), bare(args))
 
     def _wrapped(self, state: _State, args: tuple) -> tuple:
         """The arguments with Const where preparation had it."""
@@ -380,6 +403,7 @@ class Prepared:
             "f": self.f,
             "adtype": self.adtype,
             "options": self.options,
+            "_looks": self._looks,
             "strict": self.strict,
             "check": self.check,
             "_out": self._out,
@@ -412,6 +436,13 @@ class Prepared:
             ) from error
         new.__setstate__(recipe)
         return new
+
+
+def _loss(value: Any) -> Any:
+    """The first entry of a value that comes with auxiliary output."""
+    if isinstance(value, (tuple, dict)) and value:
+        return next(iter(value.values())) if isinstance(value, dict) else value[0]
+    return value
 
 
 def source(prepared: Prepared) -> str:

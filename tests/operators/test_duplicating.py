@@ -271,8 +271,8 @@ def test_what_is_refused():
     for args in ((X, X), (d, d), (d,)):
         with pytest.raises(ad.PreparationMismatchError, match=r"Duplicated arguments at args\[0\] of 2"):
             ready(*args)
-    with pytest.raises(ADSelectTypeError, match="zero= only"):
-        ready(d, X, check=True)
+    with pytest.raises(ADSelectTypeError, match="it takes zero="):
+        ready(d, X, scale=True)
     with pytest.raises(ad.PreparationMismatchError, match="shape"):
         ready(Duplicated(np.ones(4)), X)
     (traced,) = ad.gradient(lambda t: ad.gradient(lambda a: np.sum(a**2), t * X)[0][0], 1.0)
