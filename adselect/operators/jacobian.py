@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..adtypes import ADType
+from ..backends.matrices import is_complex
 from ..calls.flat import ArrayCall
 from ..calls.operator_facts import OperatorFacts, operator
 from ..calls.results import write_out
@@ -21,6 +22,7 @@ from ..structure.leaves import Const, is_leaf, leaf_dtype
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of, to_numpy
 from .choosing import check_missing, resolve
+from .complex_parts import CallOfParts, matrices_of_parts, parts_of
 from .finiteness import require_finite
 from .plain_run import plain_run
 
@@ -49,12 +51,14 @@ def jacobian(
     """``jacobian(f, [adtype,] *args)``: a tuple of matrices ``J[k, i] = ∂y[k]/∂x[i]``, one per argument.
 
     Arrays of higher dimension are flattened row by row; a scalar y has one row, a scalar x gives a vector; an argument
-    that is neither number nor array gives None. Forward or reverse mode is chosen from the sizes. For complex
-    arguments f is taken to be holomorphic.
+    that is neither number nor array gives None. Forward or reverse mode is chosen from the sizes. For a complex
+    argument the row of a real result is its gradient, ∂y/∂a + i ∂y/∂b for x = a + ib; the row of a complex one is
+    ∂y/∂x, for which f has to be holomorphic: the Cauchy-Riemann equations are checked at x.
 
     Options as for :func:`gradient`. Where f does not depend on an argument its matrix is zeros.
 
-    Raises ADSelectTypeError when f does not return a number or an array. Cost: one evaluation of f and min(m, n)
+    Raises ADSelectTypeError when f does not return a number or an array, ADSelectValueError when it is complex and not
+    holomorphic in a complex argument. Cost: one evaluation of f and min(m, n)
     pushforwards or pullbacks on the built-in engine.
 
     >>> import numpy as np
@@ -104,7 +108,15 @@ def _withjacobian(operator: str, f: Callable, args: tuple, adtype: Any, options:
                 f"{advice(found, f'args[{i}]')}, or adselect.Const(args[{i}]) where it needs no derivative."
             )
     leaves, skeleton = flatten(fixed)
-    outputs, matrix = backend.linearized_matrix(ArrayCall(f, skeleton, kwargs, backend), leaves)
+    if any(map(is_complex, leaves)):
+        real, places_of_parts = parts_of(leaves)
+        call = CallOfParts(f, skeleton, kwargs, backend)
+        call.places = places_of_parts
+        outputs, blocks = backend.linearized_matrix(call, real)
+        exact = backend.detects_independence
+        matrix = matrices_of_parts(blocks, places_of_parts, outputs[0], operator, skeleton.paths, exact)
+    else:
+        outputs, matrix = backend.linearized_matrix(ArrayCall(f, skeleton, kwargs, backend), leaves)
     settle_captured(f)
     if plainly is not None:
         plainly.compare(outputs[0])
@@ -128,8 +140,8 @@ def _shaped(block: Any, leaf: Any) -> Any:
         return block
     block = np.asarray(to_numpy(block))
     dtype = leaf_dtype(leaf)
-    if dtype is not None and dtype == np.float32 and block.dtype == np.float64:
-        block = block.astype(np.float32)
+    if dtype in (np.float32, np.complex64) and block.dtype in (np.float64, np.complex128):
+        block = block.astype(np.complex64 if block.dtype.kind == "c" else np.float32)
     return block
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..backends.choice import backend_of
+from ..backends.matrices import is_complex
 from ..calls.fixed import parts
 from ..calls.operator_facts import OPERATORS, facts_of
 from ..calls.results import write_out
@@ -194,12 +195,13 @@ def _describe(args: tuple) -> Any:
 class _State:
     """What was prepared, replaced as a whole: a call that is running goes on with the one it began with."""
 
-    __slots__ = ("any_constant", "constant", "registrations", "run", "signature")
+    __slots__ = ("any_constant", "constant", "is_complex", "registrations", "run", "signature")
 
     def __init__(self, args: tuple, run: Callable[..., Any], registrations: int):
         self.signature, self.run, self.registrations = _Signature(bare(args)), run, registrations
         self.constant = [type(a) if isinstance(a, Const) else None for a in args]
         self.any_constant = any(self.constant)
+        self.is_complex = any(map(is_complex, self.signature.leaves))
 
 
 class Prepared:
@@ -299,6 +301,9 @@ class Prepared:
             lend = getattr(run, "lend", None)
             return take(run(leaves, args, fixed)) if lend is None else lend(leaves, args, fixed, take)
         result = run(leaves, args, fixed)
+        # A compiled program has NaN where f is not holomorphic; the eager call says so.
+        if state.is_complex and _has_nan(result):
+            return self._plainly(leaves, args)
         is_old = getattr(run, "is_old", None)
         if is_old is not None and self._out is None and not self._looks and is_old(self._quick):  # traced anew
             self._quick = run.quick()  # type: ignore[attr-defined]
@@ -436,6 +441,11 @@ class Prepared:
             ) from error
         new.__setstate__(recipe)
         return new
+
+
+def _has_nan(result: Any) -> bool:
+    leaves = [leaf for leaf in flatten((result,))[0] if isa(leaf, (np.ndarray, np.generic, complex))]
+    return any([np.any(np.isnan(leaf)) for leaf in leaves])
 
 
 def _loss(value: Any) -> Any:
