@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .toolbox.buffer import Buffer
     from .toolbox.ignoring import ignore_derivatives
     from .toolbox.tracing import is_traced
+    from .toolbox.updating import OptimiserState, into_grad, setup, update
     from .values.tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "NotReplayedWarning",
     "NotScalarError",
     "Objective",
+    "OptimiserState",
     "PreparationMismatchError",
     "RuleConfig",
     "RuleError",
@@ -91,6 +93,7 @@ __all__ = [
     "hessian_reverse",
     "hvp",
     "ignore_derivatives",
+    "into_grad",
     "is_traced",
     "jacobian",
     "non_differentiable",
@@ -104,8 +107,10 @@ __all__ = [
     "rules_for",
     "scalar_rule",
     "second_derivative",
+    "setup",
     "source",
     "unthunk",
+    "update",
     "withgradient",
     "withhessian",
     "withjacobian",
@@ -142,6 +147,7 @@ _HOMES = {
     "toolbox.buffer": "Buffer",
     "toolbox.ignoring": "ignore_derivatives",
     "toolbox.tracing": "is_traced",
+    "toolbox.updating": "OptimiserState into_grad setup update",
     "values.tangents": "NoTangent Tangent ZeroTangent canonicalize",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -13,7 +13,7 @@ from ..errors import ADSelectTypeError
 from ..face.array import Array
 from ..face.foreign import FAMILIAR, GUESTS, foreign_of
 from ..values.kinds import isa
-from ..values.natives import is_native, module_of_layers
+from ..values.natives import is_native, module_of_layers, tree_of
 from ..values.tangents import field_names
 from .leaves import Cache, Const, is_extension_float, is_leaf
 from .nodes import (
@@ -30,6 +30,7 @@ from .nodes import (
     ObjectNode,
     Opaque,
     PartialNode,
+    TreeNode,
     TupleNode,
 )
 from .opening import opens
@@ -116,6 +117,10 @@ class _Flattener:
         if (natives := module_of_layers(value)) is not None:
             children = natives.children(value)
             return self.fill(ModuleNode(value), [(f"{path}.{n}", v) for n, v in children.items()], list(children))
+        if (tree := tree_of(value)) is not None:
+            names, parts, definition = tree
+            items = [(f"{path}{name}", part) for name, part in zip(names, parts, strict=True)]
+            return self.fill(TreeNode(value, definition), items, names)
         names = field_names(value)
         return self.fill(ObjectNode(value), [(f"{path}.{n}", getattr(value, n)) for n in names], names)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..face.array import Array
 from ..values.kinds import isa
-from ..values.natives import is_native, module_of_layers
+from ..values.natives import is_native, module_of_layers, tree_of
 from ..values.tangents import Tangent, tangent_of
 
 __all__ = ["Container"]
@@ -241,6 +241,38 @@ class ObjectNode(Container):
     def _others(self) -> Any:
         """Names of fields that the result has no entry for."""
         return ()
+
+
+class TreeNode(Container):
+    """An object that a framework takes apart itself: f gets, and the result is, one of its class."""
+
+    __slots__ = ("definition",)
+
+    def __init__(self, value: Any, definition: Any):
+        super().__init__(value)
+        self.definition = definition
+
+    def _release(self) -> None:
+        pass
+
+    def _rebuild(self, leaves: list, memo: dict) -> Any:
+        new = memo[id(self)] = self.definition.unflatten([c.rebuild(leaves, memo) for c in self.children])
+        return new
+
+    def _result(self, grads: list, memo: dict) -> Any:
+        new = memo[id(self)] = self.definition.unflatten([c.result(grads, memo) for c in self.children])
+        return new
+
+    def parts(self, bar: Any) -> list | None:
+        """The entries of a tangent, one per child: of an object of the class, or of a record of its fields."""
+        if type(bar) is type(self.value):
+            found = tree_of(bar)
+            return None if found is None or len(found[1]) != len(self.children) else found[1]
+        names = [name.removeprefix(".") for name in self.keys]
+        if isinstance(bar, (dict, Tangent)) and all(name in names for name in bar):
+            fields = bar if isinstance(bar, dict) else bar._fields
+            return [fields.get(name) for name in names]
+        return None
 
 
 class ModuleNode(ObjectNode):

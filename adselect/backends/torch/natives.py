@@ -69,6 +69,32 @@ class TorchNatives(Natives):
     def is_writable(self, value: Any) -> bool:
         return True
 
+    def overwrite(self, value: Any, other: Any) -> Any:
+        import torch
+
+        with torch.no_grad():
+            return value.copy_(other)
+
+    def steps_of(self, optimiser: Any, leaves: list) -> Any:
+        import functools
+
+        made = optimiser.func if isinstance(optimiser, functools.partial) else optimiser
+        optim = sys.modules.get("torch.optim")
+        if optim is None or not isinstance(made, type) or not issubclass(made, optim.Optimizer):
+            return None
+        from .steps import Steps
+
+        return Steps(optimiser, leaves)
+
+    has_gradients = True
+
+    def put_gradient(self, value: Any, grad: Any, zero: bool) -> None:
+        if grad is None:
+            value.grad = None if zero else value.grad
+            return
+        grad = grad.detach()
+        value.grad = grad if zero or value.grad is None else value.grad + grad
+
     def without_history(self, value: Any) -> Any:
         return value.detach()
 
