@@ -74,7 +74,7 @@ def prepare(
         raise ADSelectTypeError("prepare takes an operator and a function: write prepare(gradient, f, adtype, *args)")
     if strict not in ("error", "convert", "retrace"):
         raise ADSelectValueError(f"strict must be 'error', 'convert' or 'retrace', not {strict!r}")
-    if isinstance(check, bool):
+    if isa(check, bool):
         kwargs, check = {**kwargs, "check": check}, "always" if check else "sometimes"
     if check not in ("sometimes", "always", "never"):
         raise ADSelectValueError(f"check must be 'sometimes', 'always', 'never' or True, not {check!r}")
@@ -313,7 +313,7 @@ class Prepared:
         """A call with options of its own."""
         name = getattr(self.operator, "__name__", "operator")
         out, missing = options.pop("out", self._out), options.pop("missing", None)
-        looks = {k: options.pop(k) for k in ("check", "check_finite") if k in options}
+        looks = {k: options.pop(k) for k in ("check", "check_finite") if k in options and not isa(options[k], str)}
         looks = {k: v for k, v in {**self._looks, **looks}.items() if v is not False}
         if options:
             given = ", ".join(f"{k}=" for k in options)

@@ -56,9 +56,10 @@ def setup(optimiser: Any, model: Any) -> OptimiserState:
         if steps is not None:
             return OptimiserState(optimiser, steps, skeleton.paths)
     if not callable(optimiser) or isinstance(optimiser, type):
+        kinds = "".join([f"{natives.optimisers}, " for natives in loaded() if natives.optimisers])
         raise ADSelectTypeError(
-            f"setup was given {optimiser!r} as optimiser ({user_line()}): it takes a transformation of optax, an "
-            "optimiser class of torch, or a function of a parameter and its gradient"
+            f"setup was given {optimiser!r} as optimiser ({user_line()}): it takes {kinds}or a function of a parameter "
+            "and its gradient"
         )
     return OptimiserState(optimiser, _Plainly(optimiser), skeleton.paths)
 

@@ -106,6 +106,7 @@ class Natives:
         """
         return None
 
+    optimisers = ""  # what steps_of takes, in words
     has_gradients = False  # whether an array has a place for its gradient, that put_gradient fills
 
     def put_gradient(self, value: Any, grad: Any, zero: bool) -> None:

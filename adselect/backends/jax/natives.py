@@ -91,6 +91,8 @@ class JaxNatives(Natives):
             return None
         return [jax.tree_util.keystr(path) for path, _ in children], [child for _, child in children], definition
 
+    optimisers = "a transformation of optax"
+
     def steps_of(self, optimiser: Any, leaves: list) -> Any:
         # A named tuple of two functions, of optax or of a library that follows it.
         if not isinstance(optimiser, tuple) or not callable(getattr(optimiser, "init", None)):

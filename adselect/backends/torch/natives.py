@@ -86,6 +86,7 @@ class TorchNatives(Natives):
 
         return Steps(optimiser, leaves)
 
+    optimisers = "an optimiser class of torch"
     has_gradients = True
 
     def put_gradient(self, value: Any, grad: Any, zero: bool) -> None:

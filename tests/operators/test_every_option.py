@@ -146,7 +146,9 @@ def test_missing_error(name, chosen):
 def test_check_finite(name, called):
     args = (-0.7,) if "derivative" in name else operands(name)
     with np.errstate(all="ignore"):
-        with pytest.raises(ad.NonFiniteError, match=rf"{name}\(…, check_finite=True\) at .*test_options.py") as error:
+        with pytest.raises(
+            ad.NonFiniteError, match=rf"{name}\(…, check_finite=True\) at .*test_every_option.py"
+        ) as error:
             called(name, broken, args, check_finite=True)
         called(name, broken, args)  # without it a NaN is an answer
     assert isinstance(error.value, ArithmeticError)
@@ -160,8 +162,8 @@ def test_check_finite(name, called):
 def test_looks_are_true_or_false(name, option, chosen):
     with pytest.raises(ADSelectTypeError, match=f"{option}= is True or False, not 'yes'"):
         OPERATORS[name](f, chosen, *operands(name), **{option: "yes"})
-    with pytest.raises(ADSelectTypeError, match=f"{option}= is True or False, not 'yes'"):
-        ad.prepare(OPERATORS[name], f, chosen, *operands(name))(*operands(name), **{option: "yes"})
+    with pytest.raises(ADSelectTypeError, match=f"{option}= is True or False, not 3"):
+        ad.prepare(OPERATORS[name], f, chosen, *operands(name))(*operands(name), **{option: 3})
 
 
 @pytest.mark.parametrize("name", OURS)
