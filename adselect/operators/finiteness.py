@@ -15,7 +15,7 @@ from ..structure.flattening import flatten
 from ..structure.leaves import is_tracer
 from ..values.natives import to_numpy
 
-__all__ = ["require_finite"]
+__all__ = ["by_argument", "require_finite"]
 
 
 def require_finite(
@@ -46,6 +46,12 @@ def require_finite(
             if array.dtype.kind in "fc" and not np.all(np.isfinite(array)):
                 path = words if len(leaves) == 1 and place in ("args[0]", "args[0][0]") else words + place[7:]
                 raise _error(operator, f, args, kwargs, path, array)
+
+
+def by_argument(derivative: Any) -> list[tuple[str, Any]]:
+    """The derivatives in a result by the arguments that they are taken of."""
+    parts = derivative if type(derivative) is tuple else (derivative,)
+    return [(f"args[{i}]", part) for i, part in enumerate(parts) if part is not None]
 
 
 def _error(operator: str, f: Callable, args: tuple, kwargs: dict, path: str, array: np.ndarray) -> NonFiniteError:

@@ -24,7 +24,7 @@ from ..structure.projection import project
 from ..values.natives import is_native
 from .choosing import refuse_out, resolve
 from .duplicating import Duplicates
-from .finiteness import require_finite
+from .finiteness import by_argument, require_finite
 from .plain_run import plain_run
 
 __all__ = ["gradient", "pullback", "withgradient"]
@@ -86,7 +86,7 @@ def gradient(
     if plainly is not None:
         plainly.compare(y)
     if check_finite is not False:
-        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else [("args", result)]
+        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else by_argument(result)
         require_finite(check_finite, "gradient", f, args, kwargs, y, found)
     if duplicates is not None:
         return result
@@ -141,7 +141,7 @@ def withgradient(
     if plainly is not None:
         plainly.compare(value)
     if check_finite is not False:
-        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else [("args", result)]
+        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else by_argument(result)
         require_finite(check_finite, "withgradient", f, args, kwargs, y, found)
     if duplicates is not None:
         return WithGradient(value, result)

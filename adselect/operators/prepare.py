@@ -27,7 +27,7 @@ from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
 from .choosing import refuse_out, take_adtype
 from .duplicating import PreparedDuplicated, refuse_duplicated
-from .finiteness import require_finite
+from .finiteness import by_argument, require_finite
 from .travelling import lossless, require_picklable
 
 __all__ = ["Prepared", "prepare", "source"]
@@ -337,7 +337,7 @@ class Prepared:
         if "check_finite" in looks:
             whole = facts_of(operator)
             value = _loss(result[0]) if whole is not None and whole.with_value else None
-            found = [("args", result if value is None else result[-1])]
+            found = by_argument(result if value is None else result[-1])
             require_finite(looks["check_finite"], name, self.f, self._given(args), self.options, value, found)
             result = result if operator is self.operator else result[-1]
         if out is None:

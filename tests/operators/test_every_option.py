@@ -232,6 +232,10 @@ def test_places_in_structures(exact_backend):
         ad.gradient(f, exact_backend.adtype, {"a": np.ones(2), "b": (1.0, 0.0)}, 1.0, check_finite=True)
     assert error.value.path == "the derivative of args[0]['b'][1]"
     assert pickle.loads(pickle.dumps(error.value)).path == error.value.path
+    ready = ad.prepare(ad.gradient, f, exact_backend.adtype, {"a": np.ones(2), "b": (1.0, 1.0)}, 1.0)
+    with np.errstate(all="ignore"), pytest.raises(ad.NonFiniteError) as error:
+        ready({"a": np.ones(2), "b": (1.0, 0.0)}, 1.0, check_finite=True)
+    assert error.value.path == "the derivative of args[0]['b'][1]"
     d = ad.Duplicated({"a": np.ones(2), "b": (1.0, 0.0)})
     with np.errstate(all="ignore"), pytest.raises(ad.NonFiniteError) as error:
         ad.gradient(f, exact_backend.adtype, d, 1.0, check_finite=True)
