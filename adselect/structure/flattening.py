@@ -51,7 +51,7 @@ def _closed(value: Any, path: str) -> Opaque:
     if getattr(type(value), "_whole", False):
         raise ADSelectTypeError(
             f"{path} is a {type(value).__name__}, which goes around a whole argument and not around a part of one: "
-            f"write {type(value).__name__}(model) with all of it inside"
+            f"write {type(value).__name__}(…) with all of it inside, or make the part an argument of its own"
         )
     return Opaque(value)
 

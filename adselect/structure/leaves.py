@@ -51,6 +51,8 @@ class Cache(Const):
 
     __slots__ = ()
 
+    _opaque = _whole = True  # an argument as a whole, not an object to look into
+
     def __repr__(self) -> str:
         return f"Cache({self.value!r})"
 

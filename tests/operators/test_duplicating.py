@@ -407,6 +407,11 @@ def test_scratch_memory_is_that_of_a_plain_call():
     assert ad.gradient(with_scratch, X, Cache(buffer), check=True)[1] is None
 
 
+def test_scratch_memory_is_a_whole_argument():
+    with pytest.raises(ADSelectTypeError, match=r"args\[0\]\['s'\] is a Cache, which goes around a whole argument"):
+        ad.gradient(lambda m: np.sum(m["x"]), {"x": X, "s": Cache(np.empty(3))})
+
+
 def test_scratch_memory_of_a_framework():
     torch = pytest.importorskip("torch")
     x, buffer = torch.tensor([1.0, 2.0]), torch.zeros(2)
