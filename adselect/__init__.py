@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BackendNotInstalledError,
         InaccurateDerivativeWarning,
         MissingRuleError,
+        NonFiniteError,
         NotReplayedWarning,
         NotScalarError,
         PreparationMismatchError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .operators.gradient import gradient, pullback, withgradient
     from .operators.hessian import diaghessian, hessian, hessian_reverse, hvp, withhessian
     from .operators.jacobian import jacobian, withjacobian
+    from .operators.objective import Objective
     from .operators.prepare import prepare, source
     from .operators.pushforward import derivative, pushforward, second_derivative
     from .operators.rule_config import RuleConfig
@@ -37,13 +39,15 @@ if TYPE_CHECKING:
     from .primitives.define import define_frule, define_rrule, non_differentiable, opt_out, scalar_rule
     from .primitives.primitive import primitive
     from .primitives.thunks import Thunk, unthunk
+    from .structure.duplicated import Duplicated
     from .structure.grads import Grads
-    from .structure.leaves import Const
+    from .structure.leaves import Cache, Const
     from .structure.params import Params
     from .structure.projection import project_to
     from .toolbox.buffer import Buffer
     from .toolbox.ignoring import ignore_derivatives
     from .toolbox.tracing import is_traced
+    from .toolbox.updating import OptimiserState, into_grad, setup, update
     from .values.identity import IdDict
     from .values.tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 
@@ -59,7 +63,9 @@ __all__ = [
     "AutoTorch",
     "BackendNotInstalledError",
     "Buffer",
+    "Cache",
     "Const",
+    "Duplicated",
     "Grads",
     "HasForwardMode",
     "HasReverseMode",
@@ -67,8 +73,11 @@ __all__ = [
     "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NoTangent",
+    "NonFiniteError",
     "NotReplayedWarning",
     "NotScalarError",
+    "Objective",
+    "OptimiserState",
     "Params",
     "PreparationMismatchError",
     "RuleConfig",
@@ -92,6 +101,7 @@ __all__ = [
     "hessian_reverse",
     "hvp",
     "ignore_derivatives",
+    "into_grad",
     "is_traced",
     "jacobian",
     "non_differentiable",
@@ -105,8 +115,10 @@ __all__ = [
     "rules_for",
     "scalar_rule",
     "second_derivative",
+    "setup",
     "source",
     "unthunk",
+    "update",
     "withgradient",
     "withhessian",
     "withjacobian",
@@ -121,7 +133,7 @@ _HOMES = {
     "backends.registry": "available_backends rules_for",
     "bridges.differentiate_with": "differentiate_with",
     "errors": (
-        "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError "
+        "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError NonFiniteError "
         "NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "
         "UnsupportedError"
     ),
@@ -130,6 +142,7 @@ _HOMES = {
     "operators.gradient": "gradient pullback withgradient",
     "operators.hessian": "diaghessian hessian hessian_reverse hvp withhessian",
     "operators.jacobian": "jacobian withjacobian",
+    "operators.objective": "Objective",
     "operators.prepare": "prepare source",
     "operators.pushforward": "derivative pushforward second_derivative",
     "operators.rule_config": "RuleConfig",
@@ -138,13 +151,15 @@ _HOMES = {
     "primitives.primitive": "primitive",
     "primitives.thunks": "Thunk unthunk",
     "structure.grads": "Grads",
-    "structure.leaves": "Const",
     "structure.params": "Params",
+    "structure.duplicated": "Duplicated",
+    "structure.leaves": "Cache Const",
     "structure.projection": "project_to",
     "toolbox.buffer": "Buffer",
     "toolbox.ignoring": "ignore_derivatives",
     "toolbox.tracing": "is_traced",
     "values.identity": "IdDict",
+    "toolbox.updating": "OptimiserState into_grad setup update",
     "values.tangents": "NoTangent Tangent ZeroTangent canonicalize",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

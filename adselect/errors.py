@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
+from typing import Any
 
 from .places import PACKAGE, is_library, user_place
 
@@ -20,6 +21,7 @@ __all__ = [
     "BackendNotInstalledError",
     "InaccurateDerivativeWarning",
     "MissingRuleError",
+    "NonFiniteError",
     "NotReplayedWarning",
     "NotScalarError",
     "PreparationMismatchError",
@@ -95,6 +97,36 @@ class RuleError(ADSelectError, TypeError):
 
 class InaccurateDerivativeWarning(UserWarning):
     """A derivative came out with an error that is not small, and the backend that found it knows."""
+
+
+class NonFiniteError(ADSelectError, FloatingPointError):
+    """``check_finite=True`` found a NaN or an infinity in the value of f or in its derivative.
+
+    path: where. operation, file, line, source, phase: of its birth, the first operation that makes such a number of
+    finite ones; phase is ``"value"`` or ``"cotangent"``. None where it was not found.
+
+    >>> issubclass(NonFiniteError, ArithmeticError)
+    True
+    """
+
+    def __init__(self, message: str, path: str = "", birth: Any = None):
+        super().__init__(message)
+        self.path = path
+        self.operation: str | None = getattr(birth, "operation", None)
+        self.file: str | None = getattr(birth, "file", None)
+        self.line: int | None = getattr(birth, "line", None)
+        self.source: str | None = getattr(birth, "source", None)
+        self.phase: str | None = getattr(birth, "phase", None)
+
+    def __reduce__(self) -> tuple:
+        return _again, (str(self), self.__dict__)
+
+
+def _again(message: str, facts: dict) -> NonFiniteError:
+    """A NonFiniteError that comes from another process."""
+    error = NonFiniteError(message)
+    error.__dict__.update(facts)
+    return error
 
 
 class PreparationMismatchError(ADSelectTypeError):

@@ -31,6 +31,8 @@ PACKAGES = {
     "matplotlib": "matplotlib",
     "pandas": "pandas",
     "xarray": "xarray",
+    "optax": "optax",
+    "sklearn": "sklearn",
 }
 
 

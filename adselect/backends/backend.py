@@ -60,6 +60,14 @@ class Backend:
         """``back(y_bars)`` where back will not be called again: what it holds may be freed on the way."""
         return back(y_bars)
 
+    def pull_into(self, back: Callable[[list], list], y_bars: list, buffers: list) -> list:
+        """``pull_once`` with memory for the results: NumPy arrays of zeros, or None, one for each leaf.
+
+        What is returned in the place of a leaf is its buffer, or anything else that the caller then copies there. The
+        default writes to none of them.
+        """
+        return self.pull_once(back, y_bars)
+
     def pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         """Several tangents at one point: ``(outputs, [output_tangents per direction], aux)``, f evaluated once.
 

@@ -141,6 +141,7 @@ def parts(skeleton: Skeleton) -> tuple[tuple, tuple]:
             structure.append((type(value), node.labels()))
         else:
             structure.append((type(value), *map(_key, node.keys), len(node.children)))
+            structure.append(getattr(node, "definition", None))
         if isa(value, np.ndarray):
             structure.append(value.shape)
         elif isinstance(value, types.FunctionType):

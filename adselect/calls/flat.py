@@ -89,10 +89,14 @@ class ArrayCall(FlatCall):
             y = absorb(y)
         if not is_leaf(y) and not isinstance(y, Array):
             raise ADSelectTypeError(
-                f"jacobian needs a number or an array from f, got {type(y).__name__}; use pullback for structured "
-                "results"
+                f"jacobian needs a number or an array from f, got {type(y).__name__}; {_as_array(y)}use pullback for "
+                "structured results"
             )
         return [y], []
+
+
+def _as_array(y: Any) -> str:
+    return "write np.stack([…]) or np.array([…]) around a list of numbers, " if isinstance(y, (list, tuple)) else ""
 
 
 class StructuredCall(FlatCall):

@@ -31,6 +31,7 @@ from .trace import CONSTANT, ITEM
 __all__ = ["ENTRY", "PART_OF_TOTAL", "TOTAL", "walk"]
 
 _REUSE = 8192  # entries from which a dying cotangent's memory is worth reusing
+_BLOCK = 65536  # entries of a product that are computed at a time where it is added to a buffer
 _ALL = np.logical_and.reduce
 _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 _GETITEM = RULES[operator.getitem]
@@ -53,15 +54,20 @@ ENTRY = Rule(
 
 
 # Longer than a function should be, and with the same few lines three times: a call for each of them would cost a tenth.
-def walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: bool = False) -> list:
+def walk(
+    records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: bool = False, buffers: list | None = None
+) -> list:
     """See :func:`adselect.engine.reverse.walk`; with consume the records are freed where none of them can make a NaN of
-    finite numbers, so that no second look at them will be needed.
+    finite numbers, so that no second look at them will be needed. buffers: one to add up in for each leaf, or None.
     """
     consume = consume and _is_regular(records)
     bars: list[Any] = [None] * n
     owned = bytearray(n)  # 1 where bars[k] is a buffer nobody else holds
     for place, seed in seeds.items():
         bars[place] = seed
+    for place, buffer in enumerate(buffers or ()):
+        if buffer is not None and bars[place] is None:
+            bars[place], owned[place] = buffer, 1
     entry, getitem, ndarray, add, zeros = ENTRY, _GETITEM, np.ndarray, np.add, np.zeros
     for k, record in _emptied(records) if consume else reversed(records.items()):
         g = bars[k] if k < n else None
@@ -170,6 +176,8 @@ def walk(records: dict, n: int, n_leaves: int, seeds: dict[int, Any], consume: b
                 else:
                     _accumulate(bars, owned, p, b, x_bar)
             continue
+        if buffers is not None and rule.function is np.matmul:
+            parents = _products_added(parents, dense(g, y), args, bars, buffers)
         _pull_any(bars, owned, k, g, rule, parents, y, args, kwargs)
     found = bars[:n_leaves]
     return [b.total() if type(b) is _Scattered else b for b in found] if _Scattered in map(type, found) else found
@@ -207,6 +215,36 @@ def _pull_any(
                 _accumulate_index(bars, owned, p, args[i], x_bar.index, x_bar.value)
             elif x_bar is not None:
                 _add(bars, owned, p, x_bar)
+
+
+def _products_added(parents: tuple, g: Any, args: Any, bars: list, buffers: list) -> tuple:
+    """The parents of a matrix product, without those whose cotangent has been added to their buffer."""
+    return tuple([-1 if p >= 0 and _is_added(i, g, args, bars, buffers, p) else p for i, p in enumerate(parents)])
+
+
+def _is_added(i: int, g: Any, args: Any, bars: list, buffers: list, p: int) -> bool:
+    """Add the cotangent of a large factor of a matrix product to its buffer, some rows at a time; whether it was."""
+    b = buffers[p] if p < len(buffers) else None
+    if b is None or bars[p] is not b or b.ndim != 2 or b.size < _REUSE:
+        return False
+    other = args[1 - i]
+    if type(g) is not np.ndarray or type(other) is not np.ndarray or other.ndim > 2:
+        return False
+    if not (g.dtype is other.dtype is b.dtype and b.dtype.kind == "f"):
+        return False
+    if i == 0:
+        left, right = (g, other.T) if other.ndim == 2 else (g[:, None], other[None, :])
+    else:
+        left, right = (other.T, g) if other.ndim == 2 else (other[:, None], g[None, :])
+    if left.ndim != 2 or right.ndim != 2 or (left.shape[0], right.shape[1]) != b.shape:
+        return False
+    rows = max(1, _BLOCK // b.shape[1])
+    block = np.empty((min(rows, len(b)), b.shape[1]), b.dtype)
+    for start in range(0, len(b), rows):
+        part = b[start : start + rows]
+        product = np.matmul(left[start : start + rows], right, out=block[: len(part)])
+        np.add(part, product, out=part)
+    return True
 
 
 def _emptied(records: dict) -> Any:

@@ -13,6 +13,7 @@ from ..primitives.borrowed import BORROWED
 from ..rules.rule import choose
 from ..rules.undetermined import CHOICE, refusal
 from ..values.natives import is_native
+from .buffered import pull_into
 from .entering import as_floats, constant_of, enter, is_uncovered, uncover
 from .forward import DualArray, Pass, chunks, enclose
 from .reverse import pull_back
@@ -48,7 +49,11 @@ class Recorded:
         """The same where it will not be called again: what it holds is freed on the way."""
         return self._pulled(y_bars, self._large)
 
-    def _pulled(self, y_bars: list, consume: bool) -> list:
+    def into(self, y_bars: list, buffers: list) -> list:
+        """The same, once, with cotangents that add up in buffers of zeros where leaves have one."""
+        return self._pulled(y_bars, self._large, buffers)
+
+    def _pulled(self, y_bars: list, consume: bool, into: list | None = None) -> list:
         trace, values = self._trace, self._values
         if trace.watched:
             trace.check_watched()
@@ -60,9 +65,12 @@ class Recorded:
                 seeds[place] = y_bar if place not in seeds else seeds[place] + y_bar
         if self._native:
             seeds = {k: enter(s) if is_native(s) else s for k, s in seeds.items()}
-        grads = pull_back(
-            trace.records, self._n, len(values), seeds, values, self._by_place, trace.nested, consume=consume
-        )
+        if into is None or self._constants:
+            grads = pull_back(
+                trace.records, self._n, len(values), seeds, values, self._by_place, trace.nested, consume=consume
+            )
+        else:
+            grads = pull_into(trace.records, self._n, seeds, values, self._by_place, trace.nested, consume, into)
         return uncover(grads) if self._native else grads
 
 

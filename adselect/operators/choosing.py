@@ -12,8 +12,10 @@ from ..backends.registry import class_named
 from ..calls.operator_facts import facts_of
 from ..calls.results import check_missing_option
 from ..errors import ADSelectTypeError, ADSelectValueError, user_line
+from ..structure.duplicated import Duplicated
 from ..structure.params import Params
 from ..values.kinds import isa
+from .duplicating import refuse_duplicated
 
 DEFAULT = AutoTape()
 # The operators that take Params in the place of arguments.
@@ -101,14 +103,24 @@ def resolve(operator: str, f: Any, args: tuple, adtype: Any = None) -> tuple[Bac
         raise ADSelectTypeError(
             f"{operator} was called without a positional argument ({user_line()}{none}), so there is nothing to "
             f"differentiate with respect to: write {operator}(f, {'adtype, ' if args else ''}x). Keyword arguments go "
-            "to f and are not differentiated"
+            f"to f and are not differentiated. For a function of x: {_as_function(operator, bool(args))}"
         )
     if operator not in IMPLICIT and Params in map(type, rest):
         raise ADSelectTypeError(
             f"{operator} takes no Params ({user_line()}); {', '.join(IMPLICIT)} do. Make the arrays arguments of f: "
             f"{operator}(lambda W: …, W)"
         )
+    if Duplicated in map(type, rest):
+        refuse_duplicated(operator)
     return backend_of(adtype), rest
+
+
+def _as_function(operator: str, chosen: bool) -> str:
+    """How to have an operator's result as a function of the arguments, in words."""
+    adtype = "adtype, " if chosen else ""
+    words = f"prepare({operator}, f, {adtype}x), or lambda x: {operator}(f, {adtype}x)"
+    of_objective = ("gradient", "jacobian", "hessian", "hvp")
+    return f"Objective(f{', adtype' if chosen else ''}).{operator}, {words}" if operator in of_objective else words
 
 
 def check_missing(operator: str, missing: Any) -> None:

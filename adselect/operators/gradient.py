@@ -18,10 +18,13 @@ from ..errors import ADSelectTypeError, ADSelectValueError, RuleError, user_line
 from ..face.array import Array
 from ..primitives.structured import spread
 from ..rules.undetermined import ChoiceError, choosing
+from ..structure.duplicated import Duplicated
 from ..structure.flattening import flatten
 from ..structure.projection import project
 from ..values.natives import is_native
 from .choosing import refuse_out, resolve
+from .duplicating import Duplicates
+from .finiteness import by_argument, require_finite
 from .implicit import implicitly, is_implicit
 from .plain_run import plain_run
 
@@ -39,6 +42,7 @@ def gradient(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> tuple:
     """``gradient(f, [adtype,] *args)``: ∂f/∂args, a tuple with one entry per argument.
@@ -51,11 +55,12 @@ def gradient(
     that f reaches by itself, and gives ``Grads``. Keyword arguments go to f undifferentiated. adtype: the
     same as in second place; missing: ``"none"``, ``"zeros"`` or ``"error"`` for entries without a derivative; out:
     arrays to write into; check: evaluate f once more, on plain values, and hold the value it gives there against the
-    one under the derivative.
+    one under the derivative; check_finite: an error where the value or the gradient has a NaN or an infinity. A
+    ``Duplicated`` argument has memory for its gradient, which is written there; ``zero=False`` adds to it.
 
     Raises NotScalarError when f returns anything else; MissingRuleError for a function without a rule;
-    BackendNotInstalledError; ADSelectValueError when check finds another value. Cost: f is evaluated exactly once
-    (finite differences: at least eight times per entry).
+    BackendNotInstalledError; ADSelectValueError when check finds another value, NonFiniteError when check_finite finds
+    one. Cost: f is evaluated exactly once (finite differences: at least eight times per entry).
 
     >>> import numpy as np
     >>> gradient(lambda a, b: np.sum(a * b), np.array([1.0, 2.0]), 3.0)
@@ -65,7 +70,9 @@ def gradient(
     """
     backend, args = resolve("gradient", f, args, adtype)
     if is_implicit(args):
-        return implicitly(gradient, f, backend.adtype, args, missing, out, check, kwargs)
+        return implicitly(gradient, f, backend.adtype, args, missing, out, (check, check_finite), kwargs)
+    duplicates = Duplicates("gradient", args, kwargs, missing, out) if Duplicated in map(type, args) else None
+    args = args if duplicates is None else duplicates.args
     plainly = plain_run(check, "gradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     try:
@@ -73,11 +80,20 @@ def gradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "gradient")
-        grads = backend.pull_once(back, [seed_for(y)])
+        if duplicates is not None:
+            result = duplicates.pulled(backend, back, [seed_for(y)])
+        else:
+            grads = backend.pull_once(back, [seed_for(y)])
     except ChoiceError as error:
         y, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
+        result = () if duplicates is None else duplicates.received(grads)
     if plainly is not None:
         plainly.compare(y)
+    if check_finite is not False:
+        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else by_argument(result)
+        require_finite(check_finite, "gradient", f, args, kwargs, y, found)
+    if duplicates is not None:
+        return result
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
 
 
@@ -90,6 +106,7 @@ def withgradient(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> WithGradient:
     """``withgradient(f, [adtype,] *args)``: ``(val, grad)``, the value of f and its gradient from one evaluation.
@@ -104,7 +121,9 @@ def withgradient(
     """
     backend, args = resolve("withgradient", f, args, adtype)
     if is_implicit(args):
-        return implicitly(withgradient, f, backend.adtype, args, missing, out, check, kwargs)
+        return implicitly(withgradient, f, backend.adtype, args, missing, out, (check, check_finite), kwargs)
+    duplicates = Duplicates("withgradient", args, kwargs, missing, out) if Duplicated in map(type, args) else None
+    args = args if duplicates is None else duplicates.args
     plainly = plain_run(check, "withgradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
@@ -113,16 +132,25 @@ def withgradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-        grads = backend.pull_once(back, [seed_for(y)])
+        if duplicates is not None:
+            result = duplicates.pulled(backend, back, [seed_for(y)])
+        else:
+            grads = backend.pull_once(back, [seed_for(y)])
     except ChoiceError as error:
         call = LossCall(f, skeleton, kwargs, backend)
         y, aux, grads = by_two_choices(error, call, leaves)
+        result = () if duplicates is None else duplicates.received(grads)
     if call.structure is None:
         value = plain_number(y, leaves)
     else:
         value = call.structure.rebuild([plain_number(a, leaves) for a in aux])[0]
     if plainly is not None:
         plainly.compare(value)
+    if check_finite is not False:
+        found = zip(skeleton.paths, grads, strict=True) if duplicates is None else by_argument(result)
+        require_finite(check_finite, "withgradient", f, args, kwargs, y, found)
+    if duplicates is not None:
+        return WithGradient(value, result)
     return WithGradient(value, shape_result("withgradient", grads, leaves, skeleton, args, missing, out))
 
 
@@ -162,6 +190,7 @@ def pullback(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> tuple[Any, Callable[[Any], tuple]]:
     """``pullback(f, [adtype,] *args)``: ``(y, back)`` with ``back(y_bar) = (∂y/∂args)ᵀ y_bar``, a tuple.
@@ -169,7 +198,7 @@ def pullback(
     y may be a number, an array or any structure of them; the seed has the same structure, None inside it means zero.
     For complex values back(1) is ∂f/∂x + i ∂f/∂y. ``back`` may be called any number of times.
 
-    adtype, missing and check as for :func:`gradient`; there is no out.
+    adtype, missing, check and check_finite as for :func:`gradient`; there is no out.
 
     Raises ADSelectValueError when a seed does not fit its output, ADSelectTypeError when it is not numeric. Cost: f is
     evaluated once; each call of ``back`` costs a small multiple of it.
@@ -183,7 +212,7 @@ def pullback(
     refuse_out(pullback, out)
     check_missing_option(missing)
     if is_implicit(args):
-        return implicitly(pullback, f, backend.adtype, args, missing, None, check, kwargs)
+        return implicitly(pullback, f, backend.adtype, args, missing, None, (check, check_finite), kwargs)
     plainly = plain_run(check, "pullback", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = StructuredCall(f, skeleton, kwargs, backend)
@@ -192,6 +221,8 @@ def pullback(
     structure = call.structure
     if plainly is not None:
         plainly.compare(structure.rebuild(list(outputs))[0])
+    if check_finite is not False:
+        require_finite(check_finite, "pullback", f, args, kwargs, outputs)
 
     def pull(seed: Any) -> tuple:
         """The cotangents of the arguments for the cotangent ``seed`` of the result."""
@@ -200,6 +231,8 @@ def pullback(
         else:
             seeds = split_seed(seed, structure, outputs)
             grads = back(seeds) if any(s is not None for s in seeds) else [None] * len(leaves)
+            if check_finite is not False:
+                require_finite(True, "pullback", f, args, kwargs, None, zip(skeleton.paths, grads, strict=True))
         return shape_result("pullback", grads, leaves, skeleton, args, missing, None)
 
     return structure.rebuild(list(outputs))[0], pull

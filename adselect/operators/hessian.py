@@ -20,7 +20,8 @@ from ..structure.leaves import Const, is_leaf
 from ..structure.projection import project
 from ..values.kinds import isa
 from ..values.natives import is_native, natives_of
-from .choosing import check_missing, refuse_out, resolve
+from .choosing import check_missing, refuse_out, resolve, take_adtype
+from .finiteness import require_finite
 from .gradient import leaf_gradients
 from .jacobian import in_kind_of
 from .plain_run import plain_run
@@ -38,11 +39,13 @@ class WithHessian(NamedTuple):
 
 
 def _one_leaf(operator: str, args: tuple) -> tuple[list, Any]:
-    if len(args) != 1 or not is_leaf(args[0]):
+    differentiated = [a for a in args if not isinstance(a, Const)]
+    if len(differentiated) != 1 or not is_leaf(differentiated[0]):
         got = ", ".join(type(a).__name__ for a in args) or "nothing"
         raise ADSelectTypeError(
-            f"{operator} takes one argument, a number or an array, got {got}. For several arguments use diaghessian or "
-            "join them into one vector; for structured arguments use hvp."
+            f"{operator} takes one argument, a number or an array, got {got}. Wrap the others in Const where they need "
+            "no derivative; for several arguments use diaghessian or join them into one vector; for structured "
+            "arguments use hvp."
         )
     return flatten(args)
 
@@ -67,22 +70,25 @@ def hessian(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> Any:
     """``hessian(f, [adtype,] x)``: the matrix ``H[i, j] = ∂²f/∂x[i]∂x[j]`` of a real-valued f; a number for scalar x.
 
-    Arrays of higher dimension are flattened row by row. Forward mode over reverse mode where the backend has both.
-    adtype, out and check as for :func:`gradient`. Raises ADSelectTypeError for several or structured arguments,
-    NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient, all of them over one evaluation of f
-    on the built-in engine (in chunks of 64). Finite differences take second differences of f, 8 evaluations for each of
-    the n (n + 1) / 2 entries, and give an InaccurateDerivativeWarning where the noise of f decides an entry.
+    Arrays of higher dimension are flattened row by row. Further arguments of f are given as ``Const(a)``, in their
+    places. Forward mode over reverse mode where the backend has both. Options as for :func:`gradient`. Raises
+    ADSelectTypeError for several or structured arguments, NotScalarError when f is not real-valued. Cost: n
+    pushforwards of the gradient, all of them over one evaluation of f on the built-in engine (in chunks of 64). Finite
+    differences take second differences of f, 8 evaluations for each of the n (n + 1) / 2 entries, and give an
+    InaccurateDerivativeWarning where the noise of f decides an entry.
 
     >>> import numpy as np
     >>> hessian(lambda x: x[0] * x[1] ** 2, np.array([1.0, 3.0]))
     array([[0., 6.],
            [6., 2.]])
     """
-    matrix = _withhessian("hessian", f, args, adtype, missing, check, kwargs, gradient=False).hess
+    options = (missing, check, check_finite)
+    matrix = _withhessian("hessian", f, args, adtype, options, kwargs, gradient=False).hess
     return matrix if out is None else write_out("hessian", out, matrix)
 
 
@@ -95,6 +101,7 @@ def withhessian(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> WithHessian:
     """``withhessian(f, [adtype,] x)``: ``(val, grad, hess)`` from the same evaluations of f.
@@ -105,13 +112,25 @@ def withhessian(
     WithHessian(val=8.0, grad=12.0, hess=12.0)
     """
     refuse_out(withhessian, out)
-    return _withhessian("withhessian", f, args, adtype, missing, check, kwargs, gradient=True)
+    return _withhessian("withhessian", f, args, adtype, (missing, check, check_finite), kwargs, gradient=True)
 
 
 def _withhessian(
-    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, check: Any, kwargs: dict, gradient: bool
+    operator: str, f: Callable, args: tuple, adtype: Any, options: tuple, kwargs: dict, gradient: bool
 ) -> WithHessian:
     """gradient: whether it is wanted; where it costs nothing it comes anyway."""
+    missing, check, check_finite = options
+    found = _value_gradient_hessian(operator, f, args, adtype, missing, check, kwargs, gradient)
+    if check_finite is not False:
+        given = take_adtype(operator, args, adtype)[1]
+        parts = [("args[0]", found.grad if gradient else None), ("args[0], of second order,", found.hess)]
+        require_finite(check_finite, operator, f, given, kwargs, found.val, parts)
+    return found
+
+
+def _value_gradient_hessian(
+    operator: str, f: Callable, args: tuple, adtype: Any, missing: Any, check: Any, kwargs: dict, gradient: bool
+) -> WithHessian:
     backend, args = resolve(operator, f, args, adtype)
     check_missing(operator, missing)
     leaves, skeleton = _one_leaf(operator, args)
@@ -183,6 +202,7 @@ def hessian_reverse(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> Any:
     """``hessian_reverse(f, [adtype,] x)``: the same as :func:`hessian`, by reverse mode over reverse mode.
@@ -205,6 +225,8 @@ def hessian_reverse(
         if plainly is not None:
             plainly.compare(found[0])
         matrix = _square(in_kind_of(found[2], leaves[0]), leaves[0])
+        if check_finite is not False:
+            require_finite(check_finite, "hessian_reverse", f, args, kwargs, found[0], [("args[0]", matrix)])
         return matrix if out is None else write_out("hessian_reverse", out, matrix)
 
     def call(lifted: list) -> tuple[list, list]:
@@ -218,6 +240,8 @@ def hessian_reverse(
     n = int(np.prod(tuple(leaves[0].shape))) if hasattr(leaves[0], "shape") else 1
     rows = [back([e])[0] if outputs else None for e in _basis(leaves[0])]
     matrix = _square(_matrix([_flat(r, n) for r in rows]), leaves[0])
+    if check_finite is not False:
+        require_finite(check_finite, "hessian_reverse", f, args, kwargs, aux[0], [("args[0]", matrix)])
     return matrix if out is None else write_out("hessian_reverse", out, matrix)
 
 
@@ -230,11 +254,12 @@ def diaghessian(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> tuple:
     """``diaghessian(f, [adtype,] *args)``: for each argument the array ``h[i] = ∂²f/∂x[i]²``, shaped like it.
 
-    None for an argument that is neither number nor array. adtype, out and check as for :func:`gradient`. Raises
+    None for an argument that is neither number nor array. Options as for :func:`gradient`. Raises
     NotScalarError when f is not real-valued. Cost: n pushforwards of the gradient (finite differences: 8 evaluations of
     f per entry).
 
@@ -245,6 +270,7 @@ def diaghessian(
     check_missing("diaghessian", missing)
     plainly = plain_run(check, "diaghessian", f, args, kwargs, backend.adtype) if check is not False else None
     results: list = []
+    value: Any = None
     for i, x in enumerate(args):
         if isinstance(x, Const) or not is_leaf(x):
             results.append(None)
@@ -257,10 +283,7 @@ def diaghessian(
             results.append(project(found, leaves[0]))
             continue
 
-        def partial(t: Any, _i: int = i) -> Any:
-            return f(*[t if k == _i else a.value if isinstance(a, Const) else a for k, a in enumerate(args)], **kwargs)
-
-        value, _, full = withhessian(partial, backend.adtype, x)
+        value, _, full = withhessian(f, backend.adtype, *fixed, **kwargs)
         if plainly is not None:
             plainly.compare(value)
             plainly = None
@@ -269,6 +292,9 @@ def diaghessian(
         else:
             diagonal = full.diagonal() if hasattr(full, "diagonal") else np.diagonal(full)
             results.append(diagonal.reshape(tuple(x.shape)) + 0.0)
+    if check_finite is not False:
+        found = [(f"args[{i}]", r) for i, r in enumerate(results) if r is not None]
+        require_finite(check_finite, "diaghessian", f, args, kwargs, value, found)
     return tuple(results) if out is None else write_out("diaghessian", out, tuple(results))
 
 
@@ -281,12 +307,14 @@ def hvp(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> Any:
     """``hvp(f, [adtype,] x, v)``: the Hessian-vector product ``H v``, structured like x.
 
-    x may have any structure; v has the same. Zeros where f does not depend on x or depends on it linearly. adtype, out
-    and check as for :func:`gradient`. Raises ADSelectTypeError for a wrong number of arguments,
+    x may have any structure; v has the same. Further arguments of f, which are not differentiated, follow as
+    ``Const(a)``: ``hvp(f, x, v, Const(a))``. Zeros where f does not depend on x or depends on it linearly. Options as
+    for :func:`gradient`. Raises ADSelectTypeError for a wrong number of arguments,
     ADSelectValueError when v does not fit x. Cost: one pushforward of the gradient (finite differences: 16 evaluations
     of f per entry).
 
@@ -296,22 +324,27 @@ def hvp(
     """
     backend, args = resolve("hvp", f, args, adtype)
     check_missing("hvp", missing)
-    if len(args) != 2:
-        raise ADSelectTypeError(f"hvp takes x and v, got {len(args)} arguments: write hvp(f, adtype, x, v)")
-    x, v = args
-    leaves, skeleton = flatten((x,))
-    direction = tangent_leaves((x,), (v,), leaves, skeleton)
-    plainly = plain_run(check, "hvp", f, (x,), kwargs, backend.adtype) if check is not False else None
+    if len(args) < 2 or not all([isinstance(a, Const) for a in args[2:]]):
+        raise ADSelectTypeError(
+            f"hvp takes x and v, got {len(args)} arguments: write hvp(f, adtype, x, v); further arguments of f are "
+            "Const(a) behind them"
+        )
+    given, args, v = args, (args[0], *args[2:]), args[1]
+    leaves, skeleton = flatten(args)
+    direction = tangent_leaves(args, (v, *[None] * (len(args) - 1)), leaves, skeleton)
+    plainly = plain_run(check, "hvp", f, args, kwargs, backend.adtype) if check is not False else None
     found = _second_order("product", backend, "hvp", FlatCall(f, skeleton, kwargs, backend), leaves, direction)
     if found is not None:  # of plain evaluations of f: there is nothing to check
         product = shape_result("hvp", found, leaves, skeleton, args, "zeros", None)[0]
+        if check_finite is not False:
+            require_finite(check_finite, "hvp", f, given, kwargs, None, [("args[0]", product)])
         return product if out is None else write_out("hvp", out, product)
     where: list = []
 
     def call(lifted: list) -> tuple[list, list]:
         value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hvp")
         where[:] = [i for i, g in enumerate(grads) if g is not None]
-        return [grads[i] for i in where], [value] if plainly is not None else []
+        return [grads[i] for i in where], [] if plainly is None and check_finite is False else [value]
 
     outputs, dots, aux = backend.pushforwards(call, leaves, [direction])
     settle_captured(f)
@@ -321,4 +354,6 @@ def hvp(
     for i, tangent, output in zip(where, dots[0], outputs, strict=True):
         products[i] = output * 0 if tangent is None else tangent
     product = shape_result("hvp", products, leaves, skeleton, args, "zeros", None)[0]
+    if check_finite is not False:
+        require_finite(check_finite, "hvp", f, given, kwargs, aux, [("args[0]", product)])
     return product if out is None else write_out("hvp", out, product)

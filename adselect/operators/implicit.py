@@ -43,14 +43,16 @@ def implicit_function(operator: str, f: Callable, args: tuple, kwargs: dict) -> 
 
 
 def implicitly(
-    operator: Callable, f: Callable, adtype: Any, args: tuple, missing: Any, out: Any, check: Any, kwargs: dict
+    operator: Callable, f: Callable, adtype: Any, args: tuple, missing: Any, out: Any, checks: tuple, kwargs: dict
 ) -> Any:
     """The operator's result at Params: Grads where there would be a tuple."""
     function = implicit_function(operator.__name__, f, args, kwargs)
     params = function.params
     by_name = missing == "error"
     try:
-        result = operator(function, adtype, *params, missing="none" if by_name else missing, check=check)
+        result = operator(
+            function, adtype, *params, missing="none" if by_name else missing, check=checks[0], check_finite=checks[1]
+        )
     finally:
         function.settle()
     return finished(operator, params, result, missing, out)

@@ -40,7 +40,7 @@ class PlainRun:
 
     def __init__(self, operator: str, f: Callable, args: tuple, kwargs: dict, adtype: Any):
         self.operator, self.f, self.adtype = operator, f, adtype
-        self.given = _copied((args, kwargs))
+        self.given = _copied((tuple([a.value if isinstance(a, Const) else a for a in args]), kwargs))
         leaves = flatten(args)[0]
         self.integers = any(_numbers(leaf).dtype.kind in "iu" for leaf in leaves)
         self.size = max(map(_size, leaves), default=0.0)
@@ -56,7 +56,7 @@ class PlainRun:
         self.rewind()
         args, kwargs = self.given
         try:
-            return self.f(*[a.value if isinstance(a, Const) else a for a in args], **kwargs)
+            return self.f(*args, **kwargs)
         finally:
             _set_random_state(after)
 

@@ -11,13 +11,15 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..backends.choice import backend_of
+from ..backends.matrices import is_complex
 from ..calls.fixed import parts
-from ..calls.operator_facts import facts_of
+from ..calls.operator_facts import OPERATORS, facts_of
 from ..calls.results import check_missing_option, write_out
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
 from ..face.array import Array
 from ..face.dispatch import is_traced
 from ..primitives.primitive import REGISTRATIONS
+from ..structure.duplicated import Duplicated
 from ..structure.flattening import Skeleton, flatten
 from ..structure.leaves import Const, is_leaf, is_tracer
 from ..structure.opening import settings_of
@@ -25,6 +27,8 @@ from ..structure.params import Params
 from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
 from .choosing import IMPLICIT, check_missing, refuse_out, take_adtype
+from .duplicating import PreparedDuplicated, refuse_duplicated
+from .finiteness import by_argument, require_finite
 from .implicit import finished, implicit_function, is_implicit
 from .travelling import lossless, require_picklable
 
@@ -38,16 +42,16 @@ def prepare(
     *args: Any,
     adtype: ADType | None = None,
     strict: str = "error",
-    check: str = "sometimes",
+    check: str | bool = "sometimes",
     **kwargs: Any,
-) -> Prepared:
+) -> Any:
     """``prepare(operator, f, [adtype,] *args)``: a callable with the operator's result for other arguments like these.
 
     operator is any operator of adselect (``gradient``, ``withgradient``, ``jacobian``, ``hessian``, …); args are
     typical arguments: their structure, shapes and dtypes count, not their values. What can be done once is done here:
     AutoTape traces the operator's whole computation and replays it as straight-line NumPy with reused buffers, AutoJax
     compiles it, finite differences keep their stencils. Keyword arguments of f are fixed here; options of the operator
-    (``missing=``, ``out=``) may be given here or in the call.
+    (``missing=``, ``out=``, ``check=True``, ``check_finite=True``) may be given here or in the call.
 
     The contract is that of ``jax.jit``: f is pure, and what it captures is frozen here. That is watched: another
     branch, another slice, mask, flag or function among the arguments, and new contents of a captured array are traced
@@ -56,11 +60,12 @@ def prepare(
     strict: what to do with arguments of another structure, shape or dtype: ``"error"``, ``"convert"`` (to the dtype and
     kind prepared for, where no value changes) or ``"retrace"``. check: ``"sometimes"`` (the first replay and then at
     doubling intervals), ``"always"`` or ``"never"`` compares a replay with the eager result and raises
-    ADSelectValueError on a difference.
+    ADSelectValueError on a difference. True is "always", and holds every value against a plain call of f besides.
 
     Raises PreparationMismatchError for arguments that do not fit. Where AutoTape cannot replay, calls run eagerly; a
     NotReplayedWarning says why, and so does the object's repr. The callable may be used from several threads, copied,
-    and sent to other processes.
+    and sent to other processes. Where an argument is ``Duplicated`` each call is given one, and writes into its
+    memory.
 
     >>> import numpy as np, adselect as ad
     >>> g = prepare(ad.gradient, lambda x: np.sum(x**3), ad.AutoTape(), np.zeros(2))
@@ -71,11 +76,18 @@ def prepare(
         raise ADSelectTypeError("prepare takes an operator and a function: write prepare(gradient, f, adtype, *args)")
     if strict not in ("error", "convert", "retrace"):
         raise ADSelectValueError(f"strict must be 'error', 'convert' or 'retrace', not {strict!r}")
+    if isa(check, bool):
+        kwargs, check = {**kwargs, "check": check}, "always" if check else "sometimes"
     if check not in ("sometimes", "always", "never"):
-        raise ADSelectValueError(f"check must be 'sometimes', 'always' or 'never', not {check!r}")
+        raise ADSelectValueError(f"check must be 'sometimes', 'always', 'never' or True, not {check!r}")
     chosen, args = take_adtype("prepare", args, adtype)
     if is_implicit(args):
         return PreparedAtParams(operator, f, chosen, args, kwargs, strict, check)
+    if Duplicated in map(type, args):
+        refuse_duplicated(operator)
+        return PreparedDuplicated(
+            operator, args, kwargs, lambda plain, o: Prepared(operator, f, chosen, plain, o, strict, check)
+        )
     return Prepared(operator, f, chosen, args, kwargs, strict, check)
 
 
@@ -187,19 +199,21 @@ def _describe(args: tuple) -> Any:
 class _State:
     """What was prepared, replaced as a whole: a call that is running goes on with the one it began with."""
 
-    __slots__ = ("any_constant", "constant", "registrations", "run", "signature")
+    __slots__ = ("any_constant", "constant", "is_complex", "registrations", "run", "signature")
 
     def __init__(self, args: tuple, run: Callable[..., Any], registrations: int):
         self.signature, self.run, self.registrations = _Signature(bare(args)), run, registrations
-        self.constant = [isinstance(a, Const) for a in args]
+        self.constant = [type(a) if isinstance(a, Const) else None for a in args]
         self.any_constant = any(self.constant)
+        self.is_complex = any(map(is_complex, self.signature.leaves))
 
 
 class Prepared:
     """What :func:`prepare` returns: call it with new arguments. ``source(prepared)`` shows what is replayed.
 
-    ``prepared(*args, out=arrays)`` writes the result into arrays, ``missing=`` is that of the operator. It can be
-    copied, pickled and sent to other processes, where it is prepared anew in its first call.
+    ``prepared(*args, out=arrays)`` writes the result into arrays, ``missing=``, ``check=`` and ``check_finite=`` are
+    those of the operator. It can be copied, pickled and sent to other processes, where it is prepared anew in its first
+    call.
     """
 
     def __init__(
@@ -208,6 +222,7 @@ class Prepared:
         options = dict(options)
         self.operator, self.f, self.adtype = operator, f, adtype
         self._out = options.pop("out", None)
+        self._looks = {name: options.pop(name) for name in ("check", "check_finite") if name in options}
         self.options = options
         self.strict, self.check = strict, check
         self._refuse(self._out)
@@ -222,7 +237,7 @@ class Prepared:
         self._lock = threading.RLock()
         self._state: _State | None = None
         self._quick: Callable[[tuple], Any] | None = None
-        self._others: dict[str, Prepared] = {}  # the same with another missing=
+        self._others: dict[Any, Prepared] = {}  # the same with another missing=, or with the value of f
 
     def _prepare(self, args: tuple) -> _State:
         registrations = REGISTRATIONS[0]
@@ -232,7 +247,7 @@ class Prepared:
         quick = getattr(run, "quick", None)
         self._state, self._args = state, args
         # The short way writes into no out=.
-        self._quick = quick() if quick is not None and self._out is None else None
+        self._quick = quick() if quick is not None and self._out is None and not self._looks else None
         return state
 
     def _prepared(self) -> _State:
@@ -253,11 +268,15 @@ class Prepared:
             result = self._quick(args)
             if result is not NotImplemented:
                 return result
-        if options or self._out is not None:
+        if options or self._out is not None or self._looks:
             return self._received(args, options)
         return self._result(args)
 
-    def _result(self, args: tuple) -> Any:
+    def lend(self, args: tuple, take: Callable[[Any], Any]) -> Any:
+        """``take(result)`` for a receiver that keeps nothing of the result: its memory may be that of the next one."""
+        return take(self._received(args, {})) if self._looks else self._result(args, take)
+
+    def _result(self, args: tuple, take: Callable[[Any], Any] | None = None) -> Any:
         state = self._state or self._prepared()
         plain_args = args
         if state.any_constant:
@@ -278,12 +297,19 @@ class Prepared:
             fixed = parts(skeleton)[1]
             # Inside another derivative the eager way is always right.
             if any(is_traced(leaf) or is_tracer(leaf) for leaf in leaves):
-                return self._plainly(leaves, args)
+                result = self._plainly(leaves, args)
+                return result if take is None else take(result)
             state, args, leaves = self._mismatch(state, args, plain_args, leaves)
         run = state.run
+        if take is not None:
+            lend = getattr(run, "lend", None)
+            return take(run(leaves, args, fixed)) if lend is None else lend(leaves, args, fixed, take)
         result = run(leaves, args, fixed)
+        # A compiled program has NaN where f is not holomorphic; the eager call says so.
+        if state.is_complex and _has_nan(result):
+            return self._plainly(leaves, args)
         is_old = getattr(run, "is_old", None)
-        if is_old is not None and self._out is None and is_old(self._quick):  # traced anew
+        if is_old is not None and self._out is None and not self._looks and is_old(self._quick):  # traced anew
             self._quick = run.quick()  # type: ignore[attr-defined]
         return result
 
@@ -291,6 +317,8 @@ class Prepared:
         """A call with options of its own."""
         name = getattr(self.operator, "__name__", "operator")
         out, missing = options.pop("out", self._out), options.pop("missing", None)
+        looks = {k: options.pop(k) for k in ("check", "check_finite") if k in options and not isa(options[k], str)}
+        looks = {k: v for k, v in {**self._looks, **looks}.items() if v is not False}
         if options:
             given = ", ".join(f"{k}=" for k in options)
             raise ADSelectTypeError(
@@ -299,31 +327,45 @@ class Prepared:
                 "argument of f, Const(value) where it is not differentiated."
             )
         self._refuse(out)
-        if missing is None or missing == self.options.get("missing", "none"):
-            result = self._result(args)
-        else:
-            result = self._with_missing(missing, args)._result(args)
+        missing = self.options.get("missing", "none") if missing is None else missing
+        facts = facts_of(self.operator)
+        if looks and facts is not None and facts.returns_function:
+            options = {**self.options, "missing": missing, **looks}
+            return self.operator(self.f, self.adtype, *self._given(args), **options)
+        if "check" in looks:
+            self.operator(self.f, self.adtype, *self._given(args), **self.options, check=looks["check"])
+        # The value of f is looked at as well, where an operator gives it besides.
+        operator = OPERATORS.get(f"with{name}", self.operator) if "check_finite" in looks else self.operator
+        same = operator is self.operator and missing == self.options.get("missing", "none")
+        result = (self if same else self._like(operator, missing, args))._result(args)
+        if "check_finite" in looks:
+            whole = facts_of(operator)
+            value = _loss(result[0]) if whole is not None and whole.with_value else None
+            found = by_argument(result if value is None else result[-1])
+            require_finite(looks["check_finite"], name, self.f, self._given(args), self.options, value, found)
+            result = result if operator is self.operator else result[-1]
         if out is None:
             return result
         if getattr(type(result), "_fields", ()) == ("val", "grad"):
             return result._replace(grad=write_out(name, out, result.grad))
         return write_out(name, out, result)
 
-    def _with_missing(self, missing: str, args: tuple) -> Prepared:
-        """The same operator prepared with another ``missing=``, once."""
+    def _like(self, operator: Callable, missing: str, args: tuple) -> Prepared:
+        """The same prepared with another ``missing=``, or with the operator that gives the value of f too; once."""
         with self._lock:
-            if missing not in self._others:
-                state = self._state or self._prepared()
+            key = (operator, missing)
+            if key not in self._others:
                 options = {**self.options, "missing": missing}
-                args = self._wrapped(state, bare(args))
-                self._others[missing] = Prepared(
-                    self.operator, self.f, self.adtype, args, options, self.strict, self.check
-                )
-            return self._others[missing]
+                args = self._given(args)
+                self._others[key] = Prepared(operator, self.f, self.adtype, args, options, self.strict, self.check)
+            return self._others[key]
+
+    def _given(self, args: tuple) -> tuple:
+        return self._wrapped(self._state or self._prepared(), bare(args))
 
     def _wrapped(self, state: _State, args: tuple) -> tuple:
         """The arguments with Const where preparation had it."""
-        return tuple([Const(a) if c else a for a, c in zip(args, state.constant, strict=False)])
+        return tuple([a if kind is None else kind(a) for a, kind in zip(args, state.constant, strict=False)])
 
     def _mismatch(self, state: _State, args: tuple, plain_args: tuple, leaves: list) -> tuple[_State, tuple, list]:
         what = state.signature.mismatch(leaves, plain_args)
@@ -370,6 +412,7 @@ class Prepared:
             "f": self.f,
             "adtype": self.adtype,
             "options": self.options,
+            "_looks": self._looks,
             "strict": self.strict,
             "check": self.check,
             "_out": self._out,
@@ -467,6 +510,18 @@ def _check_missing(operator: Callable, missing: Any) -> None:
         check_missing_option(missing)
     else:
         check_missing(operator.__name__, missing)
+
+
+def _has_nan(result: Any) -> bool:
+    leaves = [leaf for leaf in flatten((result,))[0] if isa(leaf, (np.ndarray, np.generic, complex))]
+    return any([np.any(np.isnan(leaf)) for leaf in leaves])
+
+
+def _loss(value: Any) -> Any:
+    """The first entry of a value that comes with auxiliary output."""
+    if isinstance(value, (tuple, dict)) and value:
+        return next(iter(value.values())) if isinstance(value, dict) else value[0]
+    return value
 
 
 def source(prepared: Prepared) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..adtypes import ADType
 from ..backends.choice import backend_of
+from ..backends.matrices import is_complex
 from ..calls.flat import StructuredCall
 from ..calls.operator_facts import OperatorFacts, operator
 from ..calls.results import write_out
@@ -27,6 +28,8 @@ from ..values.kinds import isa
 from ..values.natives import is_native
 from ..values.tangents import NoTangent, ZeroTangent
 from .choosing import check_function, check_missing, refuse_out, resolve, take_adtype
+from .complex_parts import cauchy_riemann
+from .finiteness import require_finite
 from .plain_run import plain_run
 
 __all__ = ["derivative", "pushforward", "second_derivative"]
@@ -41,6 +44,7 @@ def pushforward(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> tuple[Any, Any]:
     """``pushforward(f, [adtype,] args, tangents)``: ``(y, y_dot)`` with ``y_dot = (∂y/∂args) tangents``.
@@ -48,7 +52,8 @@ def pushforward(
     args and tangents are tuples with one entry per argument, the tangents structured like the arguments (None: zero).
     y_dot has the structure of y.
 
-    adtype and check as for :func:`gradient`; y_dot is zero where y does not depend on the arguments; there is no out.
+    adtype, check and check_finite as for :func:`gradient`; y_dot is zero where y does not depend on the arguments;
+    there is no out.
 
     Raises ADSelectValueError when a tangent does not fit its argument. Cost: one evaluation of f with tangents; a
     backend with reverse mode only needs one pullback per entry of y.
@@ -75,7 +80,10 @@ def pushforward(
     y = structure.rebuild(list(outputs))[0]
     if plainly is not None:
         plainly.compare(y)
-    return y, structure.result([_zero_if_none(d, o) for d, o in zip(dots[0], outputs, strict=True)])[0]
+    tangents = [_zero_if_none(d, o) for d, o in zip(dots[0], outputs, strict=True)]
+    if check_finite is not False:
+        require_finite(check_finite, "pushforward", f, rest, kwargs, outputs, [("tangent of f", tangents)])
+    return y, structure.result(tangents)[0]
 
 
 def push(
@@ -172,12 +180,14 @@ def derivative(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> Any:
     """``derivative(f, [adtype,] x)``: df/dx at a scalar x, shaped like f(x). ``derivative(f)`` is the function f′.
 
-    For complex x the derivative of a holomorphic f. adtype, out and check as for :func:`gradient`. Raises
-    ADSelectTypeError when x is not a scalar. Cost: one pushforward.
+    For complex x f has to be holomorphic: the Cauchy-Riemann equations are checked. adtype, out, check and check_finite
+    as for :func:`gradient`. Raises ADSelectTypeError when x is not a scalar, ADSelectValueError when f is not
+    holomorphic. Cost: one pushforward, two for complex x.
 
     >>> import numpy as np
     >>> derivative(lambda t: np.array([t**2, t**3]), 2.0)
@@ -185,7 +195,7 @@ def derivative(
     >>> derivative(derivative(np.sin))(0.5) == -np.sin(0.5)
     np.True_
     """
-    options = {"missing": missing, "out": out, "check": check}
+    options = {"missing": missing, "out": out, "check": check, "check_finite": check_finite}
     return _along_scalar("derivative", f, args, adtype, options, kwargs, derivative, _derivative_at)
 
 
@@ -212,6 +222,8 @@ def _along_scalar(
     if plainly is not None:
         # Two derivatives deep there is no value of f at hand: it is traced once more.
         plainly.compare(_derivative_at(backend, f, x, kwargs)[1] if y is None else y)
+    if options["check_finite"] is not False:
+        require_finite(options["check_finite"], operator, f, rest, kwargs, y, [("args[0]", result)])
     return result if out is None else write_out(operator, out, result)
 
 
@@ -219,8 +231,13 @@ def _derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> tuple[Any
     """The derivative at x and the value of f there."""
     leaves, skeleton = flatten((x,))
     one = 1.0 + 0j if not is_native(x) and np.iscomplexobj(x) else _one_like(x)
-    outputs, dots, structure = push(backend, f, leaves, skeleton, [[one]], kwargs)
-    tangents = [_as_scalar(_zero_if_none(d, o), x) for d, o in zip(dots[0], outputs, strict=True)]
+    directions = [[one], [1j * one]] if is_complex(x) else [[one]]
+    outputs, dots, structure = push(backend, f, leaves, skeleton, directions, kwargs)
+    filled = [[_zero_if_none(d, o) for d, o in zip(row, outputs, strict=True)] for row in dots]
+    if len(filled) == 2:  # one derivative for both directions, where there is one
+        exact = backend.detects_independence
+        filled[0] = [cauchy_riemann(a, b, "derivative", "x", exact) for a, b in zip(*filled, strict=True)]
+    tangents = [_as_scalar(d, x) for d in filled[0]]
     return structure.result(tangents)[0], structure.rebuild(list(outputs))[0]
 
 
@@ -248,17 +265,18 @@ def second_derivative(
     missing: str = "none",
     out: Any = None,
     check: bool = False,
+    check_finite: bool = False,
     **kwargs: Any,
 ) -> Any:
     """``second_derivative(f, [adtype,] x)``: d²f/dx² at a scalar x, shaped like f(x).
 
-    adtype, out and check as for :func:`gradient`. Raises ADSelectTypeError when x is not a scalar. Cost: one
-    pushforward of a pushforward.
+    adtype, out, check and check_finite as for :func:`gradient`. Raises ADSelectTypeError when x is not a scalar. Cost:
+    one pushforward of a pushforward.
 
     >>> second_derivative(lambda t: t**3, 2.0)
     12.0
     """
-    options = {"missing": missing, "out": out, "check": check}
+    options = {"missing": missing, "out": out, "check": check, "check_finite": check_finite}
     return _along_scalar(
         "second_derivative", f, args, adtype, options, kwargs, second_derivative, _second_derivative_at
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import math
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..engine.entering import enter
+from ..engine.reverse import is_finite
 from ..errors import ADSelectError, ADSelectValueError, BackendNotInstalledError
 from ..face.dispatch import plain
 from ..places import place_text
@@ -94,7 +96,9 @@ class Variant:
             raise NotReplayable("the traced result has another structure than the eager one")
         outputs = [Ref(t.number) if type(t) is ProgramArray else plain(t) for t in traced]
         self.arguments, self.outputs = arguments, outputs
-        self.replay: Replay = compile_program(program, outputs, name, arguments, plainly)
+        self.write = functools.partial(compile_program, program, outputs, name, arguments, plainly)
+        self.replay: Replay = self.write()
+        self.lending: Replay | None = None  # the same with results in buffers, where that has been asked for
         self.branches = [program.instructions[number].line for _, number, _ in program.guards]
         self.leaves, self.expected, self.reference = leaves, expected, reference
         self.run: Callable[..., tuple] = self.replay
@@ -141,14 +145,23 @@ class Variant:
         return self.replay.function if self.run is self.replay else self.run
 
     def __call__(self, leaves: list) -> Any:
-        inputs = (
-            leaves
-            if self.plain
-            else [leaf if e is None else e(leaf) for leaf, e in zip(leaves, self.enter, strict=True)]
-        )
-        values = self.run(inputs)
-        results = [finish(v) for finish, v in zip(self.finish, values, strict=True)]
-        return self.build(results)
+        return self._built(self.run(self._entered(leaves)))
+
+    def lend(self, leaves: list, take: Callable[[Any], Any]) -> Any:
+        """``take(result)`` with a result in memory that the next call fills again."""
+        if self.run is not self.replay:
+            return take(self(leaves))
+        if self.lending is None:
+            self.lending = self.write(lent=True)
+        return self.lending.lend(self._entered(leaves), lambda values: take(self._built(values)))
+
+    def _entered(self, leaves: list) -> list:
+        if self.plain:
+            return leaves
+        return [leaf if e is None else e(leaf) for leaf, e in zip(leaves, self.enter, strict=True)]
+
+    def _built(self, values: tuple) -> Any:
+        return self.build([finish(v) for finish, v in zip(self.finish, values, strict=True)])
 
     def is_beyond(self, error: Exception) -> bool:
         """Whether an error of the replay says that the result is not finite, as math's functions do by theirs."""
@@ -197,13 +210,12 @@ def _finisher(expected: Any) -> Callable:
     kind = type(expected)
     if kind is np.ndarray:
         dtype, shape = expected.dtype, expected.shape
-        isfinite, all_ = np.isfinite, np.logical_and.reduce
         exact = dtype.kind not in "fc"
 
         def finish_array(value: Any) -> Any:
             if type(value) is not np.ndarray or value.dtype != dtype or value.shape != shape:
                 value = np.broadcast_to(np.asarray(value, dtype), shape).copy()
-            if not exact and not all_(isfinite(value), None):
+            if not exact and not is_finite(value):
                 raise _NotFinite
             return value
 

@@ -13,10 +13,11 @@ from ..errors import ADSelectTypeError, user_line
 from ..face.array import Array
 from ..face.foreign import FAMILIAR, GUESTS, foreign_of
 from ..values.kinds import isa
-from ..values.natives import is_native, module_of_layers
+from ..values.natives import is_native, module_of_layers, tree_of
 from ..values.tangents import field_names
-from .leaves import Const, is_extension_float, is_leaf
+from .leaves import Cache, Const, is_extension_float, is_leaf
 from .nodes import (
+    CacheNode,
     ClosureNode,
     Container,
     DictNode,
@@ -29,6 +30,7 @@ from .nodes import (
     ObjectNode,
     Opaque,
     PartialNode,
+    TreeNode,
     TupleNode,
 )
 from .opening import opens
@@ -50,6 +52,16 @@ def _refuse_extension_float(value: Any, path: str) -> None:
             f"{path} has dtype {value.dtype}, which NumPy's functions do not all take. Pass {path}.astype(np.float32), "
             "or Const(…) where it needs no derivative."
         )
+
+
+def _closed(value: Any, path: str) -> Opaque:
+    """The node of a value that is passed on as it is; an error for what goes around whole arguments."""
+    if getattr(type(value), "_whole", False):
+        raise ADSelectTypeError(
+            f"{path} is a {type(value).__name__}, which goes around a whole argument and not around a part of one: "
+            f"write {type(value).__name__}(…) with all of it inside, or make the part an argument of its own"
+        )
+    return Opaque(value)
 
 
 def node_of(value: Any, path: str, flattener: _Flattener) -> Any:
@@ -111,10 +123,14 @@ class _Flattener:
         if type(value) not in FAMILIAR and (node := node_of(value, path, self)) is not None:
             return node
         if not opens(value):
-            return Opaque(value)
+            return _closed(value, path)
         if (natives := module_of_layers(value)) is not None:
             children = natives.children(value)
             return self.fill(ModuleNode(value), [(f"{path}.{n}", v) for n, v in children.items()], list(children))
+        if (tree := tree_of(value)) is not None:
+            names, parts, definition = tree
+            items = [(f"{path}{name}", part) for name, part in zip(names, parts, strict=True)]
+            return self.fill(TreeNode(value, definition), items, names)
         names = field_names(value)
         return self.fill(ObjectNode(value), [(f"{path}.{n}", getattr(value, n)) for n in names], names)
 
@@ -225,7 +241,10 @@ def flatten(values: tuple, root: str = "args", also: Callable[[Any], bool] | Non
     flattener = _Flattener(also)
     nodes: list[Node] = []
     for i, value in enumerate(values):
-        nodes.append(Opaque(value.value) if isinstance(value, Const) else flattener.node(value, f"{root}[{i}]"))
+        if isinstance(value, Const):
+            nodes.append(CacheNode(value.value) if isinstance(value, Cache) else Opaque(value.value))
+        else:
+            nodes.append(flattener.node(value, f"{root}[{i}]"))
     return flattener.leaves, Skeleton(nodes, flattener.paths, False)
 
 

@@ -12,7 +12,7 @@ from ..face.array import Array
 from ..values.kinds import isa
 from ..values.natives import natives_of
 
-__all__ = ["Const", "is_enum", "is_extension_float", "is_leaf", "is_mask", "is_value"]
+__all__ = ["Cache", "Const", "is_enum", "is_extension_float", "is_leaf", "is_mask", "is_value"]
 
 
 class Const:
@@ -30,6 +30,31 @@ class Const:
 
     def __repr__(self) -> str:
         return f"Const({self.value!r})"
+
+
+class Cache(Const):
+    """Memory for f to write in, not differentiated: ``gradient(f, x, Cache(np.empty(3)))`` has None at its place.
+
+    buffer is an array, or a structure of them. Under a derivative f receives arrays with its contents that take traced
+    values, as ``np.zeros_like(x)`` is one; in a plain call and under finite differences it receives the buffer itself.
+    What is in the buffer afterwards is not said. Cost: a copy of the buffer, where a derivative is traced.
+
+    >>> import numpy as np, adselect as ad
+    >>> def f(x, scratch):
+    ...     scratch[:] = x**2
+    ...     return np.sum(scratch)
+    >>> ad.gradient(f, np.array([1.0, 2.0]), ad.Cache(np.empty(2)))
+    (array([2., 4.]), None)
+
+    Source: ``Cache`` of Julia's DifferentiationInterface.
+    """
+
+    __slots__ = ()
+
+    _opaque = _whole = True  # an argument as a whole, not an object to look into
+
+    def __repr__(self) -> str:
+        return f"Cache({self.value!r})"
 
 
 # -- leaves ------------------------------------------------------------------------------------------------------------

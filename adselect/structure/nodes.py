@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..values.natives import module_of_layers
+from ..face.array import Array
+from ..values.kinds import isa
+from ..values.natives import is_native, module_of_layers, tree_of
 from ..values.tangents import Tangent, tangent_of
 
 __all__ = ["Container"]
@@ -60,6 +62,33 @@ class Opaque(Node):
 
     def result(self, grads: list, memo: dict) -> Any:
         return None
+
+
+class CacheNode(Opaque):
+    """Scratch memory: f gets an array that takes what is traced, with the buffer's contents."""
+
+    __slots__ = ()
+
+    def rebuild(self, leaves: list, memo: dict) -> Any:
+        like = next((leaf for leaf in leaves if isinstance(leaf, Array)), None)
+        return self.value if like is None and not any(map(is_native, leaves)) else self._fresh(self.value, like)
+
+    def _fresh(self, value: Any, like: Any) -> Any:
+        """A copy of a buffer, of the kind of the leaves."""
+        if isinstance(value, (list, tuple)):
+            items = [self._fresh(v, like) for v in value]
+            return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+        if isinstance(value, dict):
+            return {k: self._fresh(v, like) for k, v in value.items()}
+        if is_native(value):
+            return value + 0  # its own memory, whatever the framework
+        if not isa(value, np.ndarray) and not isinstance(value, Array):
+            return value
+        if like is None:
+            return value.copy()
+        new = np.array(value, like=like)
+        # A value of a program that is being written down takes what is traced above it as a constant there.
+        return new if type(new) is type(like) else like._constant(new)
 
 
 class Container(Node):
@@ -212,6 +241,38 @@ class ObjectNode(Container):
     def _others(self) -> Any:
         """Names of fields that the result has no entry for."""
         return ()
+
+
+class TreeNode(Container):
+    """An object that a framework takes apart itself: f gets, and the result is, one of its class."""
+
+    __slots__ = ("definition",)
+
+    def __init__(self, value: Any, definition: Any):
+        super().__init__(value)
+        self.definition = definition
+
+    def _release(self) -> None:
+        pass
+
+    def _rebuild(self, leaves: list, memo: dict) -> Any:
+        new = memo[id(self)] = self.definition.unflatten([c.rebuild(leaves, memo) for c in self.children])
+        return new
+
+    def _result(self, grads: list, memo: dict) -> Any:
+        new = memo[id(self)] = self.definition.unflatten([c.result(grads, memo) for c in self.children])
+        return new
+
+    def parts(self, bar: Any) -> list | None:
+        """The entries of a tangent, one per child: of an object of the class, or of a record of its fields."""
+        if type(bar) is type(self.value):
+            found = tree_of(bar)
+            return None if found is None or len(found[1]) != len(self.children) else found[1]
+        names = [name.removeprefix(".") for name in self.keys]
+        if isinstance(bar, (dict, Tangent)) and all(name in names for name in bar):
+            fields = bar if isinstance(bar, dict) else bar._fields
+            return [fields.get(name) for name in names]
+        return None
 
 
 class ModuleNode(ObjectNode):

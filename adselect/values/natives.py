@@ -27,6 +27,7 @@ __all__ = [
     "natives_of",
     "register_natives",
     "to_numpy",
+    "tree_of",
     "unregister_natives",
 ]
 
@@ -90,6 +91,28 @@ class Natives:
         """The framework's arrays as the columns of one."""
         raise NotImplementedError
 
+    def is_writable(self, value: Any) -> bool:
+        """Whether ``value[...] = other`` and ``value += other`` write into the memory of a concrete array."""
+        return False
+
+    def overwrite(self, value: Any, other: Any) -> Any:
+        """Write other into the memory of a concrete array that ``is_writable``, outside of any derivative; gives it."""
+        raise NotImplementedError
+
+    def steps_of(self, optimiser: Any, leaves: list) -> Any:
+        """``steps(leaves, gradients) -> new leaves`` of an optimiser of the framework's, None for anything else.
+
+        A gradient may be None: the leaf in its place stays as it is, whatever is returned there.
+        """
+        return None
+
+    optimisers = ""  # what steps_of takes, in words
+    has_gradients = False  # whether an array has a place for its gradient, that put_gradient fills
+
+    def put_gradient(self, value: Any, grad: Any, zero: bool) -> None:
+        """Put a gradient (None for none) into the place that value has for it; without zero, add it."""
+        raise NotImplementedError
+
     def without_history(self, value: Any) -> Any:
         """The same numbers as a constant: no derivative of the framework's flows through."""
         return value
@@ -101,6 +124,14 @@ class Natives:
     def children(self, value: Any) -> dict[str, Any]:
         """Parameters and parts of such a container, by name."""
         raise NotImplementedError
+
+    def tree(self, value: Any) -> tuple[list[str], list, Any] | None:
+        """``(names, children, definition)`` of an object that the framework takes apart itself, None for any other.
+
+        ``definition.unflatten(children)`` is such an object around other children; two of them are equal where
+        everything but the children is.
+        """
+        return None
 
     def other_names(self, value: Any) -> tuple[str, ...]:
         """Names of such a container's further fields, which stay as they are."""
@@ -200,6 +231,15 @@ def graph_writers() -> list[Any]:
 def module_of_layers(value: Any) -> Natives | None:
     """The framework of which value is a container of parameters, None for anything else."""
     return next((natives for natives in loaded() if natives.is_module(value)), None)
+
+
+def tree_of(value: Any) -> tuple[list[str], list, Any] | None:
+    """What a framework that takes value apart itself says of it, see :meth:`Natives.tree`."""
+    for natives in loaded():
+        found = natives.tree(value)
+        if found is not None:
+            return found
+    return None
 
 
 def is_of_framework(kind: type) -> bool:

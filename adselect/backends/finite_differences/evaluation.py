@@ -249,7 +249,7 @@ class Problem:
             part = vector[start : start + width]
             start += width
             if y.dtype.kind == "c":
-                part = part.view(complex)
+                part = np.ascontiguousarray(part).view(complex)
             dtype = y.dtype if y.dtype.kind in "fc" else np.dtype(float)
             dots.append(part.astype(dtype).reshape(y.shape)[()])
         return dots

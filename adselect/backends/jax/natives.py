@@ -11,6 +11,10 @@ from ...values.natives import Natives, to_numpy
 __all__ = ["JaxNatives"]
 
 
+_TREES: dict[type, bool] = {}  # classes that were met, and whether JAX knows them as containers
+_MOST = 4096
+
+
 class JaxNatives(Natives):
     """``jax.Array``, tracers among them."""
 
@@ -69,6 +73,35 @@ class JaxNatives(Natives):
         import jax.numpy as jnp
 
         return jnp.stack(columns, axis=1)
+
+    def tree(self, value: Any) -> tuple[list[str], list, Any] | None:
+        kind = type(value)
+        if _TREES.get(kind) is False:
+            return None
+        import jax
+
+        try:
+            children, definition = jax.tree_util.tree_flatten_with_path(value, is_leaf=lambda v: v is not value)
+        except AttributeError:  # JAX is just being imported
+            return None
+        if len(_TREES) > _MOST:
+            _TREES.clear()
+        _TREES[kind] = known = not (len(children) == 1 and not children[0][0])
+        if not known:
+            return None
+        return [jax.tree_util.keystr(path) for path, _ in children], [child for _, child in children], definition
+
+    optimisers = "a transformation of optax"
+
+    def steps_of(self, optimiser: Any, leaves: list) -> Any:
+        # A named tuple of two functions, of optax or of a library that follows it.
+        if not isinstance(optimiser, tuple) or not callable(getattr(optimiser, "init", None)):
+            return None
+        if not callable(getattr(optimiser, "update", None)):
+            return None
+        from .steps import Steps
+
+        return Steps(optimiser, leaves)
 
     def without_history(self, value: Any) -> Any:
         import jax

@@ -304,7 +304,7 @@ class _Program:
                 value = joined(node.value, remaining)
                 node.value = value if isinstance(old, Const) or not isinstance(value, (Array, Tracer)) else _held(value)
         rebuilt = skeleton.rebuild(lifted)
-        return [Const(new) if isinstance(old, Const) else new for old, new in zip(self.args, rebuilt, strict=True)]
+        return [type(old)(new) if isinstance(old, Const) else new for old, new in zip(self.args, rebuilt, strict=True)]
 
 
 class _Inside:

@@ -25,6 +25,9 @@ class TapeBackend(EngineBackend):
         # A subclass may have put a function of its own around it.
         return back.once(y_bars) if isinstance(back, Recorded) else back(y_bars)
 
+    def pull_into(self, back: Callable, y_bars: list, buffers: list) -> list:
+        return back.into(y_bars, buffers) if isinstance(back, Recorded) else back(y_bars)
+
     def prepare(self, operator: Callable, f: Callable, args: tuple, options: dict, check: str) -> Callable | None:
         """A replayed version of the operator, or None where replay was declined.
 

@@ -66,6 +66,36 @@ class TorchNatives(Natives):
 
         return torch.stack([c if isinstance(c, torch.Tensor) else torch.as_tensor(c) for c in columns], dim=1)
 
+    def is_writable(self, value: Any) -> bool:
+        return True
+
+    def overwrite(self, value: Any, other: Any) -> Any:
+        import torch
+
+        with torch.no_grad():
+            return value.copy_(other)
+
+    def steps_of(self, optimiser: Any, leaves: list) -> Any:
+        import functools
+
+        made = optimiser.func if isinstance(optimiser, functools.partial) else optimiser
+        optim = sys.modules.get("torch.optim")
+        if optim is None or not isinstance(made, type) or not issubclass(made, optim.Optimizer):
+            return None
+        from .steps import Steps
+
+        return Steps(optimiser, leaves)
+
+    optimisers = "an optimiser class of torch"
+    has_gradients = True
+
+    def put_gradient(self, value: Any, grad: Any, zero: bool) -> None:
+        if grad is None:
+            value.grad = None if zero else value.grad
+            return
+        grad = grad.detach()
+        value.grad = grad if zero or value.grad is None else value.grad + grad
+
     def without_history(self, value: Any) -> Any:
         return value.detach()
 

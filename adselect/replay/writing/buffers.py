@@ -11,9 +11,13 @@ __all__ = ["Buffers"]
 
 
 class Buffers:
-    """Who has which buffer while the lines are written one after the other."""
+    """Who has which buffer while the lines are written one after the other.
 
-    def __init__(self, plan: Plan):
+    lent: whether results are in buffers, too, which the caller reads before the next call fills them again.
+    """
+
+    def __init__(self, plan: Plan, lent: bool = False):
+        self.lent = lent
         self.plan, self.instructions = plan, plan.instructions
         self.shapes: list[tuple] = []  # shape and dtype of each buffer
         self.free: dict[tuple, list[str]] = {}
@@ -27,8 +31,10 @@ class Buffers:
     def out(self, n: int) -> str | None:
         """The buffer for the result of n; None when the caller keeps it (it is allocated then)."""
         i = self.instructions[n]
-        if not self.plan.dies(n) or n in self.plan.program.unordered:
+        if n in self.plan.program.unordered:
             return None
+        if not self.plan.dies(n):
+            return self.add(i.shape, i.dtype) if self.lent else None
         pool = self.free.get((i.shape, i.dtype))
         name = pool.pop() if pool else self.add(i.shape, i.dtype)
         self.holds[n] = name

@@ -34,28 +34,38 @@ class Replay:
         self.buffers = [_allocate(shapes)]
 
     def __call__(self, inputs: list) -> tuple:
+        return self.lend(inputs, _as_they_are)
+
+    def lend(self, inputs: list, take: Callable[[tuple], Any]) -> Any:
+        """``take(outputs)``; where the program was compiled for that, they are in buffers until take returns."""
         # One set of buffers per call that is running: popped here, put back afterwards.
         try:
             buffers = self.buffers.pop()
         except IndexError:
             buffers = _allocate(self.shapes)
         try:
-            return self.function(inputs, buffers)
+            return take(self.function(inputs, buffers))
         finally:
             self.buffers.append(buffers)
+
+
+def _as_they_are(outputs: tuple) -> tuple:
+    return outputs
 
 
 def _allocate(shapes: list[tuple]) -> tuple:
     return tuple([np.empty(shape, dtype) for shape, dtype in shapes])
 
 
-def compile_program(program: Program, outputs: list, name: str, arguments: list[str], plainly: bool = False) -> Replay:
+def compile_program(
+    program: Program, outputs: list, name: str, arguments: list[str], plainly: bool = False, lent: bool = False
+) -> Replay:
     """The program as a callable; outputs are Refs and constants, in order; arguments names the inputs.
 
-    plainly: as it was written down, not simplified.
+    plainly: as it was written down, not simplified. lent: with results in buffers, to be read by ``Replay.lend``.
     """
     simplified = as_written(program, outputs) if plainly else simplify(program, outputs)
-    page = Page(simplified, Plan(simplified, plainly))
+    page = Page(simplified, Plan(simplified, plainly), lent)
     source = _write(page, name, arguments, plainly)
     scope: dict[str, Any] = {**page.constants}
     exec(compile(source, f"<adselect {name}>", "exec"), scope)
@@ -129,9 +139,9 @@ def _returned(page: Page) -> str:
             owner = page.plan.root[r.number]
             shared = owner in seen or page.instructions[owner].function is None or owner != r.number
             seen.add(owner)
-            if not i.scalar and shared:
+            if not i.scalar and shared and not page.buffers.lent:
                 text += ".copy()"
-        elif type(r) is np.ndarray:
+        elif type(r) is np.ndarray and not page.buffers.lent:
             text += ".copy()"
         parts.append(text)
     return _unpacked(parts) if parts else "()"

@@ -19,9 +19,9 @@ __all__ = ["WRITERS", "Page", "writes"]
 class Page:
     """Lines of source, and the names in them."""
 
-    def __init__(self, program: Simplified, plan: Plan):
+    def __init__(self, program: Simplified, plan: Plan, lent: bool = False):
         self.program, self.instructions, self.plan = program, program.instructions, plan
-        self.buffers = Buffers(plan)
+        self.buffers = Buffers(plan, lent)
         self.lines: list[str] = []
         self.position = 0  # of the instruction that is being written
         self.place: dict[int, str] = {}  # instruction -> expression that names its value
