@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..adtypes import ADType
+from ..calls.hook import UnseenCotangentError
+from ..calls.in_progress import blind
 from ..primitives.words import rule_in_words
 from .matrices import (
     contract,
@@ -41,6 +43,7 @@ class Backend:
 
     reverse: bool = True  # implements pullback natively
     forward: bool = False  # implements pushforwards natively
+    cotangents: bool = True  # what f computes meets its cotangents in a reverse pass
     detects_independence: bool = True  # can tell "does not depend on" (None) from "zero slope" (0)
     # What finds second derivatives otherwise than by differentiating a gradient (SecondDifferences shows the methods).
     second_order: Any = None
@@ -65,7 +68,8 @@ class Backend:
 
         The default works for any backend with a pullback: the rows of the Jacobian, one pullback per output entry.
         """
-        outputs, aux, back = self.pullback(call, leaves)
+        with blind(call):
+            outputs, aux, back = self.pullback(call, leaves)
         dots: list[list] = [[] for _ in directions]
         for k, output in enumerate(outputs):
             rows = jacobian_rows(back, outputs, k)
@@ -111,7 +115,10 @@ class Backend:
         m = size_of(y)
         n = sum(size_of(leaf) for leaf in leaves)
         if self.forward and (m > n or (is_complex(y) and not any(is_complex(leaf) for leaf in leaves))):
-            return self.matrix_by_columns(call, leaves)
+            try:
+                return self.matrix_by_columns(call, leaves)
+            except UnseenCotangentError:  # f has hooks on them: rows it is
+                pass
         return outputs, matrix_by_rows(back, y, leaves)
 
     def matrix_by_columns(self, call: Call, leaves: list) -> tuple[list, list]:

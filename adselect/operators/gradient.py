@@ -65,11 +65,14 @@ def gradient(
     plainly = plain_run(check, "gradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     try:
-        outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
+        call = FlatCall(f, skeleton, kwargs, backend)
+        call.given = args
+        outputs, _, back = backend.pullback(call, leaves)
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "gradient")
         grads = backend.pull_once(back, [seed_for(y)])
+        grads = call.passed(grads) if call.notices else grads
     except ChoiceError as error:
         y, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
     if plainly is not None:
@@ -102,12 +105,14 @@ def withgradient(
     plainly = plain_run(check, "withgradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
+    call.given = args
     try:
         outputs, aux, back = backend.pullback(call, leaves)
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
         grads = backend.pull_once(back, [seed_for(y)])
+        grads = call.passed(grads) if call.notices else grads
     except ChoiceError as error:
         call = LossCall(f, skeleton, kwargs, backend)
         y, aux, grads = by_two_choices(error, call, leaves)
@@ -179,6 +184,7 @@ def pullback(
     plainly = plain_run(check, "pullback", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = StructuredCall(f, skeleton, kwargs, backend)
+    call.given = args
     outputs, _, back = backend.pullback(call, leaves)
     settle_captured(f)
     structure = call.structure
@@ -192,6 +198,7 @@ def pullback(
         else:
             seeds = split_seed(seed, structure, outputs)
             grads = back(seeds) if any(s is not None for s in seeds) else [None] * len(leaves)
+        grads = call.passed(grads) if call.notices else grads
         return shape_result("pullback", grads, leaves, skeleton, args, missing, None)
 
     return structure.rebuild(list(outputs))[0], pull
@@ -222,7 +229,8 @@ def leaf_gradients(
     backend: Any, f: Callable, skeleton: Any, lifted: list, kwargs: dict, operator: str
 ) -> tuple[Any, list]:
     """``(value, projected gradient per leaf)`` of f at traced leaves: the inner derivative of second order."""
-    outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), lifted)
+    call = FlatCall(f, skeleton, kwargs, backend)
+    outputs, _, back = backend.pullback(call, lifted)
     check_scalar(outputs[0], operator)
-    grads = back([seed_for(outputs[0])])
+    grads = call.passed(back([seed_for(outputs[0])]))
     return outputs[0], [None if g is None else project(g, leaf) for g, leaf in zip(grads, lifted, strict=True)]

@@ -118,6 +118,21 @@ class Natives:
         """The same on values behind the NumPy face, ``array`` the one of the highest level among them."""
         raise NotImplementedError
 
+    def hooked(self, hook: Any, values: list) -> list:
+        """The framework's own arrays, whose cotangents go through ``hook.pull`` on their way back."""
+        raise hook.unseen(f"{self.framework} has no hooks")
+
+    def hooked_behind_face(self, hook: Any, values: list) -> list:
+        """The same for values behind the NumPy face."""
+        raise hook.unseen(f"{self.framework} has no hooks")
+
+    def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
+        """``call(leaves)``, ``(results, structure)``, with intermediate values computed again for the reverse pass.
+
+        leaves may be the framework's own arrays, or behind the NumPy face. Without more memory saved: the plain call.
+        """
+        return call(leaves)
+
     def face(self, value: Any) -> Any:
         """The value the built-in engine computes with: a NumPy array, or a tracer behind its NumPy face."""
         return self.to_numpy(value)

@@ -21,7 +21,7 @@ from .gradients import gradient_of, own_variable
 from .graph import AS_IT_IS, belongs_outside, recording
 from .guard import Guard
 from .operands import SHARED, from_numpy
-from .progress import LOCAL, close_block, enclose, open_block
+from .progress import LOCAL, close_block, enclose, evaluating, open_block
 from .recording import Graph, Transform, is_in_transform
 
 if TYPE_CHECKING:
@@ -258,6 +258,10 @@ class Call:
 
     def back(self, y_bars: list) -> list:
         """One cotangent per leaf; see Backend.pullback."""
+        with evaluating(self):
+            return self._back(y_bars)
+
+    def _back(self, y_bars: list) -> list:
         if self.ordinary and not self.keep and self.slots == [0] and type(y_bars[0]) is float and y_bars[0] == 1.0:
             SHARED.check(self.record.read)
             grads = gradient_of(self.record.outputs[0], self.record.inputs, True, self.selecting)
@@ -276,6 +280,10 @@ class Call:
 
     def pushforwards(self, directions: list[list]) -> list[list]:
         """The tangents of the outputs, a list per direction; see Backend.pushforwards."""
+        with evaluating(self):
+            return self._pushforwards(directions)
+
+    def _pushforwards(self, directions: list[list]) -> list[list]:
         if not any(s is not None for s in self.slots):
             return [[None] * len(self.slots) for _ in directions]
         try:

@@ -1,0 +1,52 @@
+"""The calls of f under way on this thread: what stands in their arguments, and whether a reverse pass will follow.
+
+What f uses to speak to the derivative around it (a hook, a buffer, an update of parameters) asks here.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["IN_PROGRESS", "UserCall", "blind"]
+
+
+class UserCall:
+    """One call of f: what it was given, the flat call it is part of (None for a prepared one), and its adtype.
+
+    blind: the derivative will be put together without cotangents of what f computes.
+    """
+
+    __slots__ = ("adtype", "args", "blind", "flat")
+
+    def __init__(self, args: list, flat: Any, adtype: Any, blind: bool):
+        self.args, self.flat, self.adtype, self.blind = args, flat, adtype, blind
+
+
+class _InProgress(threading.local):
+    """The calls of f on this thread, the innermost last."""
+
+    def __init__(self) -> None:
+        self.calls: list[UserCall] = []
+
+
+IN_PROGRESS = _InProgress()
+
+
+@contextmanager
+def blind(call: Any) -> Iterator[None]:
+    """Within, a call of the user's f is followed by no reverse pass of its own: tangents are all that is wanted.
+
+    What is no such call, but takes a derivative of its own inside, is left alone.
+    """
+    before = getattr(call, "blind", None)
+    if before is None:
+        yield
+        return
+    call.blind = True
+    try:
+        yield
+    finally:
+        call.blind = before
