@@ -63,6 +63,16 @@ class AutogradNatives(Natives):
 
         return apply(invocation, array, leaves)
 
+    def hooked(self, hook: Any, values: list) -> list:
+        from .hooks import hooked
+
+        return hooked(hook, values)
+
+    def hooked_behind_face(self, hook: Any, values: list) -> list:
+        from .hooks import hooked_behind_face
+
+        return hooked_behind_face(hook, values)
+
     def face(self, value: Any) -> Any:
         from .face import AutogradArray
 
