@@ -30,6 +30,7 @@ class _InProgress(threading.local):
 
     def __init__(self) -> None:
         self.calls: list[UserCall] = []
+        self.provisional = 0  # whether what runs now will be run again for the reverse pass, and counts then
 
 
 IN_PROGRESS = _InProgress()

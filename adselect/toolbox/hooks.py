@@ -83,7 +83,7 @@ def showgrad(x: Any, label: str = "x") -> Any:
     call = calls[-1] if calls else None
     for i, name in enumerate(names):
         shown = _Shown(name, line)
-        if call is not None and call.flat is not None and not call.blind:
+        if call is not None and call.flat is not None and not call.blind and not IN_PROGRESS.provisional:
             call.flat.notices.append(shown.settle)
         one, alone = flatten((leaves[i],))
         leaves[i] = _attached(lambda places, shown=shown, one=one, alone=alone: shown.hook(alone, one), one, alone)
