@@ -162,17 +162,10 @@ def _checkpointed(self: TapeArray, call: Callable, leaves: list) -> tuple[list, 
         (v._primal, v.place, v, trace) if type(v) is TapeArray and v._trace is trace else (None, -1, v, trace)
         for v in leaves
     ]
-    handles = _handles(inputs)
     with _aside(trace) as records:
-        results, structure = call(handles)
+        results, structure = call(_handles(inputs))
     end = trace.next_place()
     trace.records.lines.append((start, end, line))  # type: ignore[attr-defined]
-    for handle, (_, place, leaf, _) in zip(handles, inputs, strict=True):
-        if place >= 0 and handle.place != place:
-            raise TracedValueError(
-                f"the function given to checkpointed at {line} writes into its argument of shape {leaf.shape}, which a "
-                "second run would find written to. Let it write into a copy."
-            )
     found = _results(results, trace, start, end)
     needed, parents = _needed(records, [r.place for r in found], start)
     if any(p >= start for p in trace.selecting):

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..calls.flat import flatten_output
 from ..calls.in_progress import IN_PROGRESS
-from ..errors import ADSelectTypeError, ADSelectValueError, user_line
+from ..errors import ADSelectTypeError, ADSelectValueError, TracedValueError, user_line
 from ..face.array import Array
 from ..face.dispatch import absorb
 from ..structure.flattening import Skeleton, flatten
@@ -74,20 +74,34 @@ class _Stretch:
     def __init__(self, f: Callable, skeleton: Skeleton, values: Any):
         self.f, self.skeleton = f, skeleton
         self.random = RandomStates(f, values)
-        self.again = False
+        self.line = user_line()
+        self.again = False  # whether the next run is a second one
 
     def __call__(self, leaves: list) -> tuple[list, Skeleton]:
-        f, xs, kwargs = self.skeleton.rebuild(list(leaves))
         if self.again:
             with self.random.repeated():
-                return flatten_output(f(*xs, **kwargs))
-        self.again = True
+                return self._run(leaves)
         IN_PROGRESS.provisional += 1
         try:
             with self.random.noting():
-                return flatten_output(f(*xs, **kwargs))
+                found = self._run(leaves)
+            self.again = True
+            return found
         finally:
             IN_PROGRESS.provisional -= 1
+
+    def _run(self, leaves: list) -> tuple[list, Skeleton]:
+        before = [leaf._primal for leaf in leaves if isinstance(leaf, Array)]
+        f, xs, kwargs = self.skeleton.rebuild(list(leaves))
+        found = flatten_output(f(*xs, **kwargs))
+        for primal, leaf in zip(before, [leaf for leaf in leaves if isinstance(leaf, Array)], strict=True):
+            if leaf._primal is not primal:
+                raise TracedValueError(
+                    f"the function given to checkpointed at {self.line} writes into an array of shape {leaf.shape} that "
+                    "it was given, or that it closes over: a second run would find it written to. Let it write into a "
+                    "copy."
+                )
+        return found
 
 
 def checkpointed_chain(steps: Sequence[Callable[[Any], Any]], x: Any, segments: int | None = None) -> Any:

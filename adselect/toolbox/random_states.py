@@ -32,7 +32,12 @@ class RandomStates:
     def noting(self) -> Iterator[None]:
         """Within, the function runs for the first time."""
         before = [(source, source[0]()) for source in self.sources]
-        yield
+        try:
+            yield
+        except BaseException:  # what is done instead begins where this did
+            for (_, restore), state in before:
+                restore(state)
+            raise
         self.drawn = [(source, state) for source, state in before if not _same(source[0](), state)]
 
     @contextmanager

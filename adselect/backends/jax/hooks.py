@@ -16,6 +16,7 @@ from jax.core import Tracer
 from ..framework_array import UNKNOWN
 from .callbacks import call_back
 from .face import JaxArray
+from .operands import concrete
 from .primitives import called
 
 __all__ = ["hooked", "hooked_behind_face"]
@@ -45,7 +46,7 @@ def _pulled(hook: Any, x_bars: list) -> list:
     """What goes on in the place of native cotangents."""
     if not any(isinstance(x_bar, Tracer) for x_bar in x_bars):
         return _on_numbers(hook, x_bars)
-    if all(jax.core.is_concrete(x_bar) for x_bar in x_bars) or not (hook.has_effects or hook.observes):
+    if all(concrete(x_bar) is not None for x_bar in x_bars) or not (hook.has_effects or hook.observes):
         return _traced(hook, x_bars)
     hook.note()
     kinds = [jax.ShapeDtypeStruct(x_bar.shape, x_bar.dtype) for x_bar in x_bars]

@@ -95,6 +95,11 @@ class JaxNatives(Natives):
 
         return hooked_behind_face(hook, values)
 
+    def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
+        from .checkpoints import checkpointed
+
+        return checkpointed(call, leaves)
+
     def face(self, value: Any) -> Any:
         if not self.is_tracer(value):
             return np.asarray(value)

@@ -106,6 +106,11 @@ class TorchNatives(Natives):
 
         return hooked_behind_face(hook, values)
 
+    def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
+        from .checkpoints import checkpointed
+
+        return checkpointed(call, leaves)
+
     def face(self, value: Any) -> Any:
         import torch
 

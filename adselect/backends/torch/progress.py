@@ -28,6 +28,23 @@ def close_block(block: tuple[int, int]) -> None:
         _BLOCKS.remove(block)
 
 
+def blocks_in_progress() -> list[tuple[int, int]]:
+    """The blocks of the derivatives in progress."""
+    return list(_BLOCKS)
+
+
+@contextlib.contextmanager
+def reopened(blocks: list[tuple[int, int]]) -> Iterator[None]:
+    """Within, derivatives are in progress again, part of which is computed a second time."""
+    with _LOCK:
+        _BLOCKS.extend(blocks)
+    try:
+        yield
+    finally:
+        for block in blocks:
+            close_block(block)
+
+
 def in_progress(deps: int) -> bool:
     """Whether a value with these deps belongs to a derivative in progress."""
     if not _BLOCKS or not deps:
