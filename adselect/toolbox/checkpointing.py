@@ -10,10 +10,10 @@ from ..calls.flat import flatten_output
 from ..calls.in_progress import IN_PROGRESS
 from ..errors import ADSelectTypeError, ADSelectValueError, TracedValueError, user_line
 from ..face.array import Array
-from ..face.dispatch import absorb
 from ..structure.flattening import Skeleton, flatten
 from ..values.natives import natives_of
 from .random_states import RandomStates
+from .values import stacked
 
 __all__ = ["checkpointed", "checkpointed_chain"]
 
@@ -51,7 +51,7 @@ def checkpointed(f: Callable, *xs: Any, **kwargs: Any) -> Any:
         raise ADSelectTypeError(
             f"checkpointed takes the function first: checkpointed(f, x), not {type(f).__name__} ({user_line()})"
         )
-    leaves, skeleton = flatten((f, tuple([absorb(x) for x in xs]), kwargs), root="")
+    leaves, skeleton = flatten((f, tuple([stacked(x) for x in xs]), kwargs), root="")
     top: Any = None
     natives = None
     for leaf in leaves:

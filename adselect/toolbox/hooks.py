@@ -11,11 +11,12 @@ from ..calls.hook import Hook
 from ..calls.in_progress import IN_PROGRESS
 from ..errors import ADSelectTypeError, user_line
 from ..face.array import Array
-from ..face.dispatch import absorb, plain
+from ..face.dispatch import plain
 from ..places import user_place
 from ..structure.flattening import Skeleton, flatten
 from ..values.kinds import isa
 from ..values.natives import natives_of, to_numpy
+from .values import stacked
 
 __all__ = ["hook", "showgrad"]
 
@@ -49,7 +50,7 @@ def hook(fn: Callable[[Any], Any], x: Any) -> Any:
     """
     if not callable(fn):
         raise ADSelectTypeError(f"hook takes the function first: hook(fn, x), not {type(fn).__name__} ({user_line()})")
-    x = absorb(x)
+    x = stacked(x)
     leaves, skeleton = flatten((x,), root="x")
     return _attached(lambda places: Hook("hook", fn, skeleton, leaves, places), leaves, skeleton)
 
@@ -74,7 +75,7 @@ def showgrad(x: Any, label: str = "x") -> Any:
 
     Source: Zygote.jl's ``@showgrad``.
     """
-    x = absorb(x)
+    x = stacked(x)
     leaves, skeleton = flatten((x,), root="")
     names = [f"{label}{path.removeprefix('[0]')}" for path in skeleton.paths]
     place = user_place()

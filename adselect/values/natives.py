@@ -90,6 +90,14 @@ class Natives:
         """The framework's arrays as the columns of one."""
         raise NotImplementedError
 
+    def joined(self, parts: list) -> Any:
+        """The entries of the framework's arrays, row by row, as one vector of their common dtype."""
+        raise NotImplementedError
+
+    def of_shape(self, value: Any, like: Any) -> Any:
+        """One of the framework's arrays in the dtype and place of another, real for real."""
+        raise NotImplementedError
+
     def without_history(self, value: Any) -> Any:
         """The same numbers as a constant: no derivative of the framework's flows through."""
         return value

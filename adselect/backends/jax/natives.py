@@ -70,6 +70,17 @@ class JaxNatives(Natives):
 
         return jnp.stack(columns, axis=1)
 
+    def joined(self, parts: list) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.concatenate([part.reshape(-1) for part in parts])
+
+    def of_shape(self, value: Any, like: Any) -> Any:
+        import jax.numpy as jnp
+
+        value = value.real if jnp.iscomplexobj(value) and not jnp.iscomplexobj(like) else value
+        return value.astype(like.dtype)
+
     def without_history(self, value: Any) -> Any:
         import jax
 

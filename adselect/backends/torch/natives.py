@@ -66,6 +66,18 @@ class TorchNatives(Natives):
 
         return torch.stack([c if isinstance(c, torch.Tensor) else torch.as_tensor(c) for c in columns], dim=1)
 
+    def joined(self, parts: list) -> Any:
+        import torch
+
+        dtype = parts[0].dtype
+        for part in parts[1:]:
+            dtype = torch.promote_types(dtype, part.dtype)
+        return torch.cat([part.reshape(-1).to(device=parts[0].device, dtype=dtype) for part in parts])
+
+    def of_shape(self, value: Any, like: Any) -> Any:
+        value = value.real if value.is_complex() and not like.is_complex() else value
+        return value.to(device=like.device, dtype=like.dtype)
+
     def without_history(self, value: Any) -> Any:
         return value.detach()
 
