@@ -12,9 +12,10 @@ import numpy as np
 
 from ..values.kinds import isa
 
+from .in_reach import in_reach
+
 __all__ = ["RandomStates"]
 
-_DEPTH = 3  # containers that are looked into
 Source = tuple[Callable[[], Any], Callable[[Any], Any]]  # how a state is read, and how it is set
 
 
@@ -25,7 +26,7 @@ class RandomStates:
     """
 
     def __init__(self, function: Callable, values: Any):
-        self.sources = list(_shared()) + list(_held((function, values), _DEPTH, set()))
+        self.sources = list(_shared()) + list(_held((function, values)))
         self.drawn: list[tuple[Source, Any]] = []
 
     @contextmanager
@@ -67,40 +68,16 @@ def _shared() -> Iterator[Source]:
         yield module.getstate, module.setstate
 
 
-def _held(value: Any, depth: int, seen: set[int]) -> Iterator[Source]:
-    """The generators in a value: in containers, fields of objects, closures and the globals that a function names."""
-    if id(value) in seen or depth < 0 or isa(value, (np.ndarray, str, bytes, int, float, complex, type(None))):
-        return
-    seen.add(id(value))
-    if "numpy.random" in sys.modules and isinstance(value, np.random.Generator):
-        bits = value.bit_generator
-        yield lambda: bits.state, lambda state: setattr(bits, "state", state)
-    elif "numpy.random" in sys.modules and isinstance(value, np.random.RandomState):
-        yield functools.partial(value.get_state, legacy=False), value.set_state
-    elif "random" in sys.modules and isinstance(value, sys.modules["random"].Random):
-        yield value.getstate, value.setstate
-    else:
-        for part in _parts(value):
-            yield from _held(part, depth - 1, seen)
+def _held(values: Any) -> Iterator[Source]:
+    """The generators in reach of values."""
+    for value in in_reach(values):
+        if "numpy.random" in sys.modules and isinstance(value, np.random.Generator):
+            yield functools.partial(getattr, value.bit_generator, "state"), _setter(value.bit_generator)
+        elif "numpy.random" in sys.modules and isinstance(value, np.random.RandomState):
+            yield functools.partial(value.get_state, legacy=False), value.set_state
+        elif "random" in sys.modules and isinstance(value, sys.modules["random"].Random):
+            yield value.getstate, value.setstate
 
 
-def _parts(value: Any) -> list:
-    if isinstance(value, dict):
-        return list(value.values())
-    if isinstance(value, (list, tuple, set)):
-        return list(value)
-    if isinstance(value, functools.partial):
-        return [value.func, value.args, value.keywords]
-    found: list = [getattr(value, "__self__", None), getattr(value, "__defaults__", None)]
-    code = getattr(value, "__code__", None)
-    if code is not None:
-        names = getattr(value, "__globals__", {})
-        found += [names[n] for n in code.co_names if n in names and not isinstance(names[n], type(sys))]
-        for cell in getattr(value, "__closure__", None) or ():
-            try:
-                found.append(cell.cell_contents)
-            except ValueError:  # not filled yet
-                continue
-    elif not isinstance(value, type):
-        found.append(getattr(value, "__dict__", None))
-    return found
+def _setter(bits: Any) -> Callable[[Any], None]:
+    return lambda state: setattr(bits, "state", state)
