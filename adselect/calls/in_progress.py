@@ -31,6 +31,7 @@ class _InProgress(threading.local):
     def __init__(self) -> None:
         self.calls: list[UserCall] = []
         self.provisional = 0  # whether what runs now will be run again for the reverse pass, and counts then
+        self.preparing = 0  # whether calls are made to learn from them, and not for their results
 
 
 IN_PROGRESS = _InProgress()
