@@ -39,7 +39,12 @@ if TYPE_CHECKING:
     from .structure.leaves import Const
     from .structure.projection import project_to
     from .toolbox.buffer import Buffer
+    from .toolbox.checkpointing import checkpointed, checkpointed_chain
+    from .toolbox.eager_update import eager_update
+    from .toolbox.forwarddiff import forwarddiff
+    from .toolbox.hooks import hook, showgrad
     from .toolbox.ignoring import ignore_derivatives
+    from .toolbox.raveling import ravel
     from .toolbox.tracing import is_traced
     from .values.tangents import NoTangent, Tangent, ZeroTangent, canonicalize
 
@@ -74,14 +79,19 @@ __all__ = [
     "ZeroTangent",
     "available_backends",
     "canonicalize",
+    "checkpointed",
+    "checkpointed_chain",
     "define_frule",
     "define_rrule",
     "derivative",
     "diaghessian",
+    "eager_update",
+    "forwarddiff",
     "frule",
     "gradient",
     "hessian",
     "hessian_reverse",
+    "hook",
     "hvp",
     "ignore_derivatives",
     "is_traced",
@@ -93,10 +103,12 @@ __all__ = [
     "project_to",
     "pullback",
     "pushforward",
+    "ravel",
     "rrule",
     "rules_for",
     "scalar_rule",
     "second_derivative",
+    "showgrad",
     "source",
     "unthunk",
     "withgradient",
@@ -131,7 +143,12 @@ _HOMES = {
     "structure.leaves": "Const",
     "structure.projection": "project_to",
     "toolbox.buffer": "Buffer",
+    "toolbox.checkpointing": "checkpointed checkpointed_chain",
+    "toolbox.eager_update": "eager_update",
+    "toolbox.forwarddiff": "forwarddiff",
+    "toolbox.hooks": "hook showgrad",
     "toolbox.ignoring": "ignore_derivatives",
+    "toolbox.raveling": "ravel",
     "toolbox.tracing": "is_traced",
     "values.tangents": "NoTangent Tangent ZeroTangent canonicalize",
 }

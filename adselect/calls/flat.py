@@ -61,7 +61,7 @@ class FlatCall:
         self.blind = False
 
     def passed(self, grads: list) -> list:
-        """The cotangents of the leaves when a reverse pass is over, after everyone who waited for that has seen them."""
+        """The cotangents of the leaves when a reverse pass is over, after who waited for that has seen them."""
         for notice in self.notices:
             grads = notice(grads)
         return grads

@@ -1,4 +1,4 @@
-"""What is done to a cotangent where a reverse pass reaches a value: a function of the user's, as a flat map of leaves."""
+"""What is done to a cotangent where a reverse pass reaches a value: a user's function as a flat map."""
 
 from __future__ import annotations
 

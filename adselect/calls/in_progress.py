@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ..face.array import Array
+from ..structure.flattening import flatten
+
 __all__ = ["IN_PROGRESS", "UserCall", "blind"]
 
 
@@ -19,10 +22,21 @@ class UserCall:
     blind: the derivative will be put together without cotangents of what f computes.
     """
 
-    __slots__ = ("adtype", "args", "blind", "flat")
+    __slots__ = ("_traced", "adtype", "args", "blind", "flat")
 
     def __init__(self, args: list, flat: Any, adtype: Any, blind: bool):
         self.args, self.flat, self.adtype, self.blind = args, flat, adtype, blind
+
+    @property
+    def traced(self) -> Array | None:
+        """A traced array or number among the arguments, None where there is none."""
+        try:
+            return self._traced
+        except AttributeError:
+            leaves = flatten(tuple(self.args))[0]
+            found = (leaf for leaf in leaves if isinstance(leaf, Array) and leaf.dtype.kind in "fc")
+            self._traced = next(found, None)
+            return self._traced
 
 
 class _InProgress(threading.local):

@@ -34,7 +34,9 @@ class Records(dict):
         super().__init__(records)
         self.before, self.count = records, len(records)  # another thread may just have been writing into them
         self.aside: dict[int, list[dict]] = {}
-        self.lines: list[tuple[int, int, str]] = []  # stretches that were not kept: first place, last place, user's line
+        self.lines: list[
+            tuple[int, int, str]
+        ] = []  # stretches that were not kept: first place, last place, user's line
 
     def __setitem__(self, place: int, record: Any) -> None:
         aside = self.aside.get(get_ident())
@@ -147,7 +149,7 @@ class CheckpointRule(Rule):
         if set(parents) != set(self._parents) or not _are_equal(now, y if type(y) is tuple else (y,)):
             raise ADSelectValueError(
                 f"the function given to checkpointed at {self._line} computed something else when it was run again in "
-                "the reverse pass: it draws random numbers from a generator that is out of sight, or it reads something "
+                "the reverse pass: it draws random numbers from a generator that is out of sight, or reads something "
                 "that has changed. Pass generators and values as arguments, or call the function without checkpointed."
             )
         return needed, [r.place for r in found]
@@ -167,7 +169,7 @@ def _checkpointed(self: TapeArray, call: Callable, leaves: list) -> tuple[list, 
     end = trace.next_place()
     trace.records.lines.append((start, end, line))  # type: ignore[attr-defined]
     found = _results(results, trace, start, end)
-    needed, parents = _needed(records, [r.place for r in found], start)
+    _, parents = _needed(records, [r.place for r in found], start)
     if any(p >= start for p in trace.selecting):
         inside = {p for record in records.values() for p in record[1] if 0 <= p < start}
         trace.selecting = {p for p in trace.selecting if p < start} | inside

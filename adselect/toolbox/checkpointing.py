@@ -64,7 +64,8 @@ def checkpointed(f: Callable, *xs: Any, **kwargs: Any) -> Any:
     if top is None and natives is None:
         return f(*xs, **kwargs)
     call = _Stretch(f, skeleton, (xs, kwargs))
-    results, structure = top._checkpointed(call, leaves) if top is not None else natives.checkpointed(call, leaves)
+    carry_out: Any = natives.checkpointed if top is None else top._checkpointed  # type: ignore[union-attr]
+    results, structure = carry_out(call, leaves)
     return structure.rebuild(list(results))[0]
 
 
@@ -97,9 +98,9 @@ class _Stretch:
         for primal, leaf in zip(before, [leaf for leaf in leaves if isinstance(leaf, Array)], strict=True):
             if leaf._primal is not primal:
                 raise TracedValueError(
-                    f"the function given to checkpointed at {self.line} writes into an array of shape {leaf.shape} that "
-                    "it was given, or that it closes over: a second run would find it written to. Let it write into a "
-                    "copy."
+                    f"the function given to checkpointed at {self.line} writes into an array of shape {leaf.shape} "
+                    "that it was given, or that it closes over: a second run would find it written to. Let it write into "
+                    "a copy."
                 )
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -27,19 +28,20 @@ def eager_update(state: Any, model: Any, update: Callable[[Any, Any, Any], Any])
 
     model: an argument of f, or a part of one: a layer of a list, a dict of arrays, one array. update gets the caller's
     own object (not the copy that f sees) with the gradient mirroring it as that of ``gradient`` does, and changes what
-    is in it: ``model["w"] -= state * grad["w"]``; what it returns is ignored. state is passed on as it is. In the result
-    of gradient, withgradient and pullback there is None at the model's numbers: with one eager_update a layer, the
-    gradients of all layers are never in memory at the same time.
+    is in it: ``model["w"] -= state * grad["w"]``; what it returns is ignored. state is passed on as it is. In the
+    result of gradient, withgradient and pullback there is None at the model's numbers: with one eager_update a layer,
+    the gradients of all layers are never in memory at the same time (on the tape and autograd; JAX and torch hand on
+    zeros in their place).
 
-    What f uses of the model has to come from what eager_update returns, and each parameter through one eager_update: any
-    other use would be missing from the gradient, and raises ADSelectValueError (for a use beside it when the reverse
-    pass is over: the update has been made by then). Where there is no derivative, or nothing depends on the model,
-    nothing is called.
+    What f uses of the model has to come from what eager_update returns, and each parameter through one eager_update:
+    any other use would be missing from the gradient, and raises ADSelectValueError (for a use beside it when the
+    reverse pass is over: the update has been made by then). Where there is no derivative, or nothing depends on the
+    model, nothing is called.
 
-    Raises ADSelectValueError for a model that is not part of an argument, for a second reverse pass over parameters that
-    have changed since, and for a gradient that is not finite; UnsupportedError under a second derivative, in compiled
-    code, in other operators, and where derivatives are put together without cotangents. A prepared call on the tape is
-    not replayed. Cost: that of update.
+    Raises ADSelectValueError for a model that is not part of an argument, for a second reverse pass over parameters
+    that have changed since, and for a gradient that is not finite; UnsupportedError under a second derivative, while a
+    call is prepared or compiled, in other operators, and where derivatives are put together without cotangents. Cost:
+    that of update.
 
     >>> import numpy as np, adselect as ad
     >>> layers = [{"w": np.array([3.0])}, {"w": np.array([5.0])}]
@@ -68,7 +70,9 @@ def eager_update(state: Any, model: Any, update: Callable[[Any, Any, Any], Any])
         return model
     line = user_line()
     if IN_PROGRESS.preparing:
-        raise _unsupported(line, "it would update the model while a call is being prepared, and again in each check of it")
+        raise _unsupported(
+            line, "it would update the model while a call is being prepared, and again in each check of it"
+        )
     if calls[-1].blind or not groups:
         raise _unsupported(line, "derivatives are put together without cotangents here")
     if len(groups) > 1:
@@ -99,8 +103,8 @@ class _Waiting(Hook):
         for notice in call.flat.notices:
             if set(getattr(notice, "numbers", ())) & set(self.numbers):
                 raise ADSelectValueError(
-                    f"eager_update at {line} was given a parameter that another eager_update of this call has been given: "
-                    "each would see a part of its gradient. Call it once and use what it returns at both places"
+                    f"eager_update at {line} was given a parameter that another eager_update of this call has been "
+                    "given: each would see a part of its gradient. Call it once and use what it returns at both places"
                 )
         self.model = counterpart(model)
         call.flat.notices.append(_Notice(self))
@@ -111,8 +115,8 @@ class _Waiting(Hook):
             raise _unsupported(self.line, "a second derivative is taken, or the code is being compiled")
         if self.done:
             raise ADSelectValueError(
-                f"the parameters given to eager_update at {self.line} have been updated in a reverse pass already, and a "
-                "second one began: back was called again, or the first gradient was not finite"
+                f"the parameters given to eager_update at {self.line} have been updated in a reverse pass already, and "
+                "a second one began: back was called again, or the first gradient was not finite"
             )
         if not all(is_native(bar) or np.all(np.isfinite(bar)) for bar in bars):
             raise ADSelectValueError(f"the gradient for eager_update at {self.line} is not finite; nothing was updated")
@@ -137,8 +141,8 @@ class _Notice:
             left, grads[k] = grads[k], None
             if left is not None and bool((left != 0).any() if hasattr(left, "any") else left != 0):
                 raise ADSelectValueError(
-                    f"a parameter given to eager_update at {self.waiting.line} was used in another way than through what "
-                    "it returned: the update lacked that part of its gradient"
+                    f"a parameter given to eager_update at {self.waiting.line} was used in another way than through "
+                    "what it returned: the update lacked that part of its gradient"
                 )
         return grads
 
@@ -157,7 +161,7 @@ def _origin(leaves: list, places: list[int], line: str) -> tuple[UserCall, dict,
         now_leaves, now = flatten(tuple([a for _, a in pairs]))
         own_of = {id(leaf): (k, mine) for k, (leaf, mine) in enumerate(zip(now_leaves, own_leaves, strict=True))}
         if all(id(leaves[i]) in own_of for i in places):
-            return call, own_of, lambda model, now=now, own=own: _counterpart(model, now, own, own_of)
+            return call, own_of, functools.partial(_counterpart, now=now, own=own, own_of=own_of)
     if not known:
         raise _unsupported(line, "only gradient, withgradient and pullback update, called as they are")
     raise ADSelectValueError(

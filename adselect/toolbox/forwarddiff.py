@@ -57,7 +57,7 @@ def forwarddiff(f: Callable[[Any], Any], x: Any, chunk_size: int | None = None) 
         raise ADSelectTypeError(
             f"forwarddiff takes the function first: forwarddiff(f, x), not {type(f).__name__} ({user_line()})"
         )
-    if chunk_size is not None and (isinstance(chunk_size, bool) or chunk_size < 1):
+    if chunk_size is not None and (chunk_size is True or chunk_size < 1):
         raise ADSelectValueError(f"forwarddiff: chunk_size={chunk_size!r} is no number of directions ({user_line()})")
     x = stacked(x)
     leaves, skeleton = flatten((f, x), root="")

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..values.kinds import isa
-
 from .in_reach import in_reach
 
 __all__ = ["RandomStates"]

@@ -61,7 +61,7 @@ def ravel(structure: Any) -> tuple[Any, Unravel]:
 
 
 def _is_in(leaf: Any) -> bool:
-    """Whether a leaf is part of the vector; integer arguments count as floats in a derivative, and are integers here."""
+    """Whether a leaf is part of the vector; integer arguments, floats in a derivative, are integers here."""
     return is_inexact(leaf) and not (isinstance(leaf, Array) and leaf._integers() is not None)
 
 

@@ -55,9 +55,7 @@ def _make_vjp(argnums: tuple, y: Any, args: tuple, kwargs: dict) -> Callable:
         bars = [g] if len(values) == 1 else [g[i] for i in range(len(values))]
         if own:
             hook = placed.hook
-            given = [
-                v if native else behind_face(conj(v)) for v, native in zip(bars, hook.native, strict=True)
-            ]
+            given = [v if native else behind_face(conj(v)) for v, native in zip(bars, hook.native, strict=True)]
             found = [_fitted(v, before) for v, before in zip(hook.pull(given), bars, strict=True)]
             bars = [v if native else conj(v) for v, native in zip(found, hook.native, strict=True)]
         return tuple([bars[i - 1] for i in argnums])

@@ -72,8 +72,7 @@ def _on_numbers(hook: Any, x_bars: list) -> list:
 
 def _traced(hook: Any, x_bars: list) -> list:
     given = [
-        x_bar if native else JaxArray(_conj(x_bar), UNKNOWN)
-        for x_bar, native in zip(x_bars, hook.native, strict=True)
+        x_bar if native else JaxArray(_conj(x_bar), UNKNOWN) for x_bar, native in zip(x_bars, hook.native, strict=True)
     ]
     return _taken(hook, given, x_bars)
 

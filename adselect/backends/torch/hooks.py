@@ -64,8 +64,8 @@ class _Hooked(torch.autograd.Function):
         if is_staged(x_bars):
             if hook.has_effects or hook.observes:
                 raise UnsupportedError(
-                    f"{hook.name} at {hook.line} calls a function that may have effects, and a compiled graph would not "
-                    "call it again. Use AutoTorch() without compile=True."
+                    f"{hook.name} at {hook.line} calls a function that may have effects, and a compiled graph would "
+                    "not call it again. Use AutoTorch() without compile=True."
                 )
         elif not any(_is_followed(x_bar) for x_bar in x_bars):
             given = [v if native else _numbers(v) for v, native in zip(x_bars, hook.native, strict=True)]
