@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RuleError, UnsupportedError, user_line
-from ..primitives.structured import describe, fitted, spread
+from ..primitives.structured import fitted, spread
 from ..structure.flattening import Skeleton
 from ..structure.leaves import leaf_dtype
 from ..values.natives import is_native
@@ -61,8 +61,6 @@ class Hook:
             )
         found: list = [None] * self.n
         where = f"the value of {self.name} ({self.line})"
-        if self.skeleton.simple and not hasattr(returned, "shape") and not np.isscalar(returned):
-            raise RuleError(f"the function given to {self.name} ({self.line}) returned {describe(returned)}")
         spread(None if self.skeleton.simple else self.skeleton.nodes[0], returned, found, where)
         return [
             found[i] if native else fitted(found[i], shape, kind, where)

@@ -99,8 +99,8 @@ class _Stretch:
             if leaf._primal is not primal:
                 raise TracedValueError(
                     f"the function given to checkpointed at {self.line} writes into an array of shape {leaf.shape} "
-                    "that it was given, or that it closes over: a second run would find it written to. Let it write into "
-                    "a copy."
+                    "that it was given, or that it closes over: a second run would find it written to. Let it write "
+                    "into a copy."
                 )
         return found
 
