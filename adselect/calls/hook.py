@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import RuleError, UnsupportedError, user_line
+from ..face.array import Array
 from ..primitives.structured import fitted, spread
 from ..structure.flattening import Skeleton
 from ..structure.leaves import leaf_dtype
@@ -63,7 +64,7 @@ class Hook:
         where = f"the value of {self.name} ({self.line})"
         spread(None if self.skeleton.simple else self.skeleton.nodes[0], returned, found, where)
         return [
-            found[i] if native else fitted(found[i], shape, kind, where)
+            found[i] if native else _alive(fitted(found[i], shape, kind, where))
             for i, shape, kind, native in zip(self.places, self.shapes, self.kinds, self.native, strict=True)
         ]
 
@@ -77,6 +78,13 @@ class Hook:
             "so that what it does to them would be left out. Use a backend with reverse mode there "
             "(AutoTape(), or any for which available_backends() says reverse=True) and gradient or pullback."
         )
+
+
+def _alive(bar: Any) -> Any:
+    """A cotangent without the derivatives that are over: what f computed is a constant for the function."""
+    while isinstance(bar, Array) and bar._closed:
+        bar = bar._inside
+    return bar
 
 
 class _Kind:

@@ -8,7 +8,7 @@ from ..calls.hook import Hook
 from ..rules.registry import Rule
 from .entering import written_down
 from .forward import DualArray
-from .trace import ITEM, TapeArray
+from .trace import ITEM, TapeArray, Trace
 
 __all__ = ["HookRule"]
 
@@ -16,20 +16,28 @@ __all__ = ["HookRule"]
 class HookRule(Rule):
     """The identity; what becomes of its cotangents is asked once for all arguments."""
 
-    __slots__ = ("_hook", "_latest", "_several")
+    __slots__ = ("_hook", "_latest", "_several", "_trace")
 
-    def __init__(self, hook: Hook, several: bool):
+    def __init__(self, hook: Hook, trace: Trace, several: bool):
         super().__init__(hook, (), ())
-        self._hook, self._several = hook, several
+        self._hook, self._trace, self._several = hook, trace, several
         self._latest: Any = None
 
     def pull(self, i: int, g: Any, y: Any, args: Any, kwargs: dict) -> Any:
         latest = self._latest
         if latest is None or latest[0] is not g:
-            latest = (g, self._hook.pull(list(g) if self._several else [g]))
+            latest = (g, self._pulled(list(g) if self._several else [g]))
         # Forgotten after the last argument: the array g may hold other numbers in the next pass.
         self._latest = None if i == len(args) - 1 else latest
         return latest[1][i]
+
+    def _pulled(self, bars: list) -> list:
+        # What the function does with values of this trace is not to be written into the records that are walked over.
+        records, self._trace.records = self._trace.records, {}
+        try:
+            return self._hook.pull(bars)
+        finally:
+            self._trace.records = records
 
     def pull_strong(self, i: int, g: Any, y: Any, args: Any, kwargs: dict) -> None:
         """What the function returned stands, NaN included."""
@@ -43,9 +51,9 @@ def _hooked(self: TapeArray, hook: Hook, leaves: list) -> list:
         raise program_value._not_replayable(f"{hook.name} calls a function that may have effects ({hook.line})")
     y, parents = tuple(values), tuple([leaf.place for leaf in leaves])
     if len(values) == 1:
-        return [trace.record(HookRule(hook, False), parents, y[0], y, {})]
+        return [trace.record(HookRule(hook, trace, False), parents, y[0], y, {})]
     place = trace.next_place()
-    trace.records[place] = (HookRule(hook, True), parents, y, y, {})
+    trace.records[place] = (HookRule(hook, trace, True), parents, y, y, {})
     return [trace.record(ITEM, (place,), item, (y, i), {}) for i, item in enumerate(y)]
 
 

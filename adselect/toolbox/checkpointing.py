@@ -10,10 +10,10 @@ from ..calls.flat import flatten_output
 from ..calls.in_progress import IN_PROGRESS
 from ..errors import ADSelectTypeError, ADSelectValueError, TracedValueError, user_line
 from ..face.array import Array
-from ..structure.flattening import Skeleton, flatten
+from ..structure.flattening import Skeleton
 from ..values.natives import natives_of
 from .random_states import RandomStates
-from .values import stacked
+from .values import Parts, is_variable, stacked
 
 __all__ = ["checkpointed", "checkpointed_chain"]
 
@@ -51,34 +51,36 @@ def checkpointed(f: Callable, *xs: Any, **kwargs: Any) -> Any:
         raise ADSelectTypeError(
             f"checkpointed takes the function first: checkpointed(f, x), not {type(f).__name__} ({user_line()})"
         )
-    leaves, skeleton = flatten((f, tuple([stacked(x) for x in xs]), kwargs), root="")
+    call = _Stretch(f, [stacked(x) for x in xs], kwargs)
     top: Any = None
     natives = None
-    for leaf in leaves:
+    for leaf in call.leaves:
         if isinstance(leaf, Array):
             if not leaf._closed and (top is None or leaf.level > top.level):
                 top = leaf
-        elif type(leaf) is not float:
-            found = natives_of(leaf)
-            natives = found if found is not None and found.is_watched(leaf) else natives
+        elif is_variable(leaf):
+            natives = natives_of(leaf)
     if top is None and natives is None:
         return f(*xs, **kwargs)
-    call = _Stretch(f, skeleton, (xs, kwargs))
     carry_out: Any = natives.checkpointed if top is None else top._checkpointed  # type: ignore[union-attr]
-    results, structure = carry_out(call, leaves)
+    results, structure = carry_out(call, call.leaves)
     return structure.rebuild(list(results))[0]
 
 
 class _Stretch:
-    """``f(*xs, **kwargs)`` as a function of all leaves, those in f's closure among them: ``(results, structure)``."""
+    """``f(*xs, **kwargs)`` as a function of leaves, those in f's closure among them: ``(results, structure)``.
 
-    def __init__(self, f: Callable, skeleton: Skeleton, values: Any):
-        self.f, self.skeleton = f, skeleton
-        self.random = RandomStates(f, values)
-        self.line = user_line()
+    With None for the leaves f is called as it is.
+    """
+
+    def __init__(self, f: Callable, xs: list, kwargs: dict):
+        self.line, self.names = user_line(), list(kwargs)
+        self.random = RandomStates(f, (xs, kwargs))
+        self.parts = Parts([f, *xs, *kwargs.values()])
+        self.leaves = self.parts.leaves
         self.again = False  # whether the next run is a second one
 
-    def __call__(self, leaves: list) -> tuple[list, Skeleton]:
+    def __call__(self, leaves: list | None) -> tuple[list, Skeleton]:
         if self.again:
             with self.random.repeated():
                 return self._run(leaves)
@@ -91,11 +93,13 @@ class _Stretch:
         finally:
             IN_PROGRESS.provisional -= 1
 
-    def _run(self, leaves: list) -> tuple[list, Skeleton]:
-        before = [leaf._primal for leaf in leaves if isinstance(leaf, Array)]
-        f, xs, kwargs = self.skeleton.rebuild(list(leaves))
-        found = flatten_output(f(*xs, **kwargs))
-        for primal, leaf in zip(before, [leaf for leaf in leaves if isinstance(leaf, Array)], strict=True):
+    def _run(self, leaves: list | None) -> tuple[list, Skeleton]:
+        given = [leaf for leaf in (self.leaves if leaves is None else leaves) if isinstance(leaf, Array)]
+        before = [leaf._primal for leaf in given]
+        f, *rest = self.parts.values if leaves is None else self.parts.around(leaves)
+        n = len(rest) - len(self.names)
+        found = flatten_output(f(*rest[:n], **dict(zip(self.names, rest[n:], strict=True))))
+        for primal, leaf in zip(before, given, strict=True):
             if leaf._primal is not primal:
                 raise TracedValueError(
                     f"the function given to checkpointed at {self.line} writes into an array of shape {leaf.shape} "

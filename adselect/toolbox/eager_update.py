@@ -28,7 +28,7 @@ def eager_update(state: Any, model: Any, update: Callable[[Any, Any, Any], Any])
 
     model: an argument of f, or a part of one: a layer of a list, a dict of arrays, one array. update gets the caller's
     own object (not the copy that f sees) with the gradient mirroring it as that of ``gradient`` does, and changes what
-    is in it: ``model["w"] -= state * grad["w"]``; what it returns is ignored. state is passed on as it is. In the
+    is in it: ``model["w"] -= state * grad["w"]``; what it returns is ignored. state is passed on likewise. In the
     result of gradient, withgradient and pullback there is None at the model's numbers: with one eager_update a layer,
     the gradients of all layers are never in memory at the same time (on the tape and autograd; JAX and torch hand on
     zeros in their place).
@@ -94,7 +94,7 @@ class _Waiting(Hook):
     def __init__(self, state: Any, update: Callable, line: str, taken: tuple[Any, list, Skeleton, list[int]]):
         model, leaves, skeleton, places = taken
         super().__init__("eager_update", update, skeleton, leaves, places)
-        self.state, self.line, self.done = state, line, False
+        self.line, self.done = line, False
         call, own_of, counterpart = _origin(leaves, places, line)
         self.numbers = [own_of[id(leaves[i])][0] for i in places]  # among the leaves of f's arguments
         self.own = [own_of[id(leaves[i])][1] for i in places]
@@ -107,6 +107,13 @@ class _Waiting(Hook):
                     "given: each would see a part of its gradient. Call it once and use what it returns at both places"
                 )
         self.model = counterpart(model)
+        traced = [leaf for leaf in flatten((state,))[0] if isinstance(leaf, Array)]
+        if traced and not all(id(leaf) in own_of for leaf in traced):
+            raise ADSelectValueError(
+                f"eager_update at {line} was given a state that f has computed; it takes a constant, or (a part of) an "
+                "argument of f, which can be updated"
+            )
+        self.state = counterpart(state) if traced else state
         call.flat.notices.append(_Notice(self))
 
     def pull(self, bars: list) -> list:

@@ -16,11 +16,11 @@ from ..errors import ADSelectTypeError, ADSelectValueError, TracedValueError, us
 from ..face.array import Array
 from ..primitives.leaves import assembled, inner, zeros_of
 from ..primitives.primitive import Definition, Primitive
-from ..structure.flattening import Skeleton, flatten
+from ..structure.flattening import Skeleton
 from ..values.natives import natives_of
 from ..values.tangents import NoTangent
 from .in_reach import traced_out_of_reach
-from .values import stacked
+from .values import Parts, stacked
 
 __all__ = ["forwarddiff"]
 
@@ -60,7 +60,8 @@ def forwarddiff(f: Callable[[Any], Any], x: Any, chunk_size: int | None = None) 
     if chunk_size is not None and (chunk_size is True or chunk_size < 1):
         raise ADSelectValueError(f"forwarddiff: chunk_size={chunk_size!r} is no number of directions ({user_line()})")
     x = stacked(x)
-    leaves, skeleton = flatten((f, x), root="")
+    parts = Parts([f, x])
+    leaves = parts.leaves
     places = [i for i, leaf in enumerate(leaves) if isinstance(leaf, Array) and not leaf._closed]
     if any(isinstance(leaves[i], DualArray) for i in places) or any(natives_of(leaf) is not None for leaf in leaves):
         return f(x)
@@ -72,7 +73,7 @@ def forwarddiff(f: Callable[[Any], Any], x: Any, chunk_size: int | None = None) 
         )
     if not places:
         return f(x)
-    call = _Pushed(skeleton, leaves, places, chunk_size or _CHUNK)
+    call = _Pushed(parts, places, chunk_size or _CHUNK)
     results = _pushed(call, *[leaves[i] for i in places])
     return call.structure.rebuild(list(results))[0]
 
@@ -84,9 +85,9 @@ class _Pushed:
 
     structure: Skeleton
 
-    def __init__(self, skeleton: Skeleton, leaves: list, places: list[int], chunk_size: int):
-        self.skeleton, self.places, self.chunk_size = skeleton, places, chunk_size
-        self.leaves = list(leaves)
+    def __init__(self, parts: Parts, places: list[int], chunk_size: int):
+        self.parts, self.places, self.chunk_size = parts, places, chunk_size
+        self.leaves = list(parts.leaves)
         for i in places:
             self.leaves[i] = None
 
@@ -94,7 +95,7 @@ class _Pushed:
         full = list(self.leaves)
         for i, value in zip(self.places, values, strict=True):
             full[i] = value
-        f, x = self.skeleton.rebuild(full)
+        f, x = self.parts.around(full)
         results, self.structure = flatten_output(f(x))
         return tuple(results)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from ..places import user_place
 from ..structure.flattening import Skeleton, flatten
 from ..values.kinds import isa
 from ..values.natives import natives_of, to_numpy
-from .values import stacked
+from .values import is_variable, stacked
 
 __all__ = ["hook", "showgrad"]
 
@@ -52,7 +53,7 @@ def hook(fn: Callable[[Any], Any], x: Any) -> Any:
         raise ADSelectTypeError(f"hook takes the function first: hook(fn, x), not {type(fn).__name__} ({user_line()})")
     x = stacked(x)
     leaves, skeleton = flatten((x,), root="x")
-    return _attached(lambda places: Hook("hook", fn, skeleton, leaves, places), leaves, skeleton)
+    return _attached(lambda places: Hook("hook", fn, skeleton, leaves, places), x, leaves, skeleton)
 
 
 def showgrad(x: Any, label: str = "x") -> Any:
@@ -87,8 +88,9 @@ def showgrad(x: Any, label: str = "x") -> Any:
         if call is not None and call.flat is not None and not call.blind and not IN_PROGRESS.provisional:
             call.flat.notices.append(shown.settle)
         one, alone = flatten((leaves[i],))
-        leaves[i] = _attached(lambda places, shown=shown, one=one, alone=alone: shown.hook(alone, one), one, alone)
-    return skeleton.rebuild(leaves)[0]
+        make = functools.partial(shown.hook, alone, one)
+        leaves[i] = _attached(make, one[0], one, alone)
+    return skeleton.rebuild(leaves)[0] if any(map(is_variable, leaves)) else x
 
 
 class _Shown:
@@ -97,8 +99,8 @@ class _Shown:
     def __init__(self, name: str, line: str):
         self.name, self.line, self.reached = name, line, False
 
-    def hook(self, skeleton: Skeleton, leaves: list) -> Hook:
-        made = Hook("showgrad", self.show, skeleton, leaves, [0], observes=True)
+    def hook(self, skeleton: Skeleton, leaves: list, places: list) -> Hook:
+        made = Hook("showgrad", self.show, skeleton, leaves, places, observes=True)
         made.note = self.note  # type: ignore[method-assign]
         return made
 
@@ -118,7 +120,7 @@ class _Shown:
         return grads
 
 
-def _attached(make: Callable[[list], Hook], leaves: list, skeleton: Skeleton) -> Any:
+def _attached(make: Callable[[list], Hook], x: Any, leaves: list, skeleton: Skeleton) -> Any:
     """The value whose traced leaves are hooked, derivative by derivative."""
     calls = IN_PROGRESS.calls
     groups = list(groups_of(leaves))
@@ -128,7 +130,9 @@ def _attached(make: Callable[[list], Hook], leaves: list, skeleton: Skeleton) ->
         if not made.observes:
             blind = next(call for call in reversed(calls) if call.blind)
             raise made.unseen(repr(blind.adtype) if blind.adtype is not None else "tangents are pushed")
-        return skeleton.rebuild(leaves)[0]
+        return x
+    if not groups:
+        return x
     leaves = list(leaves)
     for places, natives in groups:
         made, values = make(places), [leaves[i] for i in places]
@@ -145,6 +149,7 @@ def groups_of(leaves: list) -> Iterator[tuple[list[int], Any]]:
         if isinstance(leaf, Array):
             if not leaf._closed and leaf.dtype.kind in "fciu":
                 groups.setdefault((type(leaf), id(getattr(leaf, "_trace", None))), ([], None))[0].append(i)
-        elif (natives := natives_of(leaf)) is not None and natives.is_numeric(leaf) and natives.is_watched(leaf):
+        elif is_variable(leaf):
+            natives: Any = natives_of(leaf)
             groups.setdefault(natives.framework, ([], natives))[0].append(i)
     return iter(groups.values())
