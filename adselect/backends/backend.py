@@ -43,13 +43,17 @@ class Backend:
 
     reverse: bool = True  # implements pullback natively
     forward: bool = False  # implements pushforwards natively
-    cotangents: bool = True  # what f computes meets its cotangents in a reverse pass
     detects_independence: bool = True  # can tell "does not depend on" (None) from "zero slope" (0)
     # What finds second derivatives otherwise than by differentiating a gradient (SecondDifferences shows the methods).
     second_order: Any = None
 
     def __init__(self, adtype: ADType):
         self.adtype = adtype
+
+    @property
+    def cotangents(self) -> bool:
+        """Whether what f computes meets its cotangents, in a reverse pass of the backend's own."""
+        return self.reverse and type(self).pullback is not Backend.pullback
 
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         """``(outputs, aux, back)``; ``back(y_bars)`` gives one cotangent per leaf, None where independent.

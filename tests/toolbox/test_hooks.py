@@ -122,6 +122,26 @@ def test_what_would_be_left_out_is_refused(unseeing):
         ad.gradient(lambda x: np.sum(ad.hook(np.negative, x)), unseeing, X)
 
 
+def test_a_strangers_backend_without_cotangents_refuses():
+    from adselect.backends import Backend, register_backend
+    from adselect.backends.choice import unregister_backend
+
+    class AutoStranger(ad.ADType):
+        pass
+
+    class Stranger(Backend):  # derives its pullback from pushforwards, and does not say so
+        def pushforwards(self, call, leaves, directions):
+            outputs, aux = call(list(leaves))
+            return outputs, [[0.0 for _ in outputs] for _ in directions], aux
+
+    register_backend(AutoStranger, Stranger)
+    try:
+        with pytest.raises(ad.UnsupportedError, match="without cotangents"):
+            ad.gradient(lambda x: ad.hook(np.negative, x) * 2, AutoStranger(), 3.0)
+    finally:
+        unregister_backend(AutoStranger)
+
+
 def test_pushforwards_are_refused(seeing):
     with pytest.raises(ad.UnsupportedError, match="without cotangents"):
         ad.pushforward(lambda x: ad.hook(np.negative, x) * 2, seeing, (X,), (X,))

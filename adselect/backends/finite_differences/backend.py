@@ -67,7 +67,6 @@ class FiniteDifferencesBackend(Backend):
 
     reverse = False
     forward = True
-    cotangents = False
     detects_independence = False
 
     def rule_for(self, f: Any) -> str:

@@ -19,7 +19,6 @@ class ForwardBackend(EngineBackend):
 
     reverse = False
     forward = True
-    cotangents = False
 
     def __init__(self, adtype: ADType):
         super().__init__(adtype)
