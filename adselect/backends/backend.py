@@ -5,6 +5,7 @@ It implements :meth:`Backend.pullback` or :meth:`Backend.pushforwards`; everythi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -50,7 +51,7 @@ class Backend:
     def __init__(self, adtype: ADType):
         self.adtype = adtype
 
-    @property
+    @functools.cached_property
     def cotangents(self) -> bool:
         """Whether what f computes meets its cotangents, in a reverse pass of the backend's own."""
         return self.reverse and type(self).pullback is not Backend.pullback

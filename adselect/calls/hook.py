@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..adtypes import ADType, AutoTape
 from ..errors import RuleError, UnsupportedError, user_line
 from ..face.array import Array
 from ..primitives.structured import fitted, spread
@@ -75,8 +76,7 @@ class Hook:
         """The error where no cotangent will arrive."""
         return UnseenCotangentError(
             f"{self.name} was called at {self.line} where derivatives are put together without cotangents ({what}), "
-            "so that what it does to them would be left out. Use a backend with reverse mode there "
-            "(AutoTape(), or any for which available_backends() says reverse=True) and gradient or pullback."
+            f"so that what it does to them would be left out. Use gradient or pullback of {_with_reverse_mode()} there."
         )
 
 
@@ -85,6 +85,16 @@ def _alive(bar: Any) -> Any:
     while isinstance(bar, Array) and bar._closed:
         bar = bar._inside
     return bar
+
+
+def _with_reverse_mode() -> str:
+    """The built-in choice with a reverse pass, and those of the frameworks that put a face in front of theirs."""
+    pending, names = list(ADType.__subclasses__()), []
+    for cls in pending:
+        pending += cls.__subclasses__()
+        if cls is AutoTape or "face" in getattr(cls, "__dataclass_fields__", ()):
+            names.append(f"{cls.__name__}()")
+    return " or ".join([", ".join(names[:-1]), names[-1]])
 
 
 class _Kind:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..calls.flat import flatten_output
-from ..calls.in_progress import IN_PROGRESS
+from ..calls.in_progress import IN_PROGRESS, UserCall
 from ..errors import ADSelectTypeError, ADSelectValueError, TracedValueError, user_line
 from ..face.array import Array
 from ..structure.flattening import Skeleton
@@ -82,8 +82,13 @@ class _Stretch:
 
     def __call__(self, leaves: list | None) -> tuple[list, Skeleton]:
         if self.again:
-            with self.random.repeated():
-                return self._run(leaves)
+            # The call of f that this is part of is over.
+            IN_PROGRESS.calls.append(UserCall(list(leaves or ()), None, None, False))
+            try:
+                with self.random.repeated():
+                    return self._run(leaves)
+            finally:
+                IN_PROGRESS.calls.pop()
         IN_PROGRESS.provisional += 1
         try:
             with self.random.noting():

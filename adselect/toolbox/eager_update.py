@@ -66,9 +66,13 @@ def eager_update(state: Any, model: Any, update: Callable[[Any, Any, Any], Any])
     leaves, skeleton = flatten((model,), root="model")
     calls = IN_PROGRESS.calls
     groups = list(groups_of(leaves))
-    if not calls or (not groups and not any(call.blind for call in calls)):
+    if not groups and not any(call.blind for call in calls):
         return model
     line = user_line()
+    if IN_PROGRESS.provisional:
+        raise _unsupported(line, "this is inside of a checkpointed function, which takes what eager_update returns")
+    if not calls:
+        raise _unsupported(line, "only gradient, withgradient and pullback update, in the thread that f is called in")
     if IN_PROGRESS.preparing:
         raise _unsupported(
             line, "it would update the model while a call is being prepared, and again in each check of it"

@@ -102,6 +102,18 @@ def test_checkpoints_in_checkpoints_and_derivatives_in_them(exact_backend):
     np.testing.assert_allclose(ad.gradient(lambda x: np.sum(ad.checkpointed(cubes, x)), adtype, X)[0], 9 * X**2)
 
 
+def test_buffers_are_filled_inside(exact_backend):
+    def part(x):
+        b = ad.Buffer(np.zeros(4))
+        b[0:3] += x
+        b[1:] *= b[0:3]
+        b.append(x[0])
+        return np.sum(b.copy() ** 2)
+
+    got = ad.gradient(lambda x: ad.checkpointed(part, x), exact_backend.adtype, X)[0]
+    np.testing.assert_allclose(got, numeric_jacobian(part, X)[0], rtol=1e-7)
+
+
 def test_hooks_act_inside(exact_backend):
     if exact_backend.name == "forward":
         pytest.skip("forward mode has no cotangents")

@@ -108,6 +108,14 @@ def test_with_checkpoints(seeing):
     np.testing.assert_allclose(array, 0.0)
 
 
+def test_inside_a_checkpoint_it_is_refused(seeing):
+    array = np.ones(3)
+    f = lambda a: np.sum(ad.checkpointed(lambda a: ad.eager_update(0.5, a, subtract) ** 2, a))
+    with pytest.raises(ad.UnsupportedError, match="takes what eager_update returns"):
+        ad.gradient(f, seeing, array)
+    np.testing.assert_allclose(array, 1.0)
+
+
 def test_where_nothing_depends_on_the_model(backend):
     array = np.ones(3)
     assert ad.eager_update(0.5, array, subtract) is array
