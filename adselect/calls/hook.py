@@ -38,7 +38,7 @@ class Hook:
         self.places, self.n, self.line = places, len(leaves), user_line()
         self.native = [is_native(leaves[i]) for i in places]
         self.shapes = [tuple(np.shape(leaves[i]) if not is_native(leaves[i]) else leaves[i].shape) for i in places]
-        self.kinds = [_Kind(leaf_dtype(leaves[i])) for i in places]
+        self.kinds = [_kind_of(leaves[i]) for i in places]
 
     @functools.cached_property
     def has_effects(self) -> bool:
@@ -65,7 +65,7 @@ class Hook:
         where = f"the value of {self.name} ({self.line})"
         spread(None if self.skeleton.simple else self.skeleton.nodes[0], returned, found, where)
         return [
-            found[i] if native else _alive(fitted(found[i], shape, kind, where))
+            found[i] if native or kind is None else _alive(fitted(found[i], shape, kind, where))
             for i, shape, kind, native in zip(self.places, self.shapes, self.kinds, self.native, strict=True)
         ]
 
@@ -104,3 +104,11 @@ class _Kind:
 
     def __init__(self, dtype: Any):
         self.dtype = np.dtype(float) if dtype is None else dtype
+
+
+def _kind_of(leaf: Any) -> _Kind | None:
+    """What is known of a leaf's numbers; None for exact ones."""
+    try:
+        return _Kind(leaf_dtype(leaf))
+    except TypeError:  # a traced Fraction
+        return None

@@ -13,7 +13,7 @@ from ..structure.flattening import flatten
 from ..values.kinds import isa
 from ..values.natives import natives_of
 
-__all__ = ["Parts", "is_variable", "stacked"]
+__all__ = ["Parts", "is_number", "is_variable", "stacked"]
 
 
 def stacked(value: Any) -> Any:
@@ -31,6 +31,18 @@ def is_variable(leaf: Any) -> bool:
         return not leaf._closed
     natives = natives_of(leaf)
     return natives is not None and natives.is_numeric(leaf) and natives.is_watched(leaf)
+
+
+def is_number(leaf: Any) -> bool:
+    """Whether a traced value stands for numbers, and not for a mask.
+
+    >>> is_number(np.ones(2)), is_number(np.ones(2) > 0)
+    (True, False)
+    """
+    try:
+        return leaf.dtype.kind in "fciu"
+    except TypeError:  # a Fraction, whose type is no dtype
+        return True
 
 
 class Parts:
