@@ -22,11 +22,16 @@ if TYPE_CHECKING:
     from ..backends.backend import Backend
 
 
+_new = object.__new__
+
+
 def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None, flat: FlatCall | None = None) -> Any:
     """``f(*args, **kwargs)``; an error that hides ours is replaced by it, one we can explain gets a note."""
     before, calls = REFUSALS.count, IN_PROGRESS.calls
-    blind = (flat is not None and flat.blind) or (backend is not None and not backend.cotangents)
-    calls.append(UserCall(args, flat, None if backend is None else backend.adtype, blind))
+    call = _new(UserCall)
+    call.args, call.flat, call.adtype = args, flat, None if backend is None else backend.adtype
+    call.blind = (flat is not None and flat.blind) or (backend is not None and not backend.cotangents)
+    calls.append(call)
     try:
         own_rules = () if backend is None else getattr(backend.adtype, "own_rules", ())
         return call_enforced(own_rules, f, args, kwargs) if own_rules else f(*args, **kwargs)

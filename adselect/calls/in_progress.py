@@ -19,13 +19,16 @@ __all__ = ["IN_PROGRESS", "UserCall", "blind"]
 class UserCall:
     """One call of f: what it was given, the flat call it is part of (None for a prepared one), and its adtype.
 
-    blind: the derivative will be put together without cotangents of what f computes.
+    Made without a call of its own, since every derivative makes one. blind: the derivative will be put together without
+    cotangents of what f computes.
     """
 
     __slots__ = ("_traced", "adtype", "args", "blind", "flat")
 
-    def __init__(self, args: list, flat: Any, adtype: Any, blind: bool):
-        self.args, self.flat, self.adtype, self.blind = args, flat, adtype, blind
+    args: list
+    flat: Any
+    adtype: Any
+    blind: bool
 
     @property
     def traced(self) -> Array | None:

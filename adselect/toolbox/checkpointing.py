@@ -83,7 +83,9 @@ class _Stretch:
     def __call__(self, leaves: list | None) -> tuple[list, Skeleton]:
         if self.again:
             # The call of f that this is part of is over.
-            IN_PROGRESS.calls.append(UserCall(list(leaves or ()), None, None, False))
+            call = UserCall()
+            call.args, call.flat, call.adtype, call.blind = list(leaves or ()), None, None, False
+            IN_PROGRESS.calls.append(call)
             try:
                 with self.random.repeated():
                     return self._run(leaves)
