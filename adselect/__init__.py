@@ -45,7 +45,12 @@ if TYPE_CHECKING:
     from .structure.params import Params
     from .structure.projection import project_to
     from .toolbox.buffer import Buffer
+    from .toolbox.checkpointing import checkpointed, checkpointed_chain
+    from .toolbox.eager_update import eager_update
+    from .toolbox.forwarddiff import forwarddiff
+    from .toolbox.hooks import hook, showgrad
     from .toolbox.ignoring import ignore_derivatives
+    from .toolbox.raveling import ravel
     from .toolbox.tracing import is_traced
     from .toolbox.updating import OptimiserState, into_grad, setup, update
     from .values.identity import IdDict
@@ -90,15 +95,20 @@ __all__ = [
     "ZeroTangent",
     "available_backends",
     "canonicalize",
+    "checkpointed",
+    "checkpointed_chain",
     "define_frule",
     "define_rrule",
     "derivative",
     "diaghessian",
     "differentiate_with",
+    "eager_update",
+    "forwarddiff",
     "frule",
     "gradient",
     "hessian",
     "hessian_reverse",
+    "hook",
     "hvp",
     "ignore_derivatives",
     "into_grad",
@@ -111,11 +121,13 @@ __all__ = [
     "project_to",
     "pullback",
     "pushforward",
+    "ravel",
     "rrule",
     "rules_for",
     "scalar_rule",
     "second_derivative",
     "setup",
+    "showgrad",
     "source",
     "unthunk",
     "update",
@@ -156,7 +168,12 @@ _HOMES = {
     "structure.leaves": "Cache Const",
     "structure.projection": "project_to",
     "toolbox.buffer": "Buffer",
+    "toolbox.checkpointing": "checkpointed checkpointed_chain",
+    "toolbox.eager_update": "eager_update",
+    "toolbox.forwarddiff": "forwarddiff",
+    "toolbox.hooks": "hook showgrad",
     "toolbox.ignoring": "ignore_derivatives",
+    "toolbox.raveling": "ravel",
     "toolbox.tracing": "is_traced",
     "values.identity": "IdDict",
     "toolbox.updating": "OptimiserState into_grad setup update",

@@ -169,7 +169,7 @@ def test_files_and_functions_can_be_overlooked():
 
 # What each framework's package has, whose files are then known to whoever knows one of them.
 EVERY_FRAMEWORK = {"backend", "call", "face", "natives", "rules", "table"}
-SOME_FRAMEWORKS = {"kinks", "operands", "prepared", "shortcuts", "steps", "zeros"}
+SOME_FRAMEWORKS = {"checkpoints", "hooks", "kinks", "operands", "prepared", "shortcuts", "steps", "zeros"}
 OWN_FILES = {
     "jax": {
         *("axes", "callbacks", "primitives"),  # shard_map's meshes, calls out of compiled code, JAX's primitives

@@ -5,12 +5,15 @@ It implements :meth:`Backend.pullback` or :meth:`Backend.pushforwards`; everythi
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..adtypes import ADType
+from ..calls.hook import UnseenCotangentError
+from ..calls.in_progress import blind
 from ..primitives.words import rule_in_words
 from .matrices import (
     contract,
@@ -48,6 +51,11 @@ class Backend:
     def __init__(self, adtype: ADType):
         self.adtype = adtype
 
+    @functools.cached_property
+    def cotangents(self) -> bool:
+        """Whether what f computes meets its cotangents, in a reverse pass of the backend's own."""
+        return self.reverse and type(self).pullback is not Backend.pullback
+
     def pullback(self, call: Call, leaves: list) -> tuple[list, list, Callable[[list], list]]:
         """``(outputs, aux, back)``; ``back(y_bars)`` gives one cotangent per leaf, None where independent.
 
@@ -73,7 +81,8 @@ class Backend:
 
         The default works for any backend with a pullback: the rows of the Jacobian, one pullback per output entry.
         """
-        outputs, aux, back = self.pullback(call, leaves)
+        with blind(call):
+            outputs, aux, back = self.pullback(call, leaves)
         dots: list[list] = [[] for _ in directions]
         for k, output in enumerate(outputs):
             rows = jacobian_rows(back, outputs, k)
@@ -119,7 +128,10 @@ class Backend:
         m = size_of(y)
         n = sum(size_of(leaf) for leaf in leaves)
         if self.forward and (m > n or (is_complex(y) and not any(is_complex(leaf) for leaf in leaves))):
-            return self.matrix_by_columns(call, leaves)
+            try:
+                return self.matrix_by_columns(call, leaves)
+            except UnseenCotangentError:  # f has hooks on them: rows it is
+                pass
         return outputs, matrix_by_rows(back, y, leaves)
 
     def matrix_by_columns(self, call: Call, leaves: list) -> tuple[list, list]:

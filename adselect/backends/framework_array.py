@@ -216,6 +216,12 @@ class FrameworkArray(Array):
         invocation.check_traced(leaves)
         return natives_named(self._framework).carry_out_behind_face(invocation, self, leaves)
 
+    def _hooked(self, hook: Any, leaves: list) -> list:
+        return natives_named(self._framework).hooked_behind_face(hook, leaves)
+
+    def _checkpointed(self, call: Callable, leaves: list) -> tuple[list, Any]:
+        return natives_named(self._framework).checkpointed(call, leaves)
+
     def _by_rules(self, function: Any, args: tuple, kwargs: dict, option: str = "") -> Any:
         """What the framework has no translation of: by the library's rule, on functions that the framework has."""
         if function not in COMPOSITES:

@@ -16,14 +16,22 @@ from ..structure.flattening import Skeleton, flatten
 from ..structure.leaves import is_leaf
 from ..values.kinds import isa
 from .escaped_errors import explained
+from .in_progress import IN_PROGRESS, UserCall
 
 if TYPE_CHECKING:
     from ..backends.backend import Backend
 
 
-def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) -> Any:
+_new = object.__new__
+
+
+def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None, flat: FlatCall | None = None) -> Any:
     """``f(*args, **kwargs)``; an error that hides ours is replaced by it, one we can explain gets a note."""
-    before = REFUSALS.count
+    before, calls = REFUSALS.count, IN_PROGRESS.calls
+    call = _new(UserCall)
+    call.args, call.flat, call.adtype = args, flat, None if backend is None else backend.adtype
+    call.blind = (flat is not None and flat.blind) or (backend is not None and not backend.cotangents)
+    calls.append(call)
     try:
         own_rules = () if backend is None else getattr(backend.adtype, "own_rules", ())
         return call_enforced(own_rules, f, args, kwargs) if own_rules else f(*args, **kwargs)
@@ -35,23 +43,36 @@ def call_user(f: Callable, args: list, kwargs: dict, backend: Backend | None) ->
         if shown is error:
             raise
         raise shown from shown.__cause__
+    finally:
+        calls.pop()
 
 
 class FlatCall:
     """f as a backend sees it: lifted leaves in, ``(outputs, aux)`` out.
 
     A class and not a closure, so that it can be sent to other processes together with f. ``structure`` is what f
-    returned last, as a skeleton, where that is asked for.
+    returned last, as a skeleton, where that is asked for. ``given``: the arguments as the caller gave them, where the
+    operator may be used to update them; ``notices``: what is to be told when a reverse pass is over; ``blind``: whether
+    there will be none.
     """
 
-    __slots__ = ("backend", "f", "kwargs", "skeleton", "structure")
+    __slots__ = ("backend", "blind", "f", "given", "kwargs", "notices", "skeleton", "structure")
 
     def __init__(self, f: Callable, skeleton: Skeleton, kwargs: dict, backend: Backend | None):
         self.f, self.skeleton, self.kwargs, self.backend = f, skeleton, kwargs, backend
         self.structure: Any = None
+        self.given: tuple | None = None
+        self.notices: list = []
+        self.blind = False
+
+    def passed(self, grads: list) -> list:
+        """The cotangents of the leaves when a reverse pass is over, after who waited for that has seen them."""
+        for notice in self.notices:
+            grads = notice(grads)
+        return grads
 
     def __call__(self, lifted: list) -> tuple[list, list]:
-        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend, self)
         if type(y) is np.ndarray:
             return [absorb(y)], []
         return [y if type(y) in FAMILIAR or foreign_of(y) is None else number_of(y)], []
@@ -66,7 +87,7 @@ class LossCall(FlatCall):
     __slots__ = ()
 
     def __call__(self, lifted: list) -> tuple[list, list]:
-        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend, self)
         if isinstance(y, (tuple, dict)) and len(y):
             whole, self.structure = flatten_output(y)
             return [absorb(number_of(next(iter(y.values())) if isinstance(y, dict) else y[0]))], whole
@@ -82,7 +103,7 @@ class ArrayCall(FlatCall):
     __slots__ = ()
 
     def __call__(self, lifted: list) -> tuple[list, list]:
-        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend, self)
         if type(y) not in FAMILIAR and foreign_of(y) is not None:
             y = number_of(y)
         if isa(y, np.ndarray):
@@ -105,7 +126,7 @@ class StructuredCall(FlatCall):
     __slots__ = ()
 
     def __call__(self, lifted: list) -> tuple[list, list]:
-        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend)
+        y = call_user(self.f, self.skeleton.rebuild(lifted), self.kwargs, self.backend, self)
         leaves, self.structure = flatten_output(y)
         return leaves, []
 

@@ -152,7 +152,7 @@ def _check_call(operator: str, f: Callable, kwargs: dict) -> None:
 def _state(array: Any) -> Any:
     """What shows afterwards whether f has written into an array it was given."""
     if isinstance(array, Array):
-        return array._primal, getattr(array, "place", None), getattr(array, "number", None)
+        return array._primal, getattr(array, "_place", None), getattr(array, "number", None)
     return array.copy() if isa(array, np.ndarray) else None
 
 

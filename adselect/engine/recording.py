@@ -57,6 +57,8 @@ class Recorded:
         trace, values = self._trace, self._values
         if trace.watched:
             trace.check_watched()
+        if type(trace.records) is not dict:  # with stretches that were not kept
+            trace.records.settle(len(values), self._places)
         seeds: dict[int, Any] = dict.fromkeys(trace.selecting, 0.0)
         for place, y_bar in zip(self._places, y_bars):  # noqa: B905 -- as many seeds as outputs, from the operators
             if place >= 0 and y_bar is not None:

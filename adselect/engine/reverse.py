@@ -25,7 +25,7 @@ from ..rules.registry import Rule
 from ..rules.rule import AtIndex, Given
 from .trace import ITEM
 
-__all__ = ["dense", "is_finite", "of_results", "pull_back", "walk"]
+__all__ = ["dense", "is_defined", "is_finite", "of_results", "pull_back", "walk"]
 
 _ALL = np.logical_and.reduce
 _FLOAT64 = np.dtype(np.float64)
@@ -58,7 +58,7 @@ def pull_back(
                 break
     else:
         return _separate(grads, seeds)
-    if records and (outputs is None or _defined(outputs, seeds)):
+    if records and (outputs is None or is_defined(outputs, seeds)):
         from .careful import pull_carefully
 
         grads = pull_carefully(records, n, n_leaves, seeds, nested)
@@ -157,7 +157,7 @@ def is_finite(grad: Any) -> bool:
     return kind not in (np.float32, np.complex128, complex, np.complex64) or bool(np.isfinite(grad))
 
 
-def _defined(outputs: dict[int, Any], seeds: dict[int, Any]) -> bool:
+def is_defined(outputs: dict[int, Any], seeds: dict[int, Any]) -> bool:
     """Whether the outputs that a seed is not 0 at are finite."""
     for place, y in outputs.items():
         if place in seeds and not np.all(np.isfinite(plain(y)) | np.equal(plain(seeds[place]), 0)):

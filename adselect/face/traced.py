@@ -65,6 +65,17 @@ class Traced(OfArrays, TracedValue, metaclass=ArrayType):
         """Carry a call of a user's primitive out, whose leaves are given, by its rule."""
         raise NotImplementedError
 
+    def _hooked(self, hook: Any, leaves: list) -> list:
+        """The leaves, all of this value's derivative, whose cotangents go through ``hook.pull`` on their way back."""
+        raise hook.unseen(f"{type(self).__name__} has no hooks")
+
+    def _checkpointed(self, call: Callable, leaves: list) -> tuple[list, Any]:
+        """``call(leaves)``, ``(results, structure)``, whose intermediate values need not be kept for the reverse pass.
+
+        self is the traced value of the highest level among the leaves.
+        """
+        return call(leaves)
+
     def _getitem(self, index: Any) -> Any:
         """``self[index]`` without view bookkeeping; index holds no Arrays."""
         raise NotImplementedError

@@ -76,14 +76,18 @@ def gradient(
     plainly = plain_run(check, "gradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     try:
-        outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), leaves)
+        call = FlatCall(f, skeleton, kwargs, backend)
+        call.given = args
+        outputs, _, back = backend.pullback(call, leaves)
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "gradient")
-        if duplicates is not None:
-            result = duplicates.pulled(backend, back, [seed_for(y)])
-        else:
+        if duplicates is None or call.notices:
             grads = backend.pull_once(back, [seed_for(y)])
+            grads = call.passed(grads) if call.notices else grads
+            result = () if duplicates is None else duplicates.received(grads)
+        else:
+            result = duplicates.pulled(backend, back, [seed_for(y)])
     except ChoiceError as error:
         y, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
         result = () if duplicates is None else duplicates.received(grads)
@@ -127,15 +131,18 @@ def withgradient(
     plainly = plain_run(check, "withgradient", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = LossCall(f, skeleton, kwargs, backend)
+    call.given = args
     try:
         outputs, aux, back = backend.pullback(call, leaves)
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-        if duplicates is not None:
-            result = duplicates.pulled(backend, back, [seed_for(y)])
-        else:
+        if duplicates is None or call.notices:
             grads = backend.pull_once(back, [seed_for(y)])
+            grads = call.passed(grads) if call.notices else grads
+            result = () if duplicates is None else duplicates.received(grads)
+        else:
+            result = duplicates.pulled(backend, back, [seed_for(y)])
     except ChoiceError as error:
         call = LossCall(f, skeleton, kwargs, backend)
         y, aux, grads = by_two_choices(error, call, leaves)
@@ -216,6 +223,7 @@ def pullback(
     plainly = plain_run(check, "pullback", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)
     call = StructuredCall(f, skeleton, kwargs, backend)
+    call.given = args
     outputs, _, back = backend.pullback(call, leaves)
     settle_captured(f)
     structure = call.structure
@@ -231,8 +239,9 @@ def pullback(
         else:
             seeds = split_seed(seed, structure, outputs)
             grads = back(seeds) if any(s is not None for s in seeds) else [None] * len(leaves)
-            if check_finite is not False:
-                require_finite(True, "pullback", f, args, kwargs, None, zip(skeleton.paths, grads, strict=True))
+        grads = call.passed(grads) if call.notices else grads
+        if check_finite is not False:
+            require_finite(True, "pullback", f, args, kwargs, None, zip(skeleton.paths, grads, strict=True))
         return shape_result("pullback", grads, leaves, skeleton, args, missing, None)
 
     return structure.rebuild(list(outputs))[0], pull
@@ -263,7 +272,8 @@ def leaf_gradients(
     backend: Any, f: Callable, skeleton: Any, lifted: list, kwargs: dict, operator: str
 ) -> tuple[Any, list]:
     """``(value, projected gradient per leaf)`` of f at traced leaves: the inner derivative of second order."""
-    outputs, _, back = backend.pullback(FlatCall(f, skeleton, kwargs, backend), lifted)
+    call = FlatCall(f, skeleton, kwargs, backend)
+    outputs, _, back = backend.pullback(call, lifted)
     check_scalar(outputs[0], operator)
-    grads = back([seed_for(outputs[0])])
+    grads = call.passed(back([seed_for(outputs[0])]))
     return outputs[0], [None if g is None else project(g, leaf) for g, leaf in zip(grads, lifted, strict=True)]

@@ -13,6 +13,7 @@ from ..adtypes import ADType
 from ..backends.choice import backend_of
 from ..backends.matrices import is_complex
 from ..calls.fixed import parts
+from ..calls.in_progress import IN_PROGRESS
 from ..calls.operator_facts import OPERATORS, facts_of
 from ..calls.results import check_missing_option, write_out
 from ..errors import ADSelectError, ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
@@ -242,7 +243,11 @@ class Prepared:
     def _prepare(self, args: tuple) -> _State:
         registrations = REGISTRATIONS[0]
         backend = backend_of(self.adtype)
-        run = backend.prepare(self.operator, self.f, args, self.options, self.check)
+        IN_PROGRESS.preparing += 1
+        try:
+            run = backend.prepare(self.operator, self.f, args, self.options, self.check)
+        finally:
+            IN_PROGRESS.preparing -= 1
         state = _State(args, run if run is not None else self._plainly, registrations)
         quick = getattr(run, "quick", None)
         self._state, self._args = state, args

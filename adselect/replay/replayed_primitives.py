@@ -68,9 +68,14 @@ def _refused_push(self: ProgramArray, invocation: Invocation) -> NotReplayable:
     return NotReplayable(f"the primitive {invocation.__name__} in forward mode")
 
 
+def _not_replayable(self: ProgramArray, reason: str) -> NotReplayable:
+    return NotReplayable(reason)
+
+
 # What the engine asks of a value of a program, which it does not know by name.
 ProgramArray._call_primitive = _call_primitive  # type: ignore[attr-defined]
 ProgramArray._pull_call = _pull_call  # type: ignore[attr-defined]
+ProgramArray._not_replayable = _not_replayable  # type: ignore[attr-defined]
 ProgramArray._refused_push = _refused_push  # type: ignore[attr-defined]
 
 

@@ -133,7 +133,7 @@ class TupleNode(Container):
     __slots__ = ()
 
     def _release(self) -> None:
-        self.value = tuple.__new__(type(self.value))
+        self.value = tuple.__new__(type(self.value), (None,) * len(self.value))
 
     def _make(self, items: list) -> Any:
         cls = type(self.value)

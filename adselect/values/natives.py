@@ -113,6 +113,14 @@ class Natives:
         """Put a gradient (None for none) into the place that value has for it; without zero, add it."""
         raise NotImplementedError
 
+    def joined(self, parts: list) -> Any:
+        """The entries of the framework's arrays, row by row, as one vector of their common dtype."""
+        raise NotImplementedError
+
+    def of_shape(self, value: Any, like: Any) -> Any:
+        """One of the framework's arrays in the dtype and place of another, real for real."""
+        raise NotImplementedError
+
     def without_history(self, value: Any) -> Any:
         """The same numbers as a constant: no derivative of the framework's flows through."""
         return value
@@ -148,6 +156,21 @@ class Natives:
     def carry_out_behind_face(self, invocation: Any, array: Any, leaves: tuple) -> Any:
         """The same on values behind the NumPy face, ``array`` the one of the highest level among them."""
         raise NotImplementedError
+
+    def hooked(self, hook: Any, values: list) -> list:
+        """The framework's own arrays, whose cotangents go through ``hook.pull`` on their way back."""
+        raise hook.unseen(f"{self.framework} has no hooks")
+
+    def hooked_behind_face(self, hook: Any, values: list) -> list:
+        """The same for values behind the NumPy face."""
+        raise hook.unseen(f"{self.framework} has no hooks")
+
+    def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
+        """``call(leaves)``, ``(results, structure)``, with intermediate values computed again for the reverse pass.
+
+        leaves may be the framework's own arrays, or behind the NumPy face. Without more memory saved: the plain call.
+        """
+        return call(leaves)
 
     def face(self, value: Any) -> Any:
         """The value the built-in engine computes with: a NumPy array, or a tracer behind its NumPy face."""

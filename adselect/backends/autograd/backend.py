@@ -21,6 +21,7 @@ import numpy as np
 from autograd.tracer import getval, isbox
 
 from ...adtypes import AutoAutograd
+from ...calls.in_progress import blind
 from ...errors import TracedValueError
 from ...face.array import Array
 from ...primitives.invocation import FirstOrderError
@@ -73,7 +74,8 @@ class AutogradBackend(Backend):
 
     def _pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         """The pullback is linear in its cotangent; its own pullback is the pushforward."""
-        _, recording, outputs, nodes, aux, nested = self._record(call, leaves)
+        with blind(call):
+            _, recording, outputs, nodes, aux, nested = self._record(call, leaves)
         dependent = [k for k, node in enumerate(nodes) if node is not None]
         stays_face = nested or any(isinstance(d, Array) for tangents in directions for d in tangents)
         ones = [np.ones(np.shape(getval(outputs[k])), np.result_type(getval(outputs[k])))[()] for k in dependent]

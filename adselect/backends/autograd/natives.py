@@ -48,6 +48,14 @@ class AutogradNatives(Natives):
 
         return anp.stack(columns, axis=1)  # type: ignore[attr-defined]
 
+    def joined(self, parts: list) -> Any:
+        import autograd.numpy as anp
+
+        return anp.concatenate([anp.reshape(part, (-1,)) for part in parts])  # type: ignore[attr-defined]
+
+    def of_shape(self, value: Any, like: Any) -> Any:
+        return value
+
     def without_history(self, value: Any) -> Any:
         from autograd.tracer import getval
 
@@ -62,6 +70,16 @@ class AutogradNatives(Natives):
         from .rules import apply
 
         return apply(invocation, array, leaves)
+
+    def hooked(self, hook: Any, values: list) -> list:
+        from .hooks import hooked
+
+        return hooked(hook, values)
+
+    def hooked_behind_face(self, hook: Any, values: list) -> list:
+        from .hooks import hooked_behind_face
+
+        return hooked_behind_face(hook, values)
 
     def face(self, value: Any) -> Any:
         from .face import AutogradArray

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from ...adtypes import ADType
+from ...calls.in_progress import blind
 from ...errors import UnsupportedError
 from ...face.array import Array
 from ...primitives.own_rules import pushing
@@ -104,7 +105,7 @@ class JaxBackend(Backend):
     def _pushforwards(self, call: Call, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
         flat = FlatCall(call, leaves, self.face)
         with flat.precision(), original_errors():
-            with pushing(True):
+            with pushing(True), blind(call):
                 natives, linear, aux = flat.under(jax.linearize)
             outputs, aux = flat.lowered(flat.outputs, natives), flat.lowered(flat.aux, aux)
             tangents = [

@@ -103,6 +103,17 @@ class JaxNatives(Natives):
 
         return Steps(optimiser, leaves)
 
+    def joined(self, parts: list) -> Any:
+        import jax.numpy as jnp
+
+        return jnp.concatenate([part.reshape(-1) for part in parts])
+
+    def of_shape(self, value: Any, like: Any) -> Any:
+        import jax.numpy as jnp
+
+        value = value.real if jnp.iscomplexobj(value) and not jnp.iscomplexobj(like) else value
+        return value.astype(like.dtype)
+
     def without_history(self, value: Any) -> Any:
         import jax
 
@@ -117,6 +128,21 @@ class JaxNatives(Natives):
         from .rules import apply
 
         return apply(invocation, array, leaves)
+
+    def hooked(self, hook: Any, values: list) -> list:
+        from .hooks import hooked
+
+        return hooked(hook, values)
+
+    def hooked_behind_face(self, hook: Any, values: list) -> list:
+        from .hooks import hooked_behind_face
+
+        return hooked_behind_face(hook, values)
+
+    def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
+        from .checkpoints import checkpointed
+
+        return checkpointed(call, leaves)
 
     def face(self, value: Any) -> Any:
         if not self.is_tracer(value):

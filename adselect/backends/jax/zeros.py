@@ -209,9 +209,10 @@ def _evaluate(jaxpr: Any, consts: Any, args: Any, is_linear: list, masks: list, 
     for equation in jaxpr.eqns:
         name, inputs = equation.primitive.name, [read(v) for v in equation.invars]
         flags, own = [depends(v) for v in equation.invars], [mask(v) for v in equation.invars]
-        if name in ("jit", "pjit"):
+        if name in ("jit", "pjit", "checkpoint", "remat2"):
             inner = equation.params["jaxpr"]
-            outputs, out_flags, out_masks = _evaluate(inner.jaxpr, inner.consts, inputs, flags, own, way)
+            body, consts = getattr(inner, "jaxpr", inner), getattr(inner, "consts", ())
+            outputs, out_flags, out_masks = _evaluate(body, consts, inputs, flags, own, way)
         elif name == "linear_map" and equation.params["refuse"] is None:  # of a traced rule: what is in it counts, too
             inner = jax.make_jaxpr(equation.params["forward"])(*inputs)
             outputs, out_flags, out_masks = _evaluate(inner.jaxpr, inner.consts, inputs, flags, own, way)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...calls.in_progress import blind
 from ...errors import ADSelectValueError, TracedValueError
 from ...face.likeness import AbsentAttributeError
 from ..backend import Backend
@@ -62,7 +63,8 @@ class TorchBackend(Backend):
         return outputs, aux, recorded.back
 
     def pushforwards(self, call: Callable, leaves: list, directions: list[list]) -> tuple[list, list[list], list]:
-        recorded = Call(self, call, leaves)
+        with blind(call):
+            recorded = Call(self, call, leaves)
         outputs, aux = recorded.results()
         return outputs, recorded.pushforwards(directions), aux
 

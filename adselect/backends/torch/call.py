@@ -22,7 +22,7 @@ from .gradients import gradient_of, own_variable
 from .graph import AS_IT_IS, belongs_outside, recording
 from .guard import Guard
 from .operands import SHARED, from_numpy
-from .progress import LOCAL, close_block, enclose, open_block
+from .progress import LOCAL, close_block, enclose, evaluating, open_block
 from .recording import Graph, Transform, is_in_transform
 
 if TYPE_CHECKING:
@@ -260,24 +260,32 @@ class Call:
 
     def back(self, y_bars: list) -> list:
         """One cotangent per leaf; see Backend.pullback."""
-        if self.ordinary and not self.keep and self.slots == [0] and type(y_bars[0]) is float and y_bars[0] == 1.0:
-            SHARED.check(self.record.read)
-            grads = gradient_of(self.record.outputs[0], self.record.inputs, True, self.selecting)
-            if grads is not None:
-                return grads
-        seeds, deps, record = self._entered(y_bars, self.slots, self.record.outputs)
-        x_bars = self.record.pull(seeds, record)
-        found: list = []
-        for i, place in enumerate(self.places):
-            x_bar = None if place is None else x_bars[place]
-            if x_bar is None and place is not None and self._dependent(place):
-                x_bar = torch.zeros_like(self.record.inputs[place])
-            device = self.leaves[i].device if self.native[i] else None
-            found.append(self._linear(x_bar, deps, self.native[i], record, device))
-        return found
+        before, LOCAL.passing = getattr(LOCAL, "passing", None), self
+        try:
+            if self.ordinary and not self.keep and self.slots == [0] and type(y_bars[0]) is float and y_bars[0] == 1.0:
+                SHARED.check(self.record.read)
+                grads = gradient_of(self.record.outputs[0], self.record.inputs, True, self.selecting)
+                if grads is not None:
+                    return grads
+            seeds, deps, record = self._entered(y_bars, self.slots, self.record.outputs)
+            x_bars = self.record.pull(seeds, record)
+            found: list = []
+            for i, place in enumerate(self.places):
+                x_bar = None if place is None else x_bars[place]
+                if x_bar is None and place is not None and self._dependent(place):
+                    x_bar = torch.zeros_like(self.record.inputs[place])
+                device = self.leaves[i].device if self.native[i] else None
+                found.append(self._linear(x_bar, deps, self.native[i], record, device))
+            return found
+        finally:
+            LOCAL.passing = before
 
     def pushforwards(self, directions: list[list]) -> list[list]:
         """The tangents of the outputs, a list per direction; see Backend.pushforwards."""
+        with evaluating(self):
+            return self._pushforwards(directions)
+
+    def _pushforwards(self, directions: list[list]) -> list[list]:
         if not any(s is not None for s in self.slots):
             return [[None] * len(self.slots) for _ in directions]
         try:

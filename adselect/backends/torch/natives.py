@@ -96,6 +96,18 @@ class TorchNatives(Natives):
         grad = grad.detach()
         value.grad = grad if zero or value.grad is None else value.grad + grad
 
+    def joined(self, parts: list) -> Any:
+        import torch
+
+        dtype = parts[0].dtype
+        for part in parts[1:]:
+            dtype = torch.promote_types(dtype, part.dtype)
+        return torch.cat([part.reshape(-1).to(device=parts[0].device, dtype=dtype) for part in parts])
+
+    def of_shape(self, value: Any, like: Any) -> Any:
+        value = value.real if value.is_complex() and not like.is_complex() else value
+        return value.to(device=like.device, dtype=like.dtype)
+
     def without_history(self, value: Any) -> Any:
         return value.detach()
 
@@ -125,6 +137,21 @@ class TorchNatives(Natives):
         from .rules import apply
 
         return apply(invocation, array, leaves)
+
+    def hooked(self, hook: Any, values: list) -> list:
+        from .hooks import hooked
+
+        return hooked(hook, values)
+
+    def hooked_behind_face(self, hook: Any, values: list) -> list:
+        from .hooks import hooked_behind_face
+
+        return hooked_behind_face(hook, values)
+
+    def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
+        from .checkpoints import checkpointed
+
+        return checkpointed(call, leaves)
 
     def face(self, value: Any) -> Any:
         import torch

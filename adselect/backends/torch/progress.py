@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 # Every derivative in progress owns a block of bits that no other one in progress uses: a value's deps then say which of
 # the derivatives it belongs to, through any nesting.
@@ -25,6 +28,23 @@ def close_block(block: tuple[int, int]) -> None:
         _BLOCKS.remove(block)
 
 
+def blocks_in_progress() -> list[tuple[int, int]]:
+    """The blocks of the derivatives in progress."""
+    return list(_BLOCKS)
+
+
+@contextlib.contextmanager
+def reopened(blocks: list[tuple[int, int]]) -> Iterator[None]:
+    """Within, derivatives are in progress again, part of which is computed a second time."""
+    with _LOCK:
+        _BLOCKS.extend(blocks)
+    try:
+        yield
+    finally:
+        for block in blocks:
+            close_block(block)
+
+
 def in_progress(deps: int) -> bool:
     """Whether a value with these deps belongs to a derivative in progress."""
     if not _BLOCKS or not deps:
@@ -42,6 +62,21 @@ def notice_captured() -> None:
 def calls_in_progress(create: bool = False) -> list:
     """The calls of f under way on this thread, the innermost last."""
     return LOCAL.__dict__.setdefault("calls", []) if create else getattr(LOCAL, "calls", [])
+
+
+def passing() -> Any:
+    """The call of f whose linear maps are being evaluated on this thread, None where none of ours is."""
+    return getattr(LOCAL, "passing", None)
+
+
+@contextlib.contextmanager
+def evaluating(call: Any) -> Iterator[None]:
+    """Within, the linear maps of a call of f are being evaluated."""
+    before, LOCAL.passing = passing(), call
+    try:
+        yield
+    finally:
+        LOCAL.passing = before
 
 
 def enclose() -> None:
