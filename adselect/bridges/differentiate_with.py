@@ -16,6 +16,7 @@ from ..adtypes import ADType, AutoForward, AutoTape
 from ..engine.trace import TapeArray
 from ..errors import ADSelectTypeError, UnsupportedError, user_line
 from ..face.array import Array
+from ..frameworks import FRAMEWORKS
 from ..operators.choosing import check_function, refuse_adtype
 from ..operators.gradient import pullback
 from ..primitives.define import define_rrule
@@ -64,7 +65,7 @@ def differentiate_with(f: Callable, adtype: ADType) -> Callable:
     if not isa(adtype, ADType):
         refuse_adtype("differentiate_with", adtype, "differentiate_with(f, {}())")
         raise ADSelectTypeError(
-            f"differentiate_with(f, adtype) was given {adtype!r}; an adtype is an object such as adselect.AutoTorch()"
+            f"differentiate_with(f, adtype) was given {adtype!r}; an adtype is an object such as adselect.AutoTape()"
         )
     return _Bridge(f, adtype)
 
@@ -129,7 +130,9 @@ class _Bridge:
         frameworks = {framework_of(leaf) for leaf in leaves} - {""}
         if self.adtype.requires in frameworks:
             return self._value_by_adtype
-        return self.f if not frameworks and self.adtype.requires in (None, "findiff") else None
+        if frameworks or any([self.adtype.requires == row.name for row in FRAMEWORKS]):
+            return None
+        return self.f  # on NumPy's arrays it needs nobody's help
 
     def _is_own(self, value: Array) -> bool:
         """Whether a traced value belongs to a derivative by adtype, of which f can be a part."""

@@ -10,7 +10,6 @@ import numpy as np
 from ..calls.operator_facts import OPERATORS
 from ..errors import ADSelectTypeError, NonFiniteError, user_line
 from ..face.dispatch import is_traced
-from ..replay.births import birth_of
 from ..structure.flattening import flatten
 from ..structure.leaves import is_tracer
 from ..values.natives import to_numpy
@@ -61,6 +60,8 @@ def _error(operator: str, f: Callable, args: tuple, kwargs: dict, path: str, arr
         first = tuple(bad[0].tolist())
         at = f"[{', '.join(map(str, first))}]"
         what = f"{path} has {len(bad)} of {array.size} entries that are not finite, the first, {at}, is {array[first]}"
+    from ..replay.births import birth_of  # a room that a call without a fault does not enter
+
     birth = birth_of(OPERATORS[operator], f, args, kwargs, ~np.isfinite(array)) if operator in OPERATORS else None
     where = " check_finite=True looks at values and derivatives; locating the operation was not possible for this f."
     if birth is not None:
