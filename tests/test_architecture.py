@@ -394,7 +394,7 @@ def test_the_rules_room_has_what_its_reference_says():
 
 
 def test_importing_is_cheap(tmp_path):
-    """``import adselect`` is next to nothing; every public name together is at most 36 ms over NumPy, bytecode cached.
+    """``import adselect`` is next to nothing; every public name together is at most 45 ms over NumPy, bytecode cached.
 
     In processor time of the thread: that of the process counts the threads of NumPy's BLAS, which spin for a while
     after a start. The measure is a machine that imports some of Python's own modules in 45 ms; a slower one is given
@@ -416,8 +416,8 @@ def test_importing_is_cheap(tmp_path):
     package, names, others = (min(times) for times in zip(*runs, strict=True))
     slower = max(1.0, others / 0.045)
     assert package < 0.005 * slower, f"import adselect takes {1e3 * package:.1f} ms over NumPy"
-    assert names < 0.036 * slower, (
-        f"from adselect import * takes {1e3 * names:.0f} ms over NumPy; {36 * slower:.0f} are allowed"
+    assert names < 0.045 * slower, (
+        f"from adselect import * takes {1e3 * names:.0f} ms over NumPy; {45 * slower:.0f} are allowed"
     )
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..calls.implicit import ImplicitFunction
 from ..calls.operator_facts import facts_of
 from ..calls.results import write_out
 from ..errors import ADSelectTypeError, ADSelectValueError, user_line
@@ -15,6 +14,9 @@ from ..structure.grads import Grads
 from ..structure.params import Params, array_in_words
 from ..values.identity import IdDict
 from ..values.kinds import isa
+
+if TYPE_CHECKING:
+    from ..calls.implicit import ImplicitFunction
 
 __all__ = ["finished", "implicit_function", "implicitly", "is_implicit"]
 
@@ -39,6 +41,8 @@ def implicit_function(operator: str, f: Callable, args: tuple, kwargs: dict) -> 
             f"{operator} at {user_line()}: the Params are empty, so there is nothing to differentiate with respect to: "
             "write Params([W, b])"
         )
+    from ..calls.implicit import ImplicitFunction  # for who has Params: a call without does not wait for it
+
     return ImplicitFunction(operator, f, params, kwargs)
 
 
