@@ -10,7 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .adtypes import ADType, AutoAutograd, AutoFiniteDifferences, AutoForward, AutoJax, AutoTape, AutoTorch
+    from .adtypes import (
+        ADType,
+        AutoAutograd,
+        AutoFiniteDifferences,
+        AutoForward,
+        AutoJax,
+        AutoTape,
+        AutoTorch,
+        SecondOrder,
+    )
     from .backends.registry import available_backends, rules_for
     from .bridges.differentiate_with import differentiate_with
     from .errors import (
@@ -87,6 +96,7 @@ __all__ = [
     "PreparationMismatchError",
     "RuleConfig",
     "RuleError",
+    "SecondOrder",
     "SupportsMutation",
     "Tangent",
     "Thunk",
@@ -141,7 +151,7 @@ __version__ = "0.1.0"
 # Where each name lives: a module is loaded when one of its names is first asked for, so that importing costs next to
 # nothing for whoever only names a choice (AutoJax()), or imports a library that imports adselect.
 _HOMES = {
-    "adtypes": "ADType AutoAutograd AutoFiniteDifferences AutoForward AutoJax AutoTape AutoTorch",
+    "adtypes": "ADType AutoAutograd AutoFiniteDifferences AutoForward AutoJax AutoTape AutoTorch SecondOrder",
     "backends.registry": "available_backends rules_for",
     "bridges.differentiate_with": "differentiate_with",
     "errors": (

@@ -22,6 +22,7 @@ __all__ = [
     "AutoJax",
     "AutoTape",
     "AutoTorch",
+    "SecondOrder",
 ]
 
 
@@ -283,6 +284,37 @@ class AutoFiniteDifferences(ADType):
             raise _unfit(self, "step", accepted) from None
         if not all(0 < h < math.inf for h in numbers):
             raise _unfit(self, "step", accepted, ADSelectValueError)
+
+
+@dataclass(frozen=True, repr=False)
+class SecondOrder(ADType):
+    """Two choices for second derivatives: ``inner`` takes the derivative that ``outer`` differentiates.
+
+    Any pair, across frameworks: where outer cannot see through inner's framework, inner's derivative is a function with
+    a derivative of its own (see :func:`differentiate_with`). An operator of first order uses inner.
+
+    >>> import numpy as np, adselect as ad
+    >>> ad.hessian(lambda x: np.sum(x**3), ad.SecondOrder(ad.AutoForward(), ad.AutoTape()), np.array([1.0, 2.0]))
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+
+    Source: DifferentiationInterface.jl's ``SecondOrder``.
+    """
+
+    outer: ADType
+    inner: ADType
+    backend = "adselect.bridges.second_order:SecondOrderBackend"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("outer", "inner"):
+            value = getattr(self, name)
+            if isinstance(value, type) and issubclass(value, ADType):
+                raise _unfit(self, name, f"an adtype, which is an object: write {value.__name__}()")
+            if not isa(value, ADType):
+                raise _unfit(self, name, "an adtype such as AutoTape()")
+            if isinstance(value, SecondOrder):
+                raise _unfit(self, name, "a choice of one backend, not SecondOrder")
 
 
 def _flat(step: Any) -> list:

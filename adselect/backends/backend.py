@@ -64,6 +64,15 @@ class Backend:
         """
         return pullback_by_directions(self.pushforwards, call, leaves)
 
+    @property
+    def outer(self) -> Backend:
+        """Who differentiates a derivative, where two are taken."""
+        return self
+
+    def inner_for(self, leaves: list) -> Backend:
+        """Who takes the derivative that ``outer`` differentiates, at leaves as outer gives them to f."""
+        return self
+
     def pull_once(self, back: Callable[[list], list], y_bars: list) -> list:
         """``back(y_bars)`` where back will not be called again: what it holds may be freed on the way."""
         return back(y_bars)

@@ -30,7 +30,7 @@ from ..values.kinds import isa
 from ..values.natives import framework_of, is_native
 from ..values.tangents import NoTangent, ZeroTangent
 
-__all__ = ["differentiate_with"]
+__all__ = ["differentiate_with", "pulled_back"]
 
 _KEPT = 64  # pullbacks of recent calls: a backward pass follows its forward pass, if not at once
 _NO_NUMBER = 0.0
@@ -68,6 +68,13 @@ def differentiate_with(f: Callable, adtype: ADType) -> Callable:
             f"differentiate_with(f, adtype) was given {adtype!r}; an adtype is an object such as adselect.AutoTape()"
         )
     return _Bridge(f, adtype)
+
+
+def pulled_back(f: Callable, adtype: ADType, leaves: list) -> tuple[Any, Callable[[list], list]]:
+    """``(y, back)`` by adtype at leaves that another backend traces: back takes a cotangent for each leaf of y."""
+    (y, _), back = _Bridge(f, adtype)._numbered_rule(*leaves)
+    structure = flatten((y,), also=is_value)[1]
+    return y, lambda y_bars: list(back((structure.result(y_bars)[0], NoTangent()))[1:])
 
 
 def _level(value: Array) -> int:
@@ -181,7 +188,9 @@ class _Bridge:
         return y, lambda y_bar: back((y_bar, NoTangent()))
 
     def _numbered_rule(self, *args: Any, **kwargs: Any) -> tuple:
-        here = self._direct(args)
+        # Plain arguments have their pullback kept, whoever would do for the value alone.
+        plain = not any([isinstance(v, Array) or is_native(v) for v in flatten(args, also=is_value)[0]])
+        here = None if plain else self._direct(args)
         y, number = self._numbered(*args, **kwargs) if here is None else (here(*args, **kwargs), _NO_NUMBER)
         self._refuse_captured(y, args)
 

@@ -144,10 +144,10 @@ def _value_gradient_hessian(
         return WithHessian(plain_number(value, leaves), grad, _square(in_kind_of(matrix, leaves[0]), leaves[0]))
 
     def call(lifted: list) -> tuple[list, list]:
-        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, operator)
+        value, grads = leaf_gradients(backend.inner_for(lifted), f, skeleton, lifted, kwargs, operator)
         return [g for g in grads if g is not None], [value]
 
-    outputs, dots, aux = backend.pushforwards(call, leaves, [[e] for e in _basis(leaves[0])])
+    outputs, dots, aux = backend.outer.pushforwards(call, leaves, [[e] for e in _basis(leaves[0])])
     settle_captured(f)
     if plainly is not None:
         plainly.compare(aux[0])
@@ -230,10 +230,10 @@ def hessian_reverse(
         return matrix if out is None else write_out("hessian_reverse", out, matrix)
 
     def call(lifted: list) -> tuple[list, list]:
-        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hessian_reverse")
+        value, grads = leaf_gradients(backend.inner_for(lifted), f, skeleton, lifted, kwargs, "hessian_reverse")
         return [g for g in grads if g is not None], [value]
 
-    outputs, aux, back = backend.pullback(call, leaves)
+    outputs, aux, back = backend.outer.pullback(call, leaves)
     settle_captured(f)
     if plainly is not None:
         plainly.compare(aux[0])
@@ -342,11 +342,11 @@ def hvp(
     where: list = []
 
     def call(lifted: list) -> tuple[list, list]:
-        value, grads = leaf_gradients(backend, f, skeleton, lifted, kwargs, "hvp")
+        value, grads = leaf_gradients(backend.inner_for(lifted), f, skeleton, lifted, kwargs, "hvp")
         where[:] = [i for i, g in enumerate(grads) if g is not None]
         return [grads[i] for i in where], [] if plainly is None and check_finite is False else [value]
 
-    outputs, dots, aux = backend.pushforwards(call, leaves, [direction])
+    outputs, dots, aux = backend.outer.pushforwards(call, leaves, [direction])
     settle_captured(f)
     if plainly is not None:
         plainly.compare(aux[0])

@@ -293,4 +293,5 @@ def _second_derivative_at(backend: Any, f: Callable, x: Any, kwargs: dict) -> tu
             outputs, dots = found
             tangents = [_as_scalar(_zero_if_none(d, o), x) for d, o in zip(dots, outputs, strict=True)]
             return call.structure.result(tangents)[0], None
-    return _derivative_at(backend, lambda t: _derivative_at(backend, f, t, kwargs)[0], x, {})[0], None
+    first = lambda t: _derivative_at(backend.inner_for([t]), f, t, kwargs)[0]
+    return _derivative_at(backend.outer, first, x, {})[0], None
