@@ -251,6 +251,7 @@ def test_a_backend_names_one_framework(module):
                 "faces",
                 "framework_array",
                 "framework_call",
+                "framework_natives",
                 "registry",
                 "tape",
                 "forward",

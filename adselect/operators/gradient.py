@@ -82,12 +82,7 @@ def gradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "gradient")
-        if duplicates is None or call.notices:
-            grads = backend.pull_once(back, [seed_for(y)])
-            grads = call.passed(grads) if call.notices else grads
-            result = () if duplicates is None else duplicates.received(grads)
-        else:
-            result = duplicates.pulled(backend, back, [seed_for(y)])
+        grads, result = _pulled_once(backend, call, back, y, duplicates)
     except ChoiceError as error:
         y, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
         result = () if duplicates is None else duplicates.received(grads)
@@ -99,6 +94,17 @@ def gradient(
     if duplicates is not None:
         return result
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
+
+
+def _pulled_once(
+    backend: Any, call: FlatCall, back: Callable, y: Any, duplicates: Duplicates | None
+) -> tuple[list, tuple]:
+    """The cotangents of the leaves; where there is memory for them, what is there afterwards instead."""
+    if duplicates is not None and not call.notices:
+        return [], duplicates.pulled(backend, back, [seed_for(y)])
+    grads = backend.pull_once(back, [seed_for(y)])
+    grads = call.passed(grads) if call.notices else grads
+    return grads, () if duplicates is None else duplicates.received(grads)
 
 
 @operator(OperatorFacts(with_value=True, projected=True, gradient=True))
@@ -137,12 +143,7 @@ def withgradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-        if duplicates is None or call.notices:
-            grads = backend.pull_once(back, [seed_for(y)])
-            grads = call.passed(grads) if call.notices else grads
-            result = () if duplicates is None else duplicates.received(grads)
-        else:
-            result = duplicates.pulled(backend, back, [seed_for(y)])
+        grads, result = _pulled_once(backend, call, back, y, duplicates)
     except ChoiceError as error:
         call = LossCall(f, skeleton, kwargs, backend)
         y, aux, grads = by_two_choices(error, call, leaves)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ...values.natives import Natives
+from ..framework_natives import FrameworkNatives
 
 __all__ = ["AutogradNatives"]
 
 
-class AutogradNatives(Natives):
+class AutogradNatives(FrameworkNatives):
     """The boxes around arrays and numbers that autograd traces."""
 
     framework = "autograd"
@@ -60,26 +60,6 @@ class AutogradNatives(Natives):
         from autograd.tracer import getval
 
         return getval(value)
-
-    def carry_out(self, invocation: Any, leaves: list) -> Any:
-        from .rules import apply_native
-
-        return apply_native(invocation, leaves)
-
-    def carry_out_behind_face(self, invocation: Any, array: Any, leaves: tuple) -> Any:
-        from .rules import apply
-
-        return apply(invocation, array, leaves)
-
-    def hooked(self, hook: Any, values: list) -> list:
-        from .hooks import hooked
-
-        return hooked(hook, values)
-
-    def hooked_behind_face(self, hook: Any, values: list) -> list:
-        from .hooks import hooked_behind_face
-
-        return hooked_behind_face(hook, values)
 
     def face(self, value: Any) -> Any:
         from .face import AutogradArray

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ...values.natives import Natives, to_numpy
+from ...values.natives import to_numpy
+from ..framework_natives import FrameworkNatives
 
 __all__ = ["JaxNatives"]
 
@@ -15,7 +16,7 @@ _TREES: dict[type, bool] = {}  # classes that were met, and whether JAX knows th
 _MOST = 4096
 
 
-class JaxNatives(Natives):
+class JaxNatives(FrameworkNatives):
     """``jax.Array``, tracers among them."""
 
     framework = "jax"
@@ -118,26 +119,6 @@ class JaxNatives(Natives):
         import jax
 
         return jax.lax.stop_gradient(value)
-
-    def carry_out(self, invocation: Any, leaves: list) -> Any:
-        from .rules import apply_native
-
-        return apply_native(invocation, leaves)
-
-    def carry_out_behind_face(self, invocation: Any, array: Any, leaves: tuple) -> Any:
-        from .rules import apply
-
-        return apply(invocation, array, leaves)
-
-    def hooked(self, hook: Any, values: list) -> list:
-        from .hooks import hooked
-
-        return hooked(hook, values)
-
-    def hooked_behind_face(self, hook: Any, values: list) -> list:
-        from .hooks import hooked_behind_face
-
-        return hooked_behind_face(hook, values)
 
     def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
         from .checkpoints import checkpointed

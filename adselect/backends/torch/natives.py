@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ...values.natives import Natives
+from ..framework_natives import FrameworkNatives
 
 __all__ = ["TorchNatives", "call_while_writing"]
 
 
-class TorchNatives(Natives):
+class TorchNatives(FrameworkNatives):
     """``torch.Tensor``, parameters and the wrapped tensors of ``torch.func`` among them."""
 
     framework = "torch"
@@ -127,26 +127,6 @@ class TorchNatives(Natives):
         new.__dict__["_modules"] = dict(value._modules)
         for name, child in children.items():
             new.__dict__["_parameters" if name in value._parameters else "_modules"][name] = child
-
-    def carry_out(self, invocation: Any, leaves: list) -> Any:
-        from .rules import apply_native
-
-        return apply_native(invocation, leaves)
-
-    def carry_out_behind_face(self, invocation: Any, array: Any, leaves: tuple) -> Any:
-        from .rules import apply
-
-        return apply(invocation, array, leaves)
-
-    def hooked(self, hook: Any, values: list) -> list:
-        from .hooks import hooked
-
-        return hooked(hook, values)
-
-    def hooked_behind_face(self, hook: Any, values: list) -> list:
-        from .hooks import hooked_behind_face
-
-        return hooked_behind_face(hook, values)
 
     def checkpointed(self, call: Any, leaves: list) -> tuple[list, Any]:
         from .checkpoints import checkpointed
