@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.backend import Backend
+from ..calls.flat import FlatCall
 from ..calls.operator_facts import OPERATORS, facts_of
 from ..calls.results import check_missing_option
 from ..errors import ADSelectTypeError, ADSelectValueError, PreparationMismatchError, user_line
@@ -52,12 +53,15 @@ class Duplicates:
         self.leaves = [d.leaves() for d in self.found]
         self.args = tuple([a.value if type(a) is Duplicated else a if isinstance(a, Const) else Const(a) for a in args])
 
-    def pulled(self, backend: Backend, back: Callable, seeds: list) -> tuple:
-        """The gradient from one pullback into the memory of the arguments."""
+    def pulled(self, backend: Backend, call: FlatCall, back: Callable, seeds: list) -> tuple[list, tuple]:
+        """``(cotangents, gradient)``: the gradient from one pullback into the memory of the arguments."""
+        if call.notices:
+            grads = call.passed(backend.pull_once(back, seeds))
+            return grads, self.received(grads)
         with self._held():
             targets = [t for d in self.found for t in d.targets(self.zero)]
             buffers = [t if type(t) is np.ndarray else None for t in targets]
-            return self._received(backend.pull_into(back, seeds, buffers))
+            return [], self._received(backend.pull_into(back, seeds, buffers))
 
     def received(self, grads: list) -> tuple:
         """The gradient from cotangents, one for each leaf of the models."""

@@ -20,12 +20,13 @@ from ..primitives.structured import spread
 from ..rules.undetermined import ChoiceError, choosing
 from ..structure.duplicated import Duplicated
 from ..structure.flattening import flatten
+from ..structure.params import Params
 from ..structure.projection import project
 from ..values.natives import is_native
 from .choosing import refuse_out, resolve
 from .duplicating import Duplicates
 from .finiteness import by_argument, require_finite
-from .implicit import implicitly, is_implicit
+from .implicit import implicitly
 from .plain_run import plain_run
 
 __all__ = ["gradient", "pullback", "withgradient"]
@@ -69,7 +70,7 @@ def gradient(
     Source: Zygote.jl's ``gradient``; reverse accumulation as in Griewank & Walther, Evaluating Derivatives (2008).
     """
     backend, args = resolve("gradient", f, args, adtype)
-    if is_implicit(args):
+    if Params in map(type, args):
         return implicitly(gradient, f, backend.adtype, args, missing, out, (check, check_finite), kwargs)
     duplicates = Duplicates("gradient", args, kwargs, missing, out) if Duplicated in map(type, args) else None
     args = args if duplicates is None else duplicates.args
@@ -82,7 +83,11 @@ def gradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "gradient")
-        grads, result = _pulled_once(backend, call, back, y, duplicates)
+        if duplicates is None:
+            grads = backend.pull_once(back, [seed_for(y)])
+            grads = call.passed(grads) if call.notices else grads
+        else:
+            grads, result = duplicates.pulled(backend, call, back, [seed_for(y)])
     except ChoiceError as error:
         y, _, grads = by_two_choices(error, FlatCall(f, skeleton, kwargs, backend), leaves)
         result = () if duplicates is None else duplicates.received(grads)
@@ -94,17 +99,6 @@ def gradient(
     if duplicates is not None:
         return result
     return shape_result("gradient", grads, leaves, skeleton, args, missing, out)
-
-
-def _pulled_once(
-    backend: Any, call: FlatCall, back: Callable, y: Any, duplicates: Duplicates | None
-) -> tuple[list, tuple]:
-    """The cotangents of the leaves; where there is memory for them, what is there afterwards instead."""
-    if duplicates is not None and not call.notices:
-        return [], duplicates.pulled(backend, back, [seed_for(y)])
-    grads = backend.pull_once(back, [seed_for(y)])
-    grads = call.passed(grads) if call.notices else grads
-    return grads, () if duplicates is None else duplicates.received(grads)
 
 
 @operator(OperatorFacts(with_value=True, projected=True, gradient=True))
@@ -130,7 +124,7 @@ def withgradient(
     WithGradient(val={'loss': 9.0, 'note': 'aux'}, grad=(6.0,))
     """
     backend, args = resolve("withgradient", f, args, adtype)
-    if is_implicit(args):
+    if Params in map(type, args):
         return implicitly(withgradient, f, backend.adtype, args, missing, out, (check, check_finite), kwargs)
     duplicates = Duplicates("withgradient", args, kwargs, missing, out) if Duplicated in map(type, args) else None
     args = args if duplicates is None else duplicates.args
@@ -143,7 +137,11 @@ def withgradient(
         settle_captured(f)
         y = outputs[0]
         check_scalar(y, "withgradient", "f (or as the first entry of what it returns)")
-        grads, result = _pulled_once(backend, call, back, y, duplicates)
+        if duplicates is None:
+            grads = backend.pull_once(back, [seed_for(y)])
+            grads = call.passed(grads) if call.notices else grads
+        else:
+            grads, result = duplicates.pulled(backend, call, back, [seed_for(y)])
     except ChoiceError as error:
         call = LossCall(f, skeleton, kwargs, backend)
         y, aux, grads = by_two_choices(error, call, leaves)
@@ -219,7 +217,7 @@ def pullback(
     backend, args = resolve("pullback", f, args, adtype)
     refuse_out(pullback, out)
     check_missing_option(missing)
-    if is_implicit(args):
+    if Params in map(type, args):
         return implicitly(pullback, f, backend.adtype, args, missing, None, (check, check_finite), kwargs)
     plainly = plain_run(check, "pullback", f, args, kwargs, backend.adtype) if check is not False else None
     leaves, skeleton = flatten(args)

@@ -229,8 +229,7 @@ class Call:
 
     def results(self) -> tuple[list, list]:
         """Outputs and auxiliary outputs, out of the graph unless they have to stay."""
-        whole = [whole_behind(y) for y in self.aux]
-        aux = [self._result(y) if integers is None else integers for y, integers in zip(self.aux, whole, strict=True)]
+        aux = [self._result(y) if (whole := whole_behind(y)) is None else whole for y in self.aux]
         return [self._result(y) for y in self.outputs], aux
 
     def _result(self, y: Any) -> Any:
