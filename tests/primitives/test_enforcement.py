@@ -39,8 +39,7 @@ _MATRIX = "det inv pinv eigvalsh svdvals cholesky norm cond"
 CASES = {
     **{name: (getattr(np, name), (X + 1 if where == "above" else X,)) for name, where in SMOOTH.items()},
     **{name: (getattr(np, name), (X,)) for name in _UNARY.split()},
-    # torch's own copysign has no derivative, None, in the sign, where ours is 0.
-    **{name: (getattr(np, name), (X, Y)) for name in [*SMOOTH_TWO, *_BINARY.split()] if name != "copysign"},
+    **{name: (getattr(np, name), (X, Y)) for name in [*SMOOTH_TWO, *_BINARY.split()]},
     "sum along an axis": (lambda m: np.sum(m, axis=0, keepdims=True), (M,)),
     "mean along axes": (lambda m: np.mean(m, axis=(0, 1)), (M,)),
     "amax along an axis": (lambda m: np.max(m, axis=1), (M,)),

@@ -160,7 +160,9 @@ def test_compiled_and_batched_by_jax(name):
         return np.sum(np.cos(result[1] if isinstance(result, tuple) else result) * y)
 
     def in_rows(xs, y):
-        return np.sum(jax.vmap(lambda x: f(x, y))(xs) if getattr(xs, "_framework", "") else np.stack([f(x, y) for x in xs]))
+        return np.sum(
+            jax.vmap(lambda x: f(x, y))(xs) if getattr(xs, "_framework", "") else np.stack([f(x, y) for x in xs])
+        )
 
     x, y = X / 3, X + 0.1
     for g, args in ((f, (x, y)), (in_rows, (np.stack([x, x + 0.1]), y)), (in_rows, (np.stack([x[0], x[1]]), y[0]))):

@@ -153,9 +153,10 @@ def _between_infinities(function: Callable) -> Callable:
 
 
 def _copysign(x: Tensor, sign: Tensor) -> Tensor:
-    """The slope is ±1 everywhere: the sign bit of 0 counts too."""
+    """The slope is ±1 everywhere: the sign bit of 0 counts too. In the sign it is 0, which is not None."""
     turned = torch.where(torch.signbit(x) == torch.signbit(sign), 1.0, -1.0).to(x.dtype)
-    return x * turned
+    beside = torch.where(torch.isfinite(sign), sign, torch.where(torch.signbit(sign), -1.0, 1.0).to(sign.dtype))
+    return x * turned + 0.0 * beside
 
 
 def _heaviside(x: Tensor, at_zero: Tensor) -> Tensor:
