@@ -10,7 +10,23 @@ import pytest
 _PLAIN = "f runs on plain numbers: a difference of zero does not tell whether f depends on the argument"
 _OFTEN = "f is evaluated at every point of the stencil"
 
+_NO_COTANGENTS = (
+    "derivatives are put together without cotangents; an error says so and names the backends that have them"
+)
+
 LIMITS: dict[tuple[str, str], str] = {
+    ("forward", "a hook changes the gradient"): _NO_COTANGENTS,
+    ("finitedifferences", "a hook changes the gradient"): _NO_COTANGENTS,
+    ("forward", "eager_update updates"): _NO_COTANGENTS,
+    ("finitedifferences", "eager_update updates"): _NO_COTANGENTS,
+    (
+        "forward",
+        "checkpointed runs f again for the reverse pass",
+    ): "there is no reverse pass, and nothing is kept for it",
+    ("finitedifferences", "checkpointed runs f again for the reverse pass"): _OFTEN,
+    ("jax", "checkpointed runs f again for the reverse pass"): "JAX traces f once and runs what it wrote down again",
+    ("autograd", "checkpointed runs f again for the reverse pass"): "autograd's traces cannot be taken up again",
+    ("finitedifferences", "ignore_derivatives gives a constant"): _PLAIN,
     ("finitedifferences", "None for an unused argument"): _PLAIN,
     ("finitedifferences", "None for an unused part of a structure"): _PLAIN,
     ("finitedifferences", "None where only the shape is read"): _PLAIN,

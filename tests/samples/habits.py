@@ -56,7 +56,49 @@ def rule_used(adtype):
     return [] if ad.gradient(lambda x: marked(x), adtype, 1.5) == (100.0,) else ["the rule was not used"]
 
 
+def _tried(call):
+    """The problem of a call that may be refused; None where it returned True."""
+    try:
+        return [] if call() else ["another result"]
+    except ad.UnsupportedError as error:
+        return [f"refused: {error}"]
+
+
+def hooked(adtype):
+    return _tried(lambda: ad.gradient(lambda a, b: ad.hook(lambda g: -g, a) * b, adtype, 2.0, 3.0) == (-3.0, 2.0))
+
+
+def updated_eagerly(adtype):
+    def updated():
+        model = {"w": np.array([3.0])}
+
+        def update(state, model, grad):
+            model["w"] -= state * grad["w"]
+
+        ad.gradient(lambda m: np.sum(ad.eager_update(0.1, m, update)["w"] * 2.0), adtype, model)
+        return np.allclose(model["w"], 2.8)
+
+    return _tried(updated)
+
+
+def runs_again(adtype):
+    calls = []
+    _, back = ad.pullback(lambda x: ad.checkpointed(lambda x: calls.append(1) or x**2, x), adtype, 4.0)
+    before = len(calls)
+    assert np.allclose(back(1.0)[0], 8.0)
+    return [] if (before, len(calls)) == (1, 2) else [f"{before} runs, then {len(calls) - before}"]
+
+
+def a_constant(adtype):
+    grads = ad.gradient(lambda x, w: ad.ignore_derivatives(x) * w, adtype, 1.5, 2.5)
+    return [] if grads[0] is None and np.isclose(grads[1], 1.5) else [f"{grads}"]
+
+
 HABITS = {
+    "a hook changes the gradient": hooked,
+    "eager_update updates": updated_eagerly,
+    "checkpointed runs f again for the reverse pass": runs_again,
+    "ignore_derivatives gives a constant": a_constant,
     "None for an unused argument": unused_argument,
     "None for an unused part of a structure": unused_part,
     "None where only the shape is read": only_the_shape,
