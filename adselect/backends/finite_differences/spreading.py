@@ -6,6 +6,7 @@ point by point. Nothing is known of the executor but its ``submit``, whatever it
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import threading
 import time
@@ -58,6 +59,16 @@ def work_from(sent: bytes, points: list[Point], home: tuple) -> Any:
 # -- here ------------------------------------------------------------------------------------------------------------
 
 
+def _is_own_worker(executor: Any) -> bool:
+    """Whether this thread works for the executor: if it waited for its own pool, all might wait for each other."""
+    threads = getattr(executor, "_threads", None)
+    if threads is None:
+        return False
+    # The pool enters a thread that it has started while it holds this lock.
+    with getattr(executor, "_shutdown_lock", contextlib.nullcontext()):
+        return threading.current_thread() in threads
+
+
 class Spread:
     """f at points of one problem, evaluated by an executor, which is never shut down here.
 
@@ -70,8 +81,7 @@ class Spread:
 
     def results(self, points: list[Point]) -> Iterator[tuple[tuple, list | Failure]]:
         """``(process, outputs or failure)`` for every point, in order."""
-        if threading.current_thread() in getattr(self.executor, "_threads", ()):
-            # A worker of the pool itself: if it waited for its own pool, all of them might wait for each other.
+        if _is_own_worker(self.executor):
             yield from [(this_process(), evaluate(self.call, line.point(self.leaves, t))) for line, t in points]
             return
         pending: deque[Future] = deque()
@@ -141,6 +151,13 @@ class Spread:
         )
 
     def _cannot_travel(self, error: Exception) -> Exception:
+        if not hasattr(self.call, "f"):
+            return UnsupportedError(
+                f"the executor {type(self.executor).__name__} sends what it evaluates to other processes, and that is "
+                f"the derivative that another backend takes of f, which cannot be pickled ({type(error).__name__}: "
+                f"{error}). Spread it over a concurrent.futures.ThreadPoolExecutor, or let finite differences take both "
+                "derivatives: AutoFiniteDifferences(executor=…) in place of SecondOrder"
+            )
         return UnsupportedError(
             f"the executor {type(self.executor).__name__} sends f to other processes and f cannot be pickled "
             f"({type(error).__name__}: {error}). Define f at the top level of a module (no lambda, no nested function) "
