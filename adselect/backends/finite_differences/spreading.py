@@ -155,8 +155,8 @@ class Spread:
             return UnsupportedError(
                 f"the executor {type(self.executor).__name__} sends what it evaluates to other processes, and that is "
                 f"the derivative that another backend takes of f, which cannot be pickled ({type(error).__name__}: "
-                f"{error}). Spread it over a concurrent.futures.ThreadPoolExecutor, or let finite differences take both "
-                "derivatives: AutoFiniteDifferences(executor=…) in place of SecondOrder"
+                f"{error}). Spread it over a concurrent.futures.ThreadPoolExecutor, or let finite differences take "
+                "both derivatives: AutoFiniteDifferences(executor=…) in place of SecondOrder"
             )
         return UnsupportedError(
             f"the executor {type(self.executor).__name__} sends f to other processes and f cannot be pickled "

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...values.natives import Natives, to_numpy
+from .placing import placed
 
 __all__ = ["JaxNatives"]
 
@@ -54,9 +55,10 @@ class JaxNatives(Natives):
         with jax.enable_x64(True):
             array = np.asarray(array)
             dtype = value.dtype if jnp.issubdtype(value.dtype, jnp.inexact) else jnp.dtype(float)
-            return jnp.asarray(array).astype(
+            like = jnp.asarray(array).astype(
                 jnp.result_type(dtype, jnp.complex64) if array.dtype.kind == "c" else dtype
             )
+            return placed(like, value)
 
     def project(self, grad: Any, leaf: Any) -> Any:
         import jax
@@ -65,9 +67,9 @@ class JaxNatives(Natives):
         dtype = leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.result_type(float)
         if isinstance(grad, jax.Array):
             grad = grad.real if jnp.iscomplexobj(grad) and not jnp.iscomplexobj(leaf) else grad
-            return jnp.broadcast_to(grad, leaf.shape).astype(dtype)
+            return placed(jnp.broadcast_to(grad, leaf.shape).astype(dtype), leaf)
         with jax.enable_x64(True):  # a float64 array keeps its precision when it is put back
-            return jnp.broadcast_to(jnp.asarray(np.asarray(to_numpy(grad))), leaf.shape).astype(dtype)
+            return placed(jnp.broadcast_to(jnp.asarray(np.asarray(to_numpy(grad))), leaf.shape).astype(dtype), leaf)
 
     def stack(self, columns: list) -> Any:
         import jax.numpy as jnp
