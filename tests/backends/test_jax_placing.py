@@ -14,7 +14,7 @@ from adselect import AutoJax, AutoTape
 
 jax = pytest.importorskip("jax")
 
-from adselect.backends.jax.placing import placed  # noqa: E402
+from adselect.backends.jax.natives import placed  # noqa: E402
 
 
 def test_on_eight_devices():

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from ...values.natives import Natives, to_numpy
-from .placing import placed
 
-__all__ = ["JaxNatives"]
+__all__ = ["JaxNatives", "placed"]
 
 
 _TREES: dict[type, bool] = {}  # classes that were met, and whether JAX knows them as containers
@@ -152,3 +151,17 @@ class JaxNatives(Natives):
         from .face import JaxArray
 
         return JaxArray(value)
+
+
+def placed(array: Any, like: Any) -> Any:
+    """A JAX array with the sharding of another of its shape, if that was put somewhere on purpose.
+
+    The derivative of a linear f is made of its shape alone, and JAX has no reason to split it.
+    """
+    import jax
+
+    if isinstance(array, jax.core.Tracer) or isinstance(like, jax.core.Tracer) or not like.committed:
+        return array
+    if array.shape != like.shape or (array.committed and array.sharding == like.sharding):
+        return array
+    return jax.device_put(array, like.sharding)

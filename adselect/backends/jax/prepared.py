@@ -30,8 +30,8 @@ from ...values.kinds import isa
 from .call import FlatCall, precise
 from .callbacks import original_error
 from .face import JaxArray
+from .natives import placed
 from .nesting import NO_VALUE, close, opened, texts_known, under_jit
-from .placing import placed
 from .prepared_inputs import (
     UnknownFixedError,
     contents_of,
