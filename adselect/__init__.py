@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .errors import (
         ADSelectError,
         BackendNotInstalledError,
+        ExecutorError,
         InaccurateDerivativeWarning,
         MissingRuleError,
         NonFiniteError,
@@ -80,6 +81,7 @@ __all__ = [
     "Cache",
     "Const",
     "Duplicated",
+    "ExecutorError",
     "Grads",
     "HasForwardMode",
     "HasReverseMode",
@@ -155,8 +157,8 @@ _HOMES = {
     "backends.registry": "available_backends rules_for",
     "bridges.differentiate_with": "differentiate_with",
     "errors": (
-        "ADSelectError BackendNotInstalledError InaccurateDerivativeWarning MissingRuleError NonFiniteError "
-        "NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "
+        "ADSelectError BackendNotInstalledError ExecutorError InaccurateDerivativeWarning MissingRuleError "
+        "NonFiniteError NotReplayedWarning NotScalarError PreparationMismatchError RuleError TracedValueError "
         "UnsupportedError"
     ),
     "face.array": "Array",

@@ -19,6 +19,7 @@ __all__ = [
     "ADSelectTypeError",
     "ADSelectValueError",
     "BackendNotInstalledError",
+    "ExecutorError",
     "InaccurateDerivativeWarning",
     "MissingRuleError",
     "NonFiniteError",
@@ -89,6 +90,10 @@ REFUSALS = Refusals()
 
 class UnsupportedError(ADSelectError, NotImplementedError):
     """A combination of choices that cannot work; the message names the way out."""
+
+
+class ExecutorError(ADSelectError, RuntimeError):
+    """The executor that evaluations are spread over failed: a worker died, or it has been shut down."""
 
 
 class RuleError(ADSelectError, TypeError):

@@ -19,7 +19,8 @@ from adselect.rules.registration import load_all
 
 REQUIRED = {name.strip() for name in os.environ.get("ADSELECT_REQUIRE", "").split(",") if name.strip()}
 BACKENDS = [b for b in available_backends() if type(b.adtype).__module__.startswith("adselect.")]
-collect_ignore = ["primitives/two_devices.py"]  # a program that a test runs: importing it sets JAX up for itself
+# Programs that tests run: importing one sets JAX up for itself.
+collect_ignore = ["primitives/two_devices.py", "backends/eight_devices.py"]
 GUESTS = {"pandas", "xarray", "scipy"}  # packages whose containers f may be given
 EXACT = [b for b in BACKENDS if b.name != "finitedifferences"]
 

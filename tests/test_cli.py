@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 
@@ -187,6 +189,39 @@ def test_progress_is_shown_on_terminals_only(capsys, model, monkeypatch, drawing
     _, _, err = run(capsys, *arguments)
     if drawing == "plain":
         assert "[1/2] differentiating with AutoTape()" in err
+
+
+def on_a_terminal(*arguments):
+    """Standard output, and what a terminal shows of standard error."""
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "adselect", *arguments]
+    shown = b""
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    ) as process:
+        os.close(theirs)
+        with contextlib.suppress(OSError):  # the other end is closed
+            while part := os.read(ours, 4096):
+                shown += part
+        out = process.stdout.read().decode()
+    os.close(ours)
+    return out, shown.decode()
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="no terminals to be had")
+def test_a_terminal_shows_a_bar_and_json_stays_json(model):
+    pytest.importorskip("rich")
+    arguments = [f"{model}:loss", "--args", "1.0", "--adtypes", "tape", "forward"]
+    out, shown = on_a_terminal("compare", *arguments)
+    assert "differentiating with AutoForward()" in shown
+    assert "100%" in shown
+    assert "differentiating" not in out
+    out, shown = on_a_terminal("compare", *arguments, "--json")
+    assert json.loads(out)["agree"]
+    assert not shown
+    out, shown = on_a_terminal("bench", *arguments, "--quick", "--json")
+    assert len(json.loads(out)["rows"]) == 4
+    assert "timing loss" in shown
 
 
 def test_as_a_module(model):

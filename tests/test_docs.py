@@ -33,6 +33,7 @@ PACKAGES = {
     "xarray": "xarray",
     "optax": "optax",
     "sklearn": "sklearn",
+    "dask": "dask",
 }
 
 

@@ -53,6 +53,17 @@ def test_logistic_regression_runs(example, capsys):
     assert "accuracy 0.988" in printed
 
 
+def test_a_slow_simulator_is_spread_over_processes(example, capsys):
+    module = example("slow_simulator")
+    assert module.main(["--workers", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert printed in (ROOT / "docs" / "how-to" / "spread-finite-differences.md").read_text()
+    rows = module.point()
+    step = np.eye(len(rows)) * 1e-6
+    plain = [(module.temperature(rows + h) - module.temperature(rows - h)) / 2e-6 for h in step]
+    np.testing.assert_allclose(plain, [float(s) for s in printed.splitlines()[1].split()[1:]], atol=1e-3)
+
+
 def test_digits_network_runs(example, capsys):
     assert example("digits_network").main(["--adtype", "AutoTorch", "--steps", "60"]) == 0
     accuracies = [float(a) for a in re.findall(r"test images ([\d.]+)", capsys.readouterr().out)]

@@ -291,7 +291,7 @@ def diaghessian(
             results.append(full)
         else:
             diagonal = full.diagonal() if hasattr(full, "diagonal") else np.diagonal(full)
-            results.append(diagonal.reshape(tuple(x.shape)) + 0.0)
+            results.append(project(diagonal.reshape(tuple(x.shape)) + 0.0, x))
     if check_finite is not False:
         found = [(f"args[{i}]", r) for i, r in enumerate(results) if r is not None]
         require_finite(check_finite, "diaghessian", f, args, kwargs, value, found)

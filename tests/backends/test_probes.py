@@ -13,7 +13,7 @@ import pytest
 
 import adselect as ad
 from adselect import AutoFiniteDifferences
-from adselect.backends.finite_differences.evaluation import SILENCE
+from adselect.backends.finite_differences.probing import SILENCE
 from adselect.errors import ADSelectValueError
 
 FD = AutoFiniteDifferences()

@@ -23,6 +23,7 @@ whether an output depends on an argument at all: they report 0 and never None.
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -95,13 +96,13 @@ class FiniteDifferencesBackend(Backend):
             if faced:  # a framework's own derivative goes on outside: give it its own arrays
                 return unface(outputs), unface(aux), lambda y_bars: unface(back(y_bars))
             return outputs, aux, back
-        inner, outputs, aux = self.start(call, leaves)
+        inner, outputs, aux, seconds = self.start(call, leaves)
         if is_traced(outputs):  # f itself holds values of an outer derivative
             return self._nested.pullback(call, leaves, (outputs, aux))
 
         @functools.cache
         def jacobian() -> tuple[Problem, list]:
-            with Problem(call, inner, outputs, self.executor) as problem:
+            with Problem(call, inner, outputs, self.executor, seconds) as problem:
                 return problem, self._blocks(problem)
 
         def back(y_bars: list) -> list:
@@ -121,11 +122,11 @@ class FiniteDifferencesBackend(Backend):
         """The columns as they are where everything is real; f is evaluated once more where there are complex values."""
         if is_traced(face(leaves)[0]):
             return super().linearized_matrix(call, leaves)
-        inner, outputs, _ = self.start(call, leaves)
+        inner, outputs, _, seconds = self.start(call, leaves)
         y = numbers(outputs[0]) if not is_traced(outputs) else None
         if y is None or any(a.dtype.kind == "c" for a in (y, *[leaf.base for leaf in inner])):
             return super().linearized_matrix(call, leaves)
-        with Problem(call, inner, outputs, self.executor) as problem:
+        with Problem(call, inner, outputs, self.executor, seconds) as problem:
             blocks = self._blocks(problem)
         return outputs, [
             np.zeros((y.size, leaf.base.size)) if leaf.frozen else block
@@ -138,12 +139,12 @@ class FiniteDifferencesBackend(Backend):
         if is_traced(leaves) or is_traced(directions):
             outputs, dots, aux = self._nested.pushforwards(call, leaves, directions)
             return (unface(outputs), [unface(d) for d in dots], unface(aux)) if faced else (outputs, dots, aux)
-        inner, outputs, aux = self.start(call, leaves)
+        inner, outputs, aux, seconds = self.start(call, leaves)
         if is_traced(outputs):
             return self._nested.pushforwards(call, leaves, directions, (outputs, aux))
         lines = [direction(inner, tangents) for tangents in directions]
         real = [line for line in lines if line is not None]
-        with Problem(call, inner, outputs, self.executor) as problem:
+        with Problem(call, inner, outputs, self.executor, seconds) as problem:
             columns, errors = self.columns(problem, real)
             dots, column = [], iter(range(len(real)))
             for line, tangents in zip(lines, directions, strict=True):
@@ -176,11 +177,12 @@ class FiniteDifferencesBackend(Backend):
         total, total_error = columns @ np.array(weights), errors @ np.abs(weights)
         return np.where(total_error < error, total, y_dot)
 
-    def start(self, call: Call, leaves: list) -> tuple[list[Leaf], list, list]:
-        """The leaves, and f evaluated once where it stands."""
+    def start(self, call: Call, leaves: list) -> tuple[list[Leaf], list, list, float]:
+        """The leaves, f evaluated once where it stands, and the seconds that took."""
         inner = [Leaf(x) for x in leaves]
         arrays = [leaf for leaf in inner if isa(leaf.original, np.ndarray)]
         integers = [leaf for leaf in arrays if leaf.original.dtype.kind in "iub"]
+        began = time.perf_counter()
         try:
             outputs, aux = call([leaf.unperturbed() for leaf in inner])
         except (IndexError, TypeError) as error:
@@ -192,7 +194,7 @@ class FiniteDifferencesBackend(Backend):
                 outputs, aux = call([leaf.unperturbed() for leaf in inner])
             except Exception:
                 raise error from None
-        return inner, list(outputs), list(aux)
+        return inner, list(outputs), list(aux), time.perf_counter() - began
 
     # -- columns of the Jacobian ----------------------------------------------------------------------------------
 
@@ -233,8 +235,8 @@ class FiniteDifferencesBackend(Backend):
             active = np.intersect1d(active[helped], _poor(values, errors, problem))
             if not active.size:
                 break
-        for i in _poor(values, errors, problem):
-            z = problem.imaginary(lines[i])
+        poor = _poor(values, errors, problem)
+        for i, z in zip(poor, problem.imaginary([lines[i] for i in poor]), strict=True):
             if z is not None:
                 within = np.abs(z - values[:, i]) <= 4 * errors[:, i]
                 values[:, i] = np.where(within & np.isfinite(errors[:, i]), z, values[:, i])
@@ -333,8 +335,8 @@ def _stated(name: str, f: Any, args: tuple) -> tuple[FiniteDifferencesBackend, P
         adtype, *args = args  # type: ignore[assignment]
     backend = FiniteDifferencesBackend(adtype)
     call = FlatCall(f)
-    leaves, outputs, _ = backend.start(call, list(args))
-    problem = Problem(call, leaves, outputs, adtype.executor)
+    leaves, outputs, _, seconds = backend.start(call, list(args))
+    problem = Problem(call, leaves, outputs, adtype.executor, seconds)
     if problem.value.size != 1 or problem.outputs[0].shape != ():
         raise ADSelectTypeError(f"{name} needs f to return one real number")
     return backend, problem

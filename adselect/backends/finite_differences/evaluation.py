@@ -7,104 +7,21 @@ it captured, on an object) is then what a plain call would have left there last.
 
 from __future__ import annotations
 
-import os
-import pickle
-import threading
-import warnings
 from collections.abc import Iterator
-from itertools import islice, repeat
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
-from ...errors import ADSelectValueError, UnsupportedError
+from ...errors import ADSelectValueError
 from ...face.array import Array
 from ...values.kinds import isa
 from ..backend import Call
 from .points import FIRST_STEP, RATIO, Leaf, Line, numbers
+from .probing import Failure, evaluate, this_process
+from .spreading import Spread
 from .stencils import one_sided_stencil, second_stencil, stencil
 
-__all__ = ["SILENCE", "Problem"]
-
-WINDOW = 256  # evaluations handed to an executor at once
-
-# What f may raise outside its domain: such a point counts as NaN.
-OUTSIDE = (ArithmeticError, ValueError)
-
-
-# -- one evaluation --------------------------------------------------------------------------------------------------
-
-
-class _Silence(threading.local):
-    """Drops the warnings of this thread while it is entered, whatever other threads do.
-
-    A warning filter that asks for the thread: ``match`` is what the warnings module calls on a filter's message. The
-    filter stands in the list only while some thread is silent. No registry of warnings already given is touched, which
-    ``warnings.catch_warnings`` would reset for the whole process.
-    """
-
-    deep = 0
-
-    def match(self, text: str) -> bool:
-        return self.deep > 0
-
-    def __enter__(self) -> None:
-        with _LOCK:
-            filters = _filters()
-            if not any(entry is _FILTER for entry in filters[:1]):
-                filters.insert(0, _FILTER)
-            _SILENT.append(filters)
-            self.lists = [*getattr(self, "lists", []), filters]
-        self.deep += 1
-
-    def __exit__(self, *exception: Any) -> None:
-        self.deep -= 1
-        with _LOCK:
-            filters = self.lists.pop()
-            _SILENT[:] = _without(_SILENT, filters)
-            if not any(other is filters for other in _SILENT):
-                filters[:] = [entry for entry in filters if entry is not _FILTER]
-
-
-def _without(lists: list, one: list) -> list:
-    """The lists without one occurrence of this one, which is found by identity."""
-    i = next(i for i, other in enumerate(lists) if other is one)
-    return lists[:i] + lists[i + 1 :]
-
-
-def _filters() -> list:
-    """The list of warning filters in force (from Python 3.14 on it may belong to the context)."""
-    own = getattr(warnings, "_get_filters", None)
-    return own() if own is not None else warnings.filters  # type: ignore[return-value]
-
-
-_LOCK = threading.Lock()
-_SILENT: list[list] = []  # one entry per silence that is in force: the list it put its filter into
-SILENCE = _Silence()
-_FILTER: Any = ("ignore", SILENCE, Warning, None, 0)
-
-
-class Failure(NamedTuple):
-    """f raised at a probe: what, and whether that only says that the point is outside the domain."""
-
-    said: str
-    outside: bool
-
-
-def evaluate(call: Call, leaves: list) -> tuple[int, list | Failure]:
-    """``(process, outputs of f as arrays of numbers)``; runs in a worker, so only plain values go in and out."""
-    with SILENCE, np.errstate(all="ignore"):
-        try:
-            outputs, _ = call(leaves)
-            return os.getpid(), [numbers(y) for y in outputs]
-        except Exception as error:
-            place = error.__traceback__
-            while place is not None and place.tb_next is not None:
-                place = place.tb_next
-            first = str(error).partition("\n")[0]
-            where = "" if place is None else f" ({place.tb_frame.f_code.co_filename}:{place.tb_lineno})"
-            return os.getpid(), Failure(f"{type(error).__name__}: {first}{where}", isa(error, OUTSIDE))
-
+__all__ = ["Problem"]
 
 # -- f at the point and near it --------------------------------------------------------------------------------------
 
@@ -115,13 +32,16 @@ class Problem:
     A context manager: leaving it evaluates f at the point itself, if it was evaluated in this process elsewhere.
     """
 
-    def __init__(self, call: Call, leaves: list[Leaf], outputs: list, executor: Any):
-        self.call, self.leaves, self.executor = call, leaves, executor
+    def __init__(self, call: Call, leaves: list[Leaf], outputs: list, executor: Any, seconds: float):
+        """seconds: how long f took at the point."""
+        self.call, self.leaves = call, leaves
+        self.spread = None if executor is None else Spread(executor, call, leaves, seconds)
         self.outputs: list[Any] = [numbers(y) for y in outputs]
         self.value: np.ndarray = self._vector(self.outputs)
         self.eps = np.concatenate([np.zeros(0), *[_eps(y) for y in self.outputs if y is not None]])
         self.moved = False  # whether f last saw another point than x, in this process
-        self.failure: Failure | None = None  # the first exception that does not merely say: outside the domain
+        # The first exception that does not merely say: outside the domain; and where.
+        self.failure: tuple[Failure, Line, complex] | None = None
         self.kept: dict[int, tuple[Line, dict[float, np.ndarray]]] = {}  # values on lines that are asked for again
 
     def __enter__(self) -> Self:
@@ -135,7 +55,7 @@ class Problem:
 
     def __exit__(self, kind: Any, error: Any = None, traceback: Any = None) -> None:
         if self.moved and (kind is None or issubclass(kind, Exception)):
-            _, outputs = evaluate(self.call, [leaf.plain() for leaf in self.leaves])
+            outputs = evaluate(self.call, [leaf.plain() for leaf in self.leaves])
             if isa(outputs, Failure):  # 1 / 0.0 is an error in Python and none in NumPy
                 evaluate(self.call, [leaf.unperturbed() for leaf in self.leaves])
             self.moved = False
@@ -143,7 +63,7 @@ class Problem:
     def _widen(self) -> None:
         """Evaluate in double precision where the arguments have single, if f takes it."""
         self.moved = True
-        _, outputs = evaluate(self.call, [leaf.build(leaf.base) for leaf in self.leaves])
+        outputs = evaluate(self.call, [leaf.build(leaf.base) for leaf in self.leaves])
         try:
             vector: Any = self._vector(outputs) if isa(outputs, list) else None
         except ADSelectValueError:
@@ -198,43 +118,37 @@ class Problem:
     def _at(self, points: list[tuple[Line, float]]) -> list[np.ndarray]:
         nowhere = np.full(self.value.size, np.nan)
         found: list[np.ndarray] = []
-        for process, result in self._run(line.point(self.leaves, t) for line, t in points):
-            self.moved = self.moved or process == os.getpid()
+        for (line, t), result in zip(points, self._run(points), strict=True):
             if isa(result, Failure):
                 if not result.outside and self.failure is None:
-                    self.failure = result
+                    self.failure = result, line, t
                 found.append(nowhere)
             else:
                 found.append(self._vector(result))
         return found
 
-    def _run(self, arguments: Iterator[list]) -> Iterator[Any]:
-        if self.executor is None:
-            yield from map(evaluate, repeat(self.call), arguments)
+    def _run(self, points: list[tuple[Line, Any]]) -> Iterator[list | Failure]:
+        """The outputs of f at the points, or what it raised there."""
+        if self.spread is None:
+            self.moved = self.moved or bool(points)
+            for line, t in points:
+                yield evaluate(self.call, line.point(self.leaves, t))
             return
-        while window := list(islice(arguments, WINDOW)):
-            futures = [self.executor.submit(evaluate, self.call, a) for a in window]
-            for future in futures:
-                try:
-                    yield future.result()
-                except (pickle.PicklingError, AttributeError, TypeError) as error:
-                    if "pickle" not in str(error).lower():
-                        raise
-                    raise UnsupportedError(
-                        f"the executor {type(self.executor).__name__} sends f to other processes and f cannot be "
-                        f"pickled ({error}). Define f at the top level of a module (no lambda, no nested function), "
-                        "or use concurrent.futures.ThreadPoolExecutor"
-                    ) from error
+        for process, result in self.spread.results(points):
+            self.moved = self.moved or process == this_process()
+            yield result
 
     def explain_nothing(self, values: np.ndarray) -> None:
         """Raise where f failed near the point, in another way than outside its domain, and no derivative came out."""
         lost = np.isnan(values) & np.isfinite(self.value)[:, None]
         if self.failure is not None and np.any(np.all(lost, axis=0)) and lost.size:
+            failure, line, t = self.failure
+            place = line.moved_by(self.leaves, t, getattr(getattr(self.call, "skeleton", None), "paths", ()))
             raise ADSelectValueError(
                 "finite differences need f at points near its arguments, and f, which can be evaluated at the "
-                f"arguments themselves, raised there: {self.failure.said}. Opt that argument out with Const(x), or use "
-                "a backend that follows the operations of f instead of its values"
-            )
+                f"arguments themselves, raised there: {failure.said}. First where {place}. Opt that argument out "
+                "with Const(x), or use a backend that follows the operations of f instead of its values"
+            ) from failure.error
 
     # -- its outputs as one vector, and back ---------------------------------------------------------------------
 
@@ -362,16 +276,23 @@ class Problem:
                     best, best_error = np.where(better, value, best), np.where(better, error, best_error)
         return best, best_error
 
-    def imaginary(self, line: Line) -> np.ndarray | None:
-        """Im f(x + ih·v)/h, or None if f does not take complex numbers."""
+    def imaginary(self, lines: list[Line]) -> list[np.ndarray | None]:
+        """Im f(x + ih·v)/h along each line, or None where f does not take complex numbers."""
+        steps = [self._imaginary_step(line) for line in lines]
+        results = self._run([(line, h * 1j) for line, h in zip(lines, steps, strict=True) if h])
+        return [self._imaginary_part(next(results), h) if h else None for h in steps]
+
+    def _imaginary_step(self, line: Line) -> float:
+        """The step along the imaginary axis; 0 where there is no such axis to go along."""
         h = line.scale * 2.0**-66
         leaves = [self.leaves[k] for k, _, _ in line.moves]
         if not 0.0 < h < np.inf or any(y is not None and y.dtype.kind == "c" for y in self.outputs):
-            return None
+            return 0.0
         if any(leaf.base.dtype.kind == "c" or isa(leaf.original, (int, np.integer)) for leaf in leaves):
-            return None
-        self.moved = True
-        _, outputs = evaluate(self.call, line.point(self.leaves, h * 1j))
+            return 0.0
+        return h
+
+    def _imaginary_part(self, outputs: list | Failure, h: float) -> np.ndarray | None:
         if isa(outputs, Failure):
             return None
         try:

@@ -12,8 +12,8 @@ from ...face.dispatch import is_traced, plain
 from ...values.natives import is_native
 from ..backend import Call
 from ..framework_array import FrameworkArray
-from .evaluation import SILENCE
 from .points import numbers
+from .probing import SILENCE
 from .stencils import stencil
 
 __all__ = ["Nested", "face", "unface"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -169,6 +169,18 @@ class Line:
         line.moves = [(k, i, a * v) for k, i, v in self.moves] + [(k, i, b * w) for k, i, w in other.moves]
         line.reference, line.scale, line.unit = type(self.reference)(0), 1.0, 1.0
         return line
+
+    def moved_by(self, leaves: list[Leaf], t: complex, paths: Sequence[str]) -> str:
+        """What distinguishes x + t·v from x, in words; paths: what the leaves are called."""
+        said = []
+        for k, i, velocity in self.moves:
+            name = paths[k] if k < len(paths) else f"args[{k}]"
+            if i is ...:
+                said.append(f"{name} was moved along the direction by {t:.3g} times it")
+                continue
+            entry = ", ".join(str(int(n)) for n in np.unravel_index(i, leaves[k].base.shape))
+            said.append(f"{name}{f'[{entry}]' if entry else ''} was moved by {t * velocity:.3g}")
+        return " and ".join(said)
 
     def point(self, leaves: list[Leaf], t: complex) -> list:
         """What f receives at x + t·v."""

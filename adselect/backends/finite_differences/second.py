@@ -188,12 +188,12 @@ class SecondDifferences:
         """f at the leaves, and what it returned there."""
         if is_traced(face(leaves)[0]):
             return None
-        inner, outputs, _ = self.backend.start(call, leaves)
+        inner, outputs, _, seconds = self.backend.start(call, leaves)
         if is_traced(outputs):
             return None
         if check is not None:
             check(outputs[0])
-        return Problem(call, inner, outputs, self.backend.executor), outputs
+        return Problem(call, inner, outputs, self.backend.executor, seconds), outputs
 
     def _curvature(self, problem: Problem, lines: list[Line]) -> Curvature:
         backend = self.backend

@@ -9,7 +9,7 @@ import numpy as np
 from ...values.natives import to_numpy
 from ..framework_natives import FrameworkNatives
 
-__all__ = ["JaxNatives"]
+__all__ = ["JaxNatives", "placed"]
 
 
 _TREES: dict[type, bool] = {}  # classes that were met, and whether JAX knows them as containers
@@ -55,9 +55,10 @@ class JaxNatives(FrameworkNatives):
         with jax.enable_x64(True):
             array = np.asarray(array)
             dtype = value.dtype if jnp.issubdtype(value.dtype, jnp.inexact) else jnp.dtype(float)
-            return jnp.asarray(array).astype(
+            like = jnp.asarray(array).astype(
                 jnp.result_type(dtype, jnp.complex64) if array.dtype.kind == "c" else dtype
             )
+            return placed(like, value)
 
     def project(self, grad: Any, leaf: Any) -> Any:
         import jax
@@ -66,9 +67,9 @@ class JaxNatives(FrameworkNatives):
         dtype = leaf.dtype if jnp.issubdtype(leaf.dtype, jnp.inexact) else jnp.result_type(float)
         if isinstance(grad, jax.Array):
             grad = grad.real if jnp.iscomplexobj(grad) and not jnp.iscomplexobj(leaf) else grad
-            return jnp.broadcast_to(grad, leaf.shape).astype(dtype)
+            return placed(jnp.broadcast_to(grad, leaf.shape).astype(dtype), leaf)
         with jax.enable_x64(True):  # a float64 array keeps its precision when it is put back
-            return jnp.broadcast_to(jnp.asarray(np.asarray(to_numpy(grad))), leaf.shape).astype(dtype)
+            return placed(jnp.broadcast_to(jnp.asarray(np.asarray(to_numpy(grad))), leaf.shape).astype(dtype), leaf)
 
     def stack(self, columns: list) -> Any:
         import jax.numpy as jnp
@@ -131,3 +132,17 @@ class JaxNatives(FrameworkNatives):
         from .face import JaxArray
 
         return JaxArray(value)
+
+
+def placed(array: Any, like: Any) -> Any:
+    """A JAX array with the sharding of another of its shape, if that was put somewhere on purpose.
+
+    The derivative of a linear f is made of its shape alone, and JAX has no reason to split it.
+    """
+    import jax
+
+    if isinstance(array, jax.core.Tracer) or isinstance(like, jax.core.Tracer) or not like.committed:
+        return array
+    if array.shape != like.shape or (array.committed and array.sharding == like.sharding):
+        return array
+    return jax.device_put(array, like.sharding)

@@ -30,6 +30,7 @@ from ...values.kinds import isa
 from .call import FlatCall, precise
 from .callbacks import original_error
 from .face import JaxArray
+from .natives import placed
 from .nesting import NO_VALUE, close, opened, texts_known, under_jit
 from .prepared_inputs import (
     UnknownFixedError,
@@ -97,6 +98,8 @@ class CompiledOperator:
             # The eager result says of every leaf what it is to be: a Python number, NumPy, a jax array.
             self.reference = flatten((operator(f, adtype, *args, **options),))[0]
         self.gradients = self._gradients(leaves, skeleton)
+        # Of the results, by path, which are to lie where an argument does.
+        self.places = self._gradients([float(i) for i in range(len(leaves))], skeleton) if any(self.native) else {}
         self.watch = Watch({"f": f, **options}, classes_of(args))
         self.traced = False  # whether f has been called since it was last looked at
         self.renewed = 0  # times that something f captures was found changed
@@ -225,6 +228,7 @@ class _Program:
 
     def __init__(self, owner: CompiledOperator, args: tuple, integers: dict[int, Any]):
         self.owner, self.args, self.integers = owner, args, integers
+        self.places: list[tuple[int, int]] = []  # which native result lies where which argument does
         self.finish: Any = None
         self.finish_unchecked: Any = None
         self.weak = jax.jit(lambda *values: self._trace(values, strong=False))
@@ -232,7 +236,7 @@ class _Program:
 
     def __call__(self, values: list) -> Any:
         try:
-            natives = self.weak(*values)
+            natives = self._placed(self.weak(*values), values)
         except NO_VALUE as error:
             raise UnsupportedError(
                 under_jit("A Python branch, size or index", place_text(error)) + self._hint()
@@ -251,8 +255,13 @@ class _Program:
             ) from error
         result = self.finish(natives)
         if result is NOT_FINITE:
-            result = self.finish_unchecked(self.strong(*values))
+            result = self.finish_unchecked(self._placed(self.strong(*values), values))
         return result
+
+    def _placed(self, natives: list, values: list) -> list:
+        for i, k in self.places:
+            natives[i] = placed(natives[i], values[k])
+        return natives
 
     def _hint(self) -> str:
         if not self.integers:
@@ -274,7 +283,7 @@ class _Program:
         finally:
             close(traces)
         leaves, skeleton = flatten((result,))
-        natives, kinds, constants = [], [], []
+        natives, kinds, constants, self.places = [], [], [], []
         for i, (leaf, path) in enumerate(zip(leaves, skeleton.paths, strict=True)):
             value = leaf._primal if isinstance(leaf, JaxArray) else leaf
             if isinstance(value, jax.Array):
@@ -282,6 +291,8 @@ class _Program:
                 natives.append(value)
                 constants.append(None)
                 kinds.append(kind_of(reference, leaf, value, any(owner.native)))
+                if kinds[-1] == "native" and path in owner.places:
+                    self.places.append((len(natives) - 1, int(owner.places[path])))
             else:
                 constants.append(value)
                 kinds.append("")
