@@ -1,0 +1,257 @@
+"""``math``, ``cmath`` and ``statistics`` in lifted code: NumPy's functions where a traced number is met."""
+
+from __future__ import annotations
+
+import cmath
+import functools
+import math
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..face.array import Array
+from .active import has_traced, stacked
+from .conversions import check_native, number
+from .standins import stand_in
+
+__all__: list[str] = []
+
+
+def _special(name: str) -> Callable:
+    """A function of scipy.special, which is imported when it is called."""
+
+    def call(x: Any) -> Any:
+        try:
+            import scipy.special
+        except ImportError as error:
+            raise ImportError(f"math.{name} of a traced number is scipy.special.{name}: pip install scipy") from error
+        return getattr(scipy.special, name)(x)
+
+    return call
+
+
+def _whole(function: Callable) -> Callable:
+    """Functions whose results are whole numbers in Python; as floats they have the slope 0."""
+    return function
+
+
+def _log(x: Any, *base: Any) -> Any:
+    return np.log(x) / np.log(base[0]) if base else np.log(x)
+
+
+def _fsum(values: Any) -> Any:
+    return np.sum(stacked(list(values)))
+
+
+def _prod(iterable: Any, *, start: Any = 1) -> Any:
+    return np.prod(stacked(list(iterable))) * start
+
+
+def _dist(p: Any, q: Any) -> Any:
+    return np.linalg.norm(stacked(list(p)) - stacked(list(q)))
+
+
+def _hypot(*coordinates: Any) -> Any:
+    return np.hypot(*coordinates) if len(coordinates) == 2 else np.linalg.norm(stacked(list(coordinates)))
+
+
+def _sumprod(p: Any, q: Any) -> Any:
+    return np.dot(stacked(list(p)), stacked(list(q)))
+
+
+def _modf(x: Any) -> Any:
+    whole = np.trunc(x)
+    return x - whole, whole
+
+
+def _isclose(a: Any, b: Any, *, rel_tol: float = 1e-09, abs_tol: float = 0.0) -> bool:
+    if bool(a == b):
+        return True
+    if not (bool(np.isfinite(a)) and bool(np.isfinite(b))):
+        return False
+    return bool(np.abs(a - b) <= max(rel_tol * max(abs(a), abs(b)), abs_tol))
+
+
+_SAME = (
+    *("sin", "cos", "tan", "exp", "exp2", "expm1", "log2", "log10", "log1p", "sqrt", "cbrt", "sinh", "cosh", "tanh"),
+    *("degrees", "radians", "copysign", "fmod", "nextafter", "ulp", "ldexp"),
+)
+_OTHERS: dict[str, Callable] = {
+    **{f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    **{name: _special(name) for name in ("erf", "erfc", "gamma")},
+    "atan2": np.arctan2,
+    "pow": np.power,
+    "fabs": np.abs,
+    "hypot": _hypot,
+    "log": _log,
+    "lgamma": _special("gammaln"),
+    "modf": _modf,
+    "remainder": lambda x, y: x - y * np.round(x / y),
+}
+_LOOKS: dict[str, Callable] = {
+    "isnan": lambda x: bool(np.isnan(x)),
+    "isinf": lambda x: bool(np.isinf(x)),
+    "isfinite": lambda x: bool(np.isfinite(x)),
+    "isclose": _isclose,
+}
+_STEPS = ("floor", "ceil", "trunc")
+_SEQUENCES: dict[str, Callable] = {"fsum": _fsum, "prod": _prod, "dist": _dist, "sumprod": _sumprod}
+
+
+def _one_of(value: Any) -> Any:
+    return number(value) if isinstance(value, Array) and value.ndim else value
+
+
+def _elementwise(original: Callable, function: Callable) -> Callable:
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        for value in args:
+            if isinstance(value, Array):
+                numbers = [_one_of(a) for a in args]
+                return _checked(original, function(*numbers, **kwargs), numbers)
+        try:
+            return original(*args, **kwargs)
+        except Exception:
+            check_native(original, *args)
+            raise
+
+    return call
+
+
+def _checked(original: Callable, result: Any, numbers: list) -> Any:
+    """The result, with ``math``'s own exceptions where NumPy has NaN or infinity."""
+    if original.__name__ in _ANYTHING or not isinstance(result, Array):
+        return result
+    try:
+        finite = bool(np.isfinite(result))
+    except Exception:  # there are no numbers while a program is being compiled
+        return result
+    if finite or not all(bool(np.isfinite(n)) for n in numbers):
+        return result
+    if bool(np.isnan(result)) or original.__name__ in ("log", "log2", "log10", "log1p", "atanh", "gamma", "lgamma"):
+        raise ValueError("math domain error")
+    raise OverflowError("math range error")
+
+
+_ANYTHING = frozenset({"copysign", "nextafter", "ulp", "modf", "isnan", "isinf", "isfinite", "isclose"})
+
+
+def _sequential(original: Callable, function: Callable) -> Callable:
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        args = tuple([a if isinstance(a, Array) else list(a) for a in args])
+        return function(*args, **kwargs) if has_traced(list(args)) else original(*args, **kwargs)
+
+    return call
+
+
+def _stepped(original: Callable) -> Callable:
+    """Whole numbers of Python, whose slope is 0: the plain number is enough."""
+    from .conversions import _selected
+
+    step = getattr(np, original.__name__)
+
+    @functools.wraps(original)
+    def call(x: Any) -> Any:
+        return _selected(step(_one_of(x))) if isinstance(x, Array) else original(x)
+
+    return call
+
+
+for _name in _SAME:
+    if hasattr(math, _name) and hasattr(np, _name):
+        stand_in(getattr(math, _name), _elementwise(getattr(math, _name), getattr(np, _name)))
+for _name, _function in {**_OTHERS, **_LOOKS}.items():
+    stand_in(getattr(math, _name), _elementwise(getattr(math, _name), _function))
+for _name, _function in _SEQUENCES.items():
+    if hasattr(math, _name):
+        stand_in(getattr(math, _name), _sequential(getattr(math, _name), _function))
+for _name in _STEPS:
+    stand_in(getattr(math, _name), _stepped(getattr(math, _name)))
+
+
+# -- cmath -------------------------------------------------------------------------------------------------------------
+
+
+def _of_complex(function: Callable) -> Callable:
+    return lambda x: function(x + 0j)
+
+
+def _polar(x: Any) -> Any:
+    return np.abs(x), np.angle(x)
+
+
+def _rect(r: Any, phi: Any) -> Any:
+    return r * np.cos(phi) + 1j * (r * np.sin(phi))
+
+
+for _name in ("exp", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh", "log10"):
+    stand_in(getattr(cmath, _name), _elementwise(getattr(cmath, _name), _of_complex(getattr(np, _name))))
+for _name in ("sin", "cos", "tan", "sinh", "cosh", "tanh"):
+    _original = getattr(cmath, f"a{_name}")
+    stand_in(_original, _elementwise(_original, _of_complex(getattr(np, f"arc{_name}"))))
+for _original, _function in (
+    (cmath.log, lambda x, *base: _log(x + 0j, *[b + 0j for b in base])),
+    (cmath.phase, np.angle),
+    (cmath.polar, _polar),
+    (cmath.rect, _rect),
+    (cmath.isnan, lambda x: bool(np.isnan(x))),
+    (cmath.isinf, lambda x: bool(np.isinf(x))),
+    (cmath.isfinite, lambda x: bool(np.isfinite(x))),
+):
+    stand_in(_original, _elementwise(_original, _function))
+
+
+# -- statistics --------------------------------------------------------------------------------------------------------
+
+
+def _fmean(data: Any, weights: Any = None) -> Any:
+    values = stacked(list(data))
+    if weights is None:
+        return np.mean(values)
+    weights = stacked(list(weights))
+    return np.sum(values * weights) / np.sum(weights)
+
+
+def _central(ddof: int, root: bool) -> Callable:
+    def spread(data: Any, centre: Any = None) -> Any:
+        values = stacked(list(data))
+        if len(values) <= ddof:
+            raise statistics.StatisticsError("variance requires at least two data points")
+        centre = np.mean(values) if centre is None else centre
+        variance = np.sum((values - centre) ** 2) / (len(values) - ddof)
+        return np.sqrt(variance) if root else variance
+
+    return spread
+
+
+def _geometric_mean(data: Any) -> Any:
+    return np.exp(np.mean(np.log(stacked(list(data)))))
+
+
+def _covariance(x: Any, y: Any, /) -> Any:
+    x, y = stacked(list(x)), stacked(list(y))
+    return np.sum((x - np.mean(x)) * (y - np.mean(y))) / (len(x) - 1)
+
+
+def _correlation(x: Any, y: Any, /) -> Any:
+    x, y = stacked(list(x)), stacked(list(y))
+    x, y = x - np.mean(x), y - np.mean(y)
+    return np.sum(x * y) / np.sqrt(np.sum(x * x) * np.sum(y * y))
+
+
+for _original, _function in (
+    (statistics.mean, _fmean),
+    (statistics.fmean, _fmean),
+    (statistics.median, lambda data: np.median(stacked(list(data)))),
+    (statistics.variance, _central(1, False)),
+    (statistics.pvariance, _central(0, False)),
+    (statistics.stdev, _central(1, True)),
+    (statistics.pstdev, _central(0, True)),
+    (statistics.geometric_mean, _geometric_mean),
+    (statistics.covariance, _covariance),
+    (statistics.correlation, _correlation),
+):
+    stand_in(_original, _sequential(_original, _function))
