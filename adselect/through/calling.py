@@ -11,7 +11,7 @@ import functools
 import threading
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -48,10 +48,10 @@ class Scope:
         self.only, self.skip = only, skip
         self._lock = threading.RLock()
         self._functions: dict[types.FunctionType, tuple] = {}  # rebuilt, with what it was made from
-        self._codes: dict[types.CodeType, types.CodeType | None] = {}
+        self._codes: dict[int, tuple] = {}  # by id, since hashing one is slow: the code object, and the new one
         self._made: set[int] = set()  # ids of the code objects in self._codes
         self._known: dict[Any, Any] = {}
-        self._native: dict[type, bool] = {}
+        self._ways: dict[type, str] = {}
         self.opens = functools.lru_cache(maxsize=4096)(self._opens)
         self._answers = {CALL: self.call, METHOD: self.method, ATTRIBUTE: self.attribute}
 
@@ -64,7 +64,7 @@ class Scope:
         if self.only is not None:
             return any(_within(module, name) for name in self.only)
         root = module.partition(".")[0]
-        return root not in _CLOSED and root not in PACKAGES or any(_within(module, part) for part in _OPEN_PARTS)
+        return (root not in _CLOSED and root not in PACKAGES) or any(_within(module, part) for part in _OPEN_PARTS)
 
     # -- the three questions that rewritten code asks ----------------------------------------------------------------
 
@@ -85,27 +85,32 @@ class Scope:
         kind = type(owner)
         if kind is np.ndarray:
             return _copying(getattr(owner, name)) if name in _COPIES else getattr(owner, name)
-        if self._is_native(kind):
+        way = self._ways.get(kind) or self._way(kind)
+        if way is _DIRECT:
             return getattr(owner, name)
+        if way is _STATIC:
+            return self.call(getattr(owner, name))
+        found = _of_class(kind, name)
+        if type(found) is types.FunctionType and kind.__getattribute__ is _GETATTRIBUTE:
+            if name not in getattr(owner, "__dict__", ()):
+                return types.MethodType(self.function(found), owner)
         return self.call(self.attribute(owner, name))
 
     def attribute(self, owner: Any, name: str) -> Any:
         """``owner.name``, by a rebuilt property where it is one."""
         kind = type(owner)
-        if self._is_native(kind) or issubclass(kind, (type, types.ModuleType, super)):
+        if (self._ways.get(kind) or self._way(kind)) is not _ENTERED:
             return getattr(owner, name)
-        for base in kind.__mro__:
-            if name in base.__dict__:
-                found = base.__dict__[name]
-                if type(found) is property and type(found.fget) is types.FunctionType:
-                    return self.function(found.fget)(owner)
-                if type(found) is functools.cached_property and innermost() is not None:
-                    return self._cached(owner, name, found)
-                return getattr(owner, name)
-        own = getattr(owner, "__dict__", None)
-        missing = getattr(kind, "__getattr__", None)
-        if type(missing) is types.FunctionType and (own is None or name not in own):
-            if kind.__getattribute__ is object.__getattribute__:
+        found = _of_class(kind, name)
+        if found is not None:
+            if type(found) is property and type(found.fget) is types.FunctionType:
+                return self.function(found.fget)(owner)
+            if type(found) is functools.cached_property and innermost() is not None:
+                return self._cached(owner, name, found)
+            return getattr(owner, name)
+        missing = _of_class(kind, "__getattr__")
+        if type(missing) is types.FunctionType and kind.__getattribute__ is _GETATTRIBUTE:
+            if name not in getattr(owner, "__dict__", ()):
                 return self.function(missing)(owner, name)
         return getattr(owner, name)
 
@@ -128,7 +133,7 @@ class Scope:
             new = function
         else:
             new = self._rebuilt(function)
-        if function.__closure__ is None or not given:
+        if function.__closure__ is None and not given:  # a closure would keep alive what it closes over
             with self._lock:
                 if len(self._functions) >= _MOST_KEPT:
                     self._functions.clear()
@@ -152,10 +157,12 @@ class Scope:
         """The rewritten code of a function for this scope; None where there is no source."""
         with self._lock:
             code = function.__code__
-            if code not in self._codes:
+            kept = self._codes.get(id(code))
+            if kept is None:
                 source = source_of(function)
-                self._codes[code] = None if source is None else code_with(source.code, self._answers, self._made)
-            return self._codes[code]
+                new = None if source is None else code_with(source.code, self._answers, self._made)
+                kept = self._codes[id(code)] = (code, new)
+            return kept[1]
 
     def _found(self, function: Any) -> Any:
         """What to call in the place of what is no plain function."""
@@ -175,9 +182,9 @@ class Scope:
         replaced = of_scipy(function)
         if replaced is not None:
             return self._of(replaced)
-        if kind is types.BuiltinFunctionType or self._is_native(kind):
+        if kind is types.BuiltinFunctionType or self._way(kind) is _DIRECT:
             return function
-        called = getattr(kind, "__call__", None)
+        called = _of_class(kind, "__call__")
         if type(called) is types.FunctionType and not kind.__module__.startswith("adselect."):
             new = self.function(called)
             return function if new is called else types.MethodType(new, function)
@@ -200,7 +207,7 @@ class Scope:
         """What makes an instance as ``cls(…)`` does, with ``__new__`` and ``__init__`` rebuilt."""
         if type(cls) not in (type, abc.ABCMeta) or not self.opens(cls.__module__):
             return cls
-        given_new, given_init = cls.__new__, cls.__init__
+        given_new, given_init = cast(Any, cls.__new__), cast(Any, cls.__init__)
         if type(given_init) is not types.FunctionType and type(given_new) is not types.FunctionType:
             return cls
         new = self.function(given_new) if type(given_new) is types.FunctionType else given_new
@@ -237,18 +244,30 @@ class Scope:
                 self._known[function] = new
         return new
 
-    def _is_native(self, kind: type) -> bool:
-        """Whether the methods of a class are compiled, or ours: there is nothing to rebuild."""
-        try:
-            return self._native[kind]
-        except KeyError:
-            native = issubclass(kind, Array) or (
-                kind.__module__ in _NATIVE_MODULES
-                and not issubclass(kind, (type, types.ModuleType, super))
-                and kind not in (types.MethodType, types.FunctionType, functools.partial)
-            )
-            self._native[kind] = native
-            return native
+    def _way(self, kind: type) -> str:
+        """How attributes of instances are found: compiled and ours are left alone, of others functions are rebuilt."""
+        if issubclass(kind, (type, types.ModuleType, super)):
+            way = _STATIC
+        elif issubclass(kind, Array) or (kind.__module__ in _NATIVE_MODULES and kind not in _OF_FUNCTIONS):
+            way = _DIRECT
+        else:
+            way = _ENTERED
+        self._ways[kind] = way
+        return way
+
+
+_DIRECT, _STATIC, _ENTERED = "direct", "static", "entered"
+_OF_FUNCTIONS = (types.MethodType, types.FunctionType, functools.partial)
+_GETATTRIBUTE = object.__getattribute__
+
+
+def _of_class(kind: type, name: str) -> Any:
+    """What the class, or the first of its bases that has it, holds under a name; None where there is nothing."""
+    for base in kind.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name]
+    return None
+
 
 _COPIES = frozenset({"copy", "astype", "flatten"})
 

@@ -16,7 +16,7 @@ from ..values.kinds import isa
 from .active import is_watched
 from .standins import stand_in, stand_in_for
 
-__all__ = ["check_native", "number"]
+__all__ = ["check_native", "number", "selected"]
 
 
 def check_native(function: Any, *values: Any) -> None:
@@ -81,12 +81,12 @@ def _int(original: type) -> Callable:
             check_native(original, *args)
             return original(*args, **kwargs)
         # A step function: its slope is 0 wherever it has one.
-        return _selected(number(traced))
+        return selected(number(traced))
 
     return int_
 
 
-def _selected(x: Any) -> int:
+def selected(x: Any) -> int:
     """The whole number that a traced one is cut off to, for sizes, indices and branches."""
     known = ignore_derivatives(np.trunc(x))
     try:
@@ -123,7 +123,7 @@ def _numpy_number(original: type) -> Callable:
 def _numpy_integer(original: type) -> Callable:
     def convert(*args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and isinstance(args[0], Array) and not args[0]._closed and not args[0].ndim:
-            return original(_selected(number(args[0])))
+            return original(selected(number(args[0])))
         return original(*args, **kwargs)
 
     return convert

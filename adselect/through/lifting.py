@@ -61,9 +61,9 @@ def lift(f: Any = None, *, only: Any = None, skip: Any = ()) -> Any:
     """f for traced values, though neither f nor what it calls was written for them.
 
     The result computes what f computes. Under a derivative f is rebuilt, with every function, method, property and
-    class of pure Python that it calls, in other people's modules too, so that ``np.zeros`` and its like make arrays that
-    traced values can be written into, ``np.array`` stacks traced numbers, ``float(x)`` hands x on, and ``math`` and
-    ``statistics`` compute with NumPy. No module, global or builtin is changed.
+    class of pure Python that it calls, in other people's modules too, so that ``np.zeros`` and its like make arrays
+    that traced values can be written into, ``np.array`` stacks traced numbers, ``float(x)`` hands x on, and ``math``
+    and ``statistics`` compute with NumPy. No module, global or builtin is changed.
 
     f: a function, bound method, class, instance with ``__call__`` or functools.partial. only, skip: modules or their
     names, one or several, whose code is entered or left as it is; f itself always is entered. Compiled code is not

@@ -75,10 +75,10 @@ def _is_plain_copy(copy: Any) -> bool:
 def _converted(original: Callable, a: Any, dtype: Any, copies: bool) -> Any:
     """Traced numbers and arrays, in lists or as they are, as one array."""
     made = stacked(a)
-    wanted = None if dtype is None or dtype is object else np.dtype(dtype)
+    wanted = None if dtype is None or np.dtype(dtype).kind == "O" else np.dtype(dtype)
     if made.ndim == 0:
         made = created(made, np.asarray, (made,), {}) if wanted is None else made
-    if wanted is not None and wanted != object and wanted != made.dtype:
+    if wanted is not None and wanted != made.dtype:
         return made.astype(wanted)
     return made.copy() if copies and made is a else made
 

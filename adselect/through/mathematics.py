@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ADSelectError
 from ..face.array import Array
+from ..values.kinds import isa
 from .active import has_traced, stacked
-from .conversions import check_native, number
+from .conversions import check_native, number, selected
 from .standins import stand_in
 
 __all__: list[str] = []
@@ -30,11 +32,6 @@ def _special(name: str) -> Callable:
         return getattr(scipy.special, name)(x)
 
     return call
-
-
-def _whole(function: Callable) -> Callable:
-    """Functions whose results are whole numbers in Python; as floats they have the slope 0."""
-    return function
 
 
 def _log(x: Any, *base: Any) -> Any:
@@ -122,19 +119,30 @@ def _elementwise(original: Callable, function: Callable) -> Callable:
 
 def _checked(original: Callable, result: Any, numbers: list) -> Any:
     """The result, with ``math``'s own exceptions where NumPy has NaN or infinity."""
-    if original.__name__ in _ANYTHING or not isinstance(result, Array):
+    if original.__name__ in _ANYTHING or not isinstance(result, Array) or _is_finite(result):
         return result
-    try:
-        finite = bool(np.isfinite(result))
-    except Exception:  # there are no numbers while a program is being compiled
+    if not all(_is_finite(n) for n in numbers):
         return result
-    if finite or not all(bool(np.isfinite(n)) for n in numbers):
-        return result
-    if bool(np.isnan(result)) or original.__name__ in ("log", "log2", "log10", "log1p", "atanh", "gamma", "lgamma"):
+    if bool(np.isnan(result)) or original.__name__ in _POLES:
         raise ValueError("math domain error")
     raise OverflowError("math range error")
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether a number is finite; of a program that is being written down this is a look, which it repeats."""
+    inner, looked = value, False
+    while isinstance(inner, Array):
+        looked = looked or inner._by_reference
+        inner = inner._behind
+    if not looked and isa(inner, (float, complex)):
+        return cmath.isfinite(inner)
+    try:
+        return bool(np.isfinite(value))
+    except ADSelectError:  # there are no numbers while a program is being compiled
+        return True
+
+
+_POLES = frozenset({"log", "log2", "log10", "log1p", "atanh", "gamma", "lgamma"})
 _ANYTHING = frozenset({"copysign", "nextafter", "ulp", "modf", "isnan", "isinf", "isfinite", "isclose"})
 
 
@@ -149,13 +157,11 @@ def _sequential(original: Callable, function: Callable) -> Callable:
 
 def _stepped(original: Callable) -> Callable:
     """Whole numbers of Python, whose slope is 0: the plain number is enough."""
-    from .conversions import _selected
-
     step = getattr(np, original.__name__)
 
     @functools.wraps(original)
     def call(x: Any) -> Any:
-        return _selected(step(_one_of(x))) if isinstance(x, Array) else original(x)
+        return selected(step(_one_of(x))) if isinstance(x, Array) else original(x)
 
     return call
 

@@ -42,7 +42,7 @@ class _Rewriting(ast.NodeTransformer):
 
     # -- what is walked, and what is not: annotations, patterns ----------------------------------------------------
 
-    def _function(self, node: Any) -> Any:
+    def visit_Lambda(self, node: Any) -> Any:
         node.args = self._arguments(node.args)
         first = node.lineno
         if not isinstance(node, ast.Lambda):
@@ -58,7 +58,11 @@ class _Rewriting(ast.NodeTransformer):
         self._within.pop()
         return node
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _function
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        return self.visit_Lambda(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self.visit_Lambda(node)
 
     def _arguments(self, arguments: ast.arguments) -> ast.arguments:
         arguments.defaults = [self.visit(d) for d in arguments.defaults]
