@@ -18,8 +18,8 @@ import numpy as np
 from ..face.array import Array
 from ..frameworks import PACKAGES
 from .active import adopted, innermost
+from .named_calls import of_named
 from .rewriting import ATTRIBUTE, CALL, METHOD, code_with, source_of
-from .scipy_calls import of_scipy
 from .standins import TABLE
 
 __all__ = ["Scope", "scope_of"]
@@ -126,7 +126,7 @@ class Scope:
         if id(code) in self._made:
             return function
         found = TABLE.get(id(function))
-        replaced = found[1] if found is not None else of_scipy(function)
+        replaced = found[1] if found is not None else of_named(function)
         if replaced is not None:
             new = self._of(replaced)
         elif not given and not self.opens(function.__globals__.get("__name__")):
@@ -179,7 +179,7 @@ class Scope:
             return self._through_cache(function)
         if issubclass(kind, type):
             return self._constructor(function)
-        replaced = of_scipy(function)
+        replaced = of_named(function)
         if replaced is not None:
             return self._of(replaced)
         if kind is types.BuiltinFunctionType or self._way(kind) is _DIRECT:

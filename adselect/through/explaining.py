@@ -6,14 +6,15 @@ import ast
 import builtins
 import functools
 import inspect
+import linecache
 import types
 from typing import Any, NamedTuple
 
 from ..errors import ADSelectTypeError, user_line
 from .calling import Scope, scope_of
 from .lifting import Lifted
+from .named_calls import of_named
 from .rewriting import source_of
-from .scipy_calls import of_scipy
 from .standins import TABLE
 
 __all__ = ["explain_lift"]
@@ -54,7 +55,7 @@ class _Walk:
         """Sort what is called into what is rebuilt, replaced and left."""
         if isinstance(f, Lifted):
             return self.enter(f.__wrapped__, call, given)
-        if id(f) in TABLE or of_scipy(f) is not None:
+        if id(f) in TABLE or of_named(f) is not None:
             return self._note(self.replaced, f, call)
         if isinstance(f, types.MethodType):
             return self._function(f.__func__, call, given, f.__self__)
@@ -102,12 +103,19 @@ class _Walk:
         source = source_of(f)
         names = _names_of(f, owner)
         for callee in source.calls if source is not None else ():
-            call = _Call(ast.unparse(callee), f.__code__.co_filename, callee.lineno)
+            call = _Call(_text(callee, f), f.__code__.co_filename, callee.lineno)
             found = _value(callee, names)
             if found is _UNKNOWN:
                 self.open.append(call)
             elif callable(found):
                 self.enter(found, call)
+
+
+def _text(expression: ast.expr, f: types.FunctionType) -> str:
+    """The source of an expression, the first line of it."""
+    line = linecache.getline(f.__code__.co_filename, expression.lineno, f.__globals__).encode()
+    end = expression.end_col_offset if expression.end_lineno == expression.lineno else None
+    return line[expression.col_offset : end].decode().strip()
 
 
 def _names_of(f: types.FunctionType, owner: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from . import builtin_calls as _builtins  # noqa: F401  (the tables of what is c
 from . import conversions as _conversions  # noqa: F401
 from . import makers as _makers  # noqa: F401
 from . import mathematics as _mathematics  # noqa: F401
+from . import statistics_calls as _statistics  # noqa: F401
 from .active import is_watched
 from .calling import Scope, scope_of
 

@@ -42,7 +42,7 @@ def _full(original: Callable) -> Callable:
         if not has_traced(fill_value):
             return adopted(original(shape, fill_value, dtype, order, **kwargs))
         filled = np.broadcast_to(stacked(fill_value), shape)
-        return np.array(filled) if dtype is None else filled.astype(dtype)
+        return filled.copy() if dtype is None else filled.astype(dtype)
 
     return full
 

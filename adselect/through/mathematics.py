@@ -1,11 +1,10 @@
-"""``math``, ``cmath`` and ``statistics`` in lifted code: NumPy's functions where a traced number is met."""
+"""``math`` and ``cmath`` in lifted code: NumPy's functions where a traced number is met."""
 
 from __future__ import annotations
 
 import cmath
 import functools
 import math
-import statistics
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from .active import has_traced, stacked
 from .conversions import check_native, number, selected
 from .standins import stand_in
 
-__all__: list[str] = []
+__all__ = ["sequential"]
 
 
 def _special(name: str) -> Callable:
@@ -106,8 +105,7 @@ def _elementwise(original: Callable, function: Callable) -> Callable:
     def call(*args: Any, **kwargs: Any) -> Any:
         for value in args:
             if isinstance(value, Array):
-                numbers = [_one_of(a) for a in args]
-                return _checked(original, function(*numbers, **kwargs), numbers)
+                return _followed(original, function, [_one_of(a) for a in args], kwargs)
         try:
             return original(*args, **kwargs)
         except Exception:
@@ -117,36 +115,51 @@ def _elementwise(original: Callable, function: Callable) -> Callable:
     return call
 
 
+def _followed(original: Callable, function: Callable, numbers: list, kwargs: dict) -> Any:
+    """The function of NumPy's, after the exceptions of ``math``'s own where there are numbers to look at."""
+    plain, written = [], False
+    for value in numbers:
+        while isinstance(value, Array):
+            written = written or value._by_reference
+            value = value._behind
+        plain.append(value)
+    known = all([isa(v, (float, int, complex)) for v in plain])
+    try:
+        if known:
+            original(*plain, **kwargs)
+    except (ValueError, ArithmeticError):
+        if written:  # the program ends its replay where the numbers would not raise any more
+            with np.errstate(all="ignore"):
+                result = function(*numbers, **kwargs)
+                _ = bool(np.isfinite(result)), bool(np.isnan(result))
+        raise
+    result = function(*numbers, **kwargs)
+    if isinstance(result, Array) and (written or not known) and original.__name__ not in _NEVER_RAISE:
+        return _checked(original, result, numbers)  # a program that is written down repeats the look
+    return result
+
+
 def _checked(original: Callable, result: Any, numbers: list) -> Any:
-    """The result, with ``math``'s own exceptions where NumPy has NaN or infinity."""
-    if original.__name__ in _ANYTHING or not isinstance(result, Array) or _is_finite(result):
-        return result
-    if not all(_is_finite(n) for n in numbers):
-        return result
-    if bool(np.isnan(result)) or original.__name__ in _POLES:
+    try:
+        if bool(np.isfinite(result)) or not all([bool(np.isfinite(n)) for n in numbers]):
+            return result
+        undefined = bool(np.isnan(result))
+    except (ADSelectError, TypeError):
+        # While a program is being compiled there are no numbers to look at. Where f would have gone on from an
+        # exception, the compiled program goes on with NaN, whose derivative is NaN as well.
+        return result * np.where(np.isfinite(result), 1.0, np.nan)
+    if undefined or original.__name__ in _POLES:
         raise ValueError("math domain error")
     raise OverflowError("math range error")
 
 
-def _is_finite(value: Any) -> bool:
-    """Whether a number is finite; of a program that is being written down this is a look, which it repeats."""
-    inner, looked = value, False
-    while isinstance(inner, Array):
-        looked = looked or inner._by_reference
-        inner = inner._behind
-    if not looked and isa(inner, (float, complex)):
-        return cmath.isfinite(inner)
-    try:
-        return bool(np.isfinite(value))
-    except ADSelectError:  # there are no numbers while a program is being compiled
-        return True
-
-
+_NEVER_RAISE = frozenset({"atan", "atan2", "tanh", "hypot", "erf", "erfc", "fabs", "degrees", "radians", "copysign"})
 _POLES = frozenset({"log", "log2", "log10", "log1p", "atanh", "gamma", "lgamma"})
-_ANYTHING = frozenset({"copysign", "nextafter", "ulp", "modf", "isnan", "isinf", "isfinite", "isclose"})
 
 
-def _sequential(original: Callable, function: Callable) -> Callable:
+def sequential(original: Callable, function: Callable) -> Callable:
+    """Of functions of lists of numbers: function where one of them is traced, else the original."""
+
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         args = tuple([a if isinstance(a, Array) else list(a) for a in args])
@@ -173,7 +186,7 @@ for _name, _function in {**_OTHERS, **_LOOKS}.items():
     stand_in(getattr(math, _name), _elementwise(getattr(math, _name), _function))
 for _name, _function in _SEQUENCES.items():
     if hasattr(math, _name):
-        stand_in(getattr(math, _name), _sequential(getattr(math, _name), _function))
+        stand_in(getattr(math, _name), sequential(getattr(math, _name), _function))
 for _name in _STEPS:
     stand_in(getattr(math, _name), _stepped(getattr(math, _name)))
 
@@ -208,56 +221,3 @@ for _original, _function in (
     (cmath.isfinite, lambda x: bool(np.isfinite(x))),
 ):
     stand_in(_original, _elementwise(_original, _function))
-
-
-# -- statistics --------------------------------------------------------------------------------------------------------
-
-
-def _fmean(data: Any, weights: Any = None) -> Any:
-    values = stacked(list(data))
-    if weights is None:
-        return np.mean(values)
-    weights = stacked(list(weights))
-    return np.sum(values * weights) / np.sum(weights)
-
-
-def _central(ddof: int, root: bool) -> Callable:
-    def spread(data: Any, centre: Any = None) -> Any:
-        values = stacked(list(data))
-        if len(values) <= ddof:
-            raise statistics.StatisticsError("variance requires at least two data points")
-        centre = np.mean(values) if centre is None else centre
-        variance = np.sum((values - centre) ** 2) / (len(values) - ddof)
-        return np.sqrt(variance) if root else variance
-
-    return spread
-
-
-def _geometric_mean(data: Any) -> Any:
-    return np.exp(np.mean(np.log(stacked(list(data)))))
-
-
-def _covariance(x: Any, y: Any, /) -> Any:
-    x, y = stacked(list(x)), stacked(list(y))
-    return np.sum((x - np.mean(x)) * (y - np.mean(y))) / (len(x) - 1)
-
-
-def _correlation(x: Any, y: Any, /) -> Any:
-    x, y = stacked(list(x)), stacked(list(y))
-    x, y = x - np.mean(x), y - np.mean(y)
-    return np.sum(x * y) / np.sqrt(np.sum(x * x) * np.sum(y * y))
-
-
-for _original, _function in (
-    (statistics.mean, _fmean),
-    (statistics.fmean, _fmean),
-    (statistics.median, lambda data: np.median(stacked(list(data)))),
-    (statistics.variance, _central(1, False)),
-    (statistics.pvariance, _central(0, False)),
-    (statistics.stdev, _central(1, True)),
-    (statistics.pstdev, _central(0, True)),
-    (statistics.geometric_mean, _geometric_mean),
-    (statistics.covariance, _covariance),
-    (statistics.correlation, _correlation),
-):
-    stand_in(_original, _sequential(_original, _function))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import sys
 import threading
 import types
 from typing import Any, NamedTuple
@@ -18,7 +19,9 @@ from typing import Any, NamedTuple
 __all__ = ["ATTRIBUTE", "CALL", "METHOD", "Source", "code_with", "source_of"]
 
 # Constants that stand for the functions that answer, until a code object is made for use.
-CALL, METHOD, ATTRIBUTE = "adselect:call", "adselect:method", "adselect:attribute"
+CALL = "adselect:call"
+METHOD = "adselect:method"
+ATTRIBUTE = "adselect:attribute"
 # These look at the frame that calls them, or are asked so often that a question would only cost time.
 _LEFT = frozenset({"super", "locals", "globals", "vars", "eval", "exec", "dir", "__import__"})
 _PLAIN_ATTRIBUTES = frozenset({"shape", "dtype", "size", "ndim", "T", "real", "imag"})
@@ -145,16 +148,18 @@ def source_of(function: types.FunctionType) -> Source | None:
         if key not in _FILES:
             if len(_FILES) >= _MOST_FILES:
                 _FILES.clear()
-            _FILES[key] = _read(file, "".join(lines))
+            _FILES[key] = _read(file, "".join(lines), function.__globals__.get("__loader__"))
         return _FILES[key].get(function.__code__)
 
 
-def _read(file: str, text: str) -> dict[types.CodeType, Source]:
+def _read(file: str, text: str, loader: Any) -> dict[types.CodeType, Source]:
     """The code objects of a file, each with the rewritten one."""
     if not text:
         return {}
     try:
         tree = ast.parse(text, file)
+        if (asserts := _asserts_of(loader)) is not None:
+            asserts(tree, text.encode(), file, loader.config)
         before = compile(tree, file, "exec", dont_inherit=True)
         rewriting = _Rewriting()
         after = compile(rewriting.visit(tree), file, "exec", dont_inherit=True)
@@ -163,6 +168,12 @@ def _read(file: str, text: str) -> dict[types.CodeType, Source]:
     found: dict[types.CodeType, Source] = {}
     _pair(before, after, rewriting.calls, found)
     return found
+
+
+def _asserts_of(loader: Any) -> Any:
+    """What has rewritten the assert statements of a file when it was loaded: pytest does so in tests."""
+    module = sys.modules.get(type(loader).__module__)
+    return getattr(module, "rewrite_asserts", None) if hasattr(loader, "config") else None
 
 
 def _pair(before: types.CodeType, after: types.CodeType, calls: dict, found: dict) -> None:

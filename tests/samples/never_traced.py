@@ -86,7 +86,7 @@ def decorated(x, factor=3.0, *, shift=math.pi):
     return math.sin(x) * factor + shift
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def remembered(x):
     return math.sin(x) ** 2
 
@@ -194,13 +194,12 @@ def sizes(x):
 
 def strings(x):
     parts = {"a": x[0], "b": math.sqrt(x[1])}
-    f"{x[0]:.3f} {x[1]!r}"
     return sum(parts[k] for k in sorted(parts)) * max(x, key=lambda v: -v)
 
 
 def errors(x):
     total = 0.0
-    for v in (x[0] - 1, x[1], x[2] * 1000):
+    for v in (x[0] - 1, x[1], x[2] * 600):
         try:
             total += math.log(v)
         except ValueError:
@@ -274,9 +273,7 @@ PROGRAMS = {
     "strings": (strings, lambda x: (x[0] + np.sqrt(x[1])) * x[0]),
     "errors": (
         errors,
-        lambda x: (
-            (x[0] - 1) ** 2 + np.exp(x[0] - 1) + np.log(x[1]) + np.exp(x[1]) + np.log(x[2] * 1000) + x[2] * 1000
-        ),
+        lambda x: (x[0] - 1) ** 2 + np.exp(x[0] - 1) + np.log(x[1]) + np.exp(x[1]) + np.log(x[2] * 600) + x[2] * 600,
     ),
     "dataclass": (heap, lambda x: np.hypot(x[0], x[1]) * np.hypot(x[1], x[2])),
     "accumulate": (
@@ -294,9 +291,7 @@ PROGRAMS = {
     ),
     "filled": (
         filled,
-        lambda x: (
-            np.sum(np.sin(x) ** 2) + 3 * x[0] ** 2 + 4.0 + 4 * (x[0] + x[1]) + 2 * x[0] + 2.0 + np.sum(x)
-        ),
+        lambda x: np.sum(np.sin(x) ** 2) + 3 * x[0] ** 2 + 4.0 + 4 * (x[0] + x[1]) + 2 * x[0] + 2.0 + np.sum(x),
     ),
     "vectorize": (entry_by_entry, lambda x: np.sum(2 * np.sin(x))),
     "method": (
@@ -305,9 +300,7 @@ PROGRAMS = {
     ),
     "made inside": (
         lambda x: Spring(x[0]).energy(x[1]) + Spring.soft(x[2]).k + Spring.damping(x[1]) + Spring(x[0]).slow,
-        lambda x: (
-            0.5 * np.exp(x[0]) * (x[1] - 0.1) ** 2 + np.log(x[1]) + x[2] / 10 + np.tanh(x[1]) + np.cos(x[0])
-        ),
+        lambda x: 0.5 * np.exp(x[0]) * (x[1] - 0.1) ** 2 + np.log(x[1]) + x[2] / 10 + np.tanh(x[1]) + np.cos(x[0]),
     ),
     "decorated": (lambda x: decorated(x[0], shift=x[1]), lambda x: 3 * np.sin(x[0]) + x[1] + 1),
     "cache": (lambda x: remembered(x[0]) + remembered(x[1]), lambda x: np.sin(x[0]) ** 2 + np.sin(x[1]) ** 2),

@@ -20,7 +20,7 @@ from samples.never_traced import POINT, PROGRAMS
 import adselect as ad
 from adselect import lift
 
-LOOKS_AT_NUMBERS = {"branches", "newton", "sizes", "strings", "errors"}  # no program without its numbers
+LOOKS_AT_NUMBERS = {"branches", "newton", "sizes", "strings", "polynomial"}  # no program without its numbers
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -56,10 +56,13 @@ def test_second_derivatives_and_other_modes(name):
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_prepared(name, exact_backend):
     f = lift(PROGRAMS[name][0])
-    prepared = ad.prepare(ad.gradient, f, exact_backend.adtype, POINT)
     if exact_backend.name == "jax" and name in LOOKS_AT_NUMBERS:
-        with pytest.raises(ad.ADSelectError, match="compil|jit"):
-            prepared(POINT)
+        with pytest.raises(ad.ADSelectError, match="compil"):
+            ad.prepare(ad.gradient, f, exact_backend.adtype, POINT)(POINT)
+        return
+    prepared = ad.prepare(ad.gradient, f, exact_backend.adtype, POINT)
+    if exact_backend.name == "jax" and name == "errors":  # no exception can be raised by compiled code
+        assert np.isnan(prepared(POINT)[0]).any()
         return
     for x in (POINT, POINT + 0.05, POINT[::-1].copy()):
         np.testing.assert_allclose(prepared(x)[0], ad.gradient(f, x)[0], rtol=1e-11, atol=1e-12)
@@ -71,8 +74,8 @@ def test_a_prepared_program_sees_that_a_global_was_bound_anew(monkeypatch):
     prepared(POINT)
     monkeypatch.setattr(never_traced, "SCALE", 5.0)
     np.testing.assert_allclose(ad.gradient(f, POINT)[0], [2.5 / np.sqrt(0.4), 0, 0])
-    found = prepared(POINT)[0]
-    np.testing.assert_allclose(found, [2.5 / np.sqrt(0.4), 0, 0])
+    with pytest.raises(ad.ADSelectError, match=r"SCALE was rebound \(from 2.0 to 5.0\)"):
+        prepared(POINT)
 
 
 # -- what may be lifted ------------------------------------------------------------------------------------------------
@@ -85,10 +88,7 @@ def test_methods_instances_classes_and_partials():
     assert ad.gradient(lift(doubled.energy), 0.7)[0] == pytest.approx(2 * slope)
     assert (spring.calls, doubled.calls) == (1, 1)
     assert ad.gradient(lift(spring), 0.7)[0] == pytest.approx(np.cos(0.7) * 0.5)
-    made = ad.gradient(lambda k: lift(never_traced.Spring)(k).stiffness * k, 0.7)
-    with pytest.raises(ad.TracedValueError):  # the property is read by code that is not lifted
-        ad.gradient(lambda k: never_traced.Spring(k).stiffness, 0.7)
-    assert made is not None
+    assert ad.gradient(lambda r: lift(never_traced.Spring)(2.0, r).rest * r, 0.7)[0] == 1.4
 
 
 def test_a_class_and_what_is_made_of_it():
@@ -117,7 +117,7 @@ def test_as_a_decorator_of_functions_and_methods():
 
 
 def test_what_cannot_be_called_is_refused():
-    with pytest.raises(TypeError, match="lift.*a function was expected, got float"):
+    with pytest.raises(TypeError, match=r"lift.*a function was expected, got float"):
         lift(1.0)
 
 
@@ -179,7 +179,7 @@ def test_only_and_skip():
         return never_traced.helper(math.exp(x))
 
     for options in ({"skip": never_traced}, {"skip": ["samples"]}, {"only": __name__}, {"only": "scipy"}):
-        with pytest.raises(ad.TracedValueError, match="never_traced.py"):
+        with pytest.raises(ad.TracedValueError, match=r"never_traced\.py"):
             ad.gradient(lift(f, **options), 1.0)
     for options in ({"only": never_traced}, {"only": ["samples", "x"]}, {"skip": "scipy"}, {}):
         assert ad.gradient(lift(f, **options), 1.0)[0] == pytest.approx(np.exp(0.5))
@@ -195,15 +195,14 @@ def test_explain_lift():
     assert "Spring(x[0]).energy(…)" in rest.partition("decided at the call:")[2]
     text = ad.explain_lift(never_traced.helper, skip="math")
     assert f"math.sqrt: {never_traced.__file__}" in text.partition("replaced:")[2]
-    space = {}
-    exec("def unseen(x): return x", space)
-    text = ad.explain_lift(lambda x: space["unseen"](x) + np.linalg.norm(x) + unseen(x))
-    assert "left as they are:" in text and "no source" in text
+    text = ad.explain_lift(lambda x: np.linalg.norm(x) + UNSEEN.g(x))
+    assert "no source" in text.partition("left as they are:")[2]
     with pytest.raises(TypeError, match="a function was expected"):
         ad.explain_lift(1.0)
 
 
-exec(compile("def unseen(x): return x", "<text>", "exec"))
+UNSEEN = types.ModuleType("unseen")
+exec("import numpy as np\ndef g(x): return np.sin(x)", vars(UNSEEN))
 
 
 # -- nothing else changes ----------------------------------------------------------------------------------------------
@@ -234,7 +233,8 @@ def test_other_threads_see_nothing():
     finally:
         stop.set()
         thread.join()
-    assert seen and all(seen)
+    assert seen
+    assert all(seen)
 
 
 def test_one_lifted_function_in_many_threads():
@@ -345,7 +345,7 @@ def test_what_is_not_entered_raises_at_its_line():
         return {x: 1.0}[x] * x
 
     for f in (plain_expression, whole_numbers, keys):
-        with pytest.raises(ad.TracedValueError, match="test_lifting.py"):
+        with pytest.raises(ad.TracedValueError, match=r"test_lifting\.py"):
             ad.gradient(lift(f), 0.5)
 
 
@@ -360,7 +360,7 @@ class Unread:
 
 
 def test_operators_of_users_classes_are_not_entered():
-    with pytest.raises(ad.TracedValueError, match="test_lifting.py"):
+    with pytest.raises(ad.TracedValueError, match=r"test_lifting\.py"):
         ad.gradient(lift(lambda x: Unread() + x), 0.5)
 
 
@@ -391,8 +391,5 @@ def test_float32_buffers_and_dtypes():
 
 
 def test_code_without_source_is_left_and_still_right():
-    module = types.ModuleType("made")
-    exec("import numpy as np\ndef g(x): return np.sin(x)", vars(module))
-    assert ad.gradient(lift(lambda x: module.g(x) * math.exp(x)), 0.5)[0] == pytest.approx(
-        np.exp(0.5) * (np.sin(0.5) + np.cos(0.5))
-    )
+    slope = np.exp(0.5) * (np.sin(0.5) + np.cos(0.5))
+    assert ad.gradient(lift(lambda x: UNSEEN.g(x) * math.exp(x)), 0.5)[0] == pytest.approx(slope)
