@@ -20,6 +20,7 @@ from ..frameworks import PACKAGES
 from .active import adopted, innermost
 from .named_calls import of_named
 from .rewriting import ATTRIBUTE, CALL, METHOD, code_with, source_of
+from .sourceless import with_answering_globals
 from .standins import TABLE
 
 __all__ = ["Scope", "scope_of"]
@@ -143,7 +144,7 @@ class Scope:
     def _rebuilt(self, function: types.FunctionType) -> types.FunctionType:
         code = self._code(function)
         if code is None:
-            return function
+            return with_answering_globals(function, self.call)
         new = types.FunctionType(
             code, function.__globals__, function.__name__, function.__defaults__, function.__closure__
         )

@@ -89,7 +89,7 @@ class _Walk:
         if not given and not self.scope.opens(f.__globals__.get("__name__")):
             return self._note(self.left, f, call, "not entered")
         if source_of(f) is None:
-            return self._note(self.left, f, call, "no source, or another than what runs")
+            return self._note(self.left, f, call, "no source, or another than what runs: only what it calls by name")
         self._seen.add(id(f))
         self.rebuilt[_name(f)] = f"{f.__code__.co_filename}:{f.__code__.co_firstlineno}"
         self._pending.append((f, owner))

@@ -390,6 +390,32 @@ def test_float32_buffers_and_dtypes():
     assert lift(f).__wrapped__ is f
 
 
-def test_code_without_source_is_left_and_still_right():
+def test_code_without_source():
+    module = types.ModuleType("made")
+    code = """
+import math
+import numpy as np
+K = 2.0
+def inner(v):
+    return math.exp(v) * K
+def g(x):
+    out = np.zeros(2, dtype=float)
+    out[0] = float(x) if isinstance(x, float) else 0.0
+    out[1] = sum(map(inner, [x]))
+    return np.sum(out)
+def counted(x):
+    global K
+    K = 3.0
+    return math.exp(x)
+"""
+    exec(code, vars(module))
+    assert ad.gradient(lift(module.g), 0.5)[0] == pytest.approx(1 + 2 * np.exp(0.5))
+    module.K = 5.0
+    assert ad.gradient(lift(module.g), 0.5)[0] == pytest.approx(1 + 5 * np.exp(0.5))
+    with pytest.raises(ad.TracedValueError):
+        ad.gradient(lift(module.counted), 0.5)
+
+
+def test_code_without_source_is_left_where_it_needs_none():
     slope = np.exp(0.5) * (np.sin(0.5) + np.cos(0.5))
     assert ad.gradient(lift(lambda x: UNSEEN.g(x) * math.exp(x)), 0.5)[0] == pytest.approx(slope)
