@@ -9,14 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 from ..calls.in_progress import IN_PROGRESS
-from ..errors import ADSelectTypeError, user_line
+from ..errors import ADSelectTypeError, TracedValueError, user_line
 from ..face.array import Array
+from ..face.refusals import LIFT
 from ..structure.flattening import flatten
 from ..toolbox.tracing import is_traced
 from . import builtin_calls as _builtins  # noqa: F401  (the tables of what is called instead)
 from . import conversions as _conversions  # noqa: F401
 from . import makers as _makers  # noqa: F401
 from . import mathematics as _mathematics  # noqa: F401
+from . import scipy_calls as _scipy  # noqa: F401
 from . import statistics_calls as _statistics  # noqa: F401
 from .active import is_watched
 from .calling import Scope, scope_of
@@ -33,9 +35,13 @@ class Lifted:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         f = self.__wrapped__
-        if _is_traced_call(args, kwargs):
-            f = entered(f, self._scope)
-        return f(*args, **kwargs)
+        if not _is_traced_call(args, kwargs):
+            return f(*args, **kwargs)
+        try:
+            return entered(f, self._scope)(*args, **kwargs)
+        except TracedValueError as error:
+            error.args = tuple([_without_advice(a) for a in error.args])
+            raise
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None or not hasattr(type(self.__wrapped__), "__get__"):
@@ -95,6 +101,12 @@ def lift(f: Any = None, *, only: Any = None, skip: Any = ()) -> Any:
             return f
         f = f.__wrapped__
     return Lifted(f, scope)
+
+
+def _without_advice(text: Any) -> Any:
+    """The text of a refusal inside lifted code, which has to be followed another way."""
+    here = " adselect.lift does not enter the code at this line: adselect.explain_lift(f) says what it enters."
+    return text.replace(LIFT, here) if isinstance(text, str) else text
 
 
 def _lift_again(f: Any, only: Any, skip: Any) -> Lifted:

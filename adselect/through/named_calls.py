@@ -12,7 +12,7 @@ __all__ = ["RULES", "named", "of_named"]
 RULES: dict[str, Callable[[Any], Any]] = {}
 _PUBLIC: dict[str, tuple[str, ...]] = {
     "statistics": ("statistics",),
-    "scipy": ("scipy.linalg", "scipy.special", "scipy.spatial.distance", "scipy.integrate"),
+    "scipy": ("scipy.linalg", "scipy.special"),
 }
 
 
