@@ -27,12 +27,13 @@ class UserCall:
     cotangents of what f computes.
     """
 
-    __slots__ = ("_traced", "adtype", "args", "blind", "flat")
+    __slots__ = ("_traced", "adtype", "args", "blind", "converted", "flat")
 
     args: list
     flat: Any
     adtype: Any
     blind: bool
+    converted: bool  # set where f has converted traced numbers to what plainly are numbers of Python's
 
     @property
     def traced(self) -> Array | None:

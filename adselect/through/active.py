@@ -9,10 +9,45 @@ import numpy as np
 from ..calls.in_progress import IN_PROGRESS
 from ..face.array import Array
 from ..face.dispatch import absorb, is_traced
+from ..structure.flattening import flatten
 from ..values.kinds import isa
 from ..values.natives import natives_of
 
-__all__ = ["adopted", "has_traced", "innermost", "is_watched", "stacked"]
+__all__ = [
+    "adopted",
+    "given_kind",
+    "has_traced",
+    "innermost",
+    "is_watched",
+    "may_be_pythons",
+    "note_python_number",
+    "stacked",
+]
+
+
+def note_python_number() -> None:
+    """Note that lifted code has made a number that plainly is one of Python's."""
+    if IN_PROGRESS.calls:
+        IN_PROGRESS.calls[0].converted = True
+
+
+def given_kind(value: Array) -> type | None:
+    """The class of the number that a traced argument of f was given as; None where it is none, or not known."""
+    call = IN_PROGRESS.calls[-1] if IN_PROGRESS.calls else None
+    given = None if call is None or call.flat is None else call.flat.given
+    if call is None or given is None:
+        return None
+    kinds = [type(g) for g, a in zip(given, call.args, strict=False) if a is value]
+    return kinds[0] if len(kinds) == 1 and issubclass(kinds[0], (int, float, complex, np.generic)) else None
+
+
+def may_be_pythons() -> bool:
+    """Whether a traced number may plainly be one of Python's: f was given such, or has converted to such."""
+    calls = IN_PROGRESS.calls
+    if not calls or getattr(calls[0], "converted", False):
+        return True
+    numbers = [a for a in flatten(tuple(calls[-1].args))[0] if isinstance(a, Array) and not a.ndim]
+    return not all([issubclass(given_kind(a) or float, np.generic) for a in numbers])
 
 
 def innermost() -> Array | None:

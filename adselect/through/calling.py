@@ -19,8 +19,9 @@ from ..face.array import Array
 from ..frameworks import PACKAGES
 from .active import adopted, innermost
 from .named_calls import of_named
-from .rewriting import ATTRIBUTE, CALL, METHOD, code_with, source_of
+from .rewriting import ATTRIBUTE, CALL, METHOD, READING, code_with, source_of
 from .sourceless import with_answering_globals
+from .standins import READING as OF_READERS
 from .standins import TABLE
 
 __all__ = ["Scope", "scope_of"]
@@ -55,6 +56,7 @@ class Scope:
         self._ways: dict[type, str] = {}
         self.opens = functools.lru_cache(maxsize=4096)(self._opens)
         self._answers = {CALL: self.call, METHOD: self.method, ATTRIBUTE: self.attribute}
+        self._answers |= {CALL + READING: self.call_reading, METHOD + READING: self.method_reading}
 
     def _opens(self, module: str | None) -> bool:
         """Whether functions of a module are rebuilt."""
@@ -96,6 +98,19 @@ class Scope:
             if name not in getattr(owner, "__dict__", ()):
                 return types.MethodType(self.function(found), owner)
         return self.call(self.attribute(owner, name))
+
+    def call_reading(self, function: Any) -> Any:
+        """The same for code that writes into no array: tables that it makes stay plain, for compiled code to read."""
+        found = OF_READERS.get(id(function))
+        return self.call(function) if found is None else found[1]
+
+    def method_reading(self, owner: Any, name: str) -> Any:
+        """The same for methods."""
+        if type(owner) is np.ndarray:
+            return getattr(owner, name)
+        if type(owner) is types.ModuleType:
+            return self.call_reading(getattr(owner, name))
+        return self.method(owner, name)
 
     def attribute(self, owner: Any, name: str) -> Any:
         """``owner.name``, by a rebuilt property where it is one."""

@@ -13,7 +13,7 @@ from ..face.array import Array
 from ..face.dispatch import absorb
 from ..toolbox.ignoring import ignore_derivatives
 from ..values.kinds import isa
-from .active import is_watched
+from .active import given_kind, is_watched, may_be_pythons, note_python_number
 from .standins import stand_in, stand_in_for
 
 __all__ = ["check_native", "number", "selected"]
@@ -54,6 +54,7 @@ def _float(original: type) -> Callable:
             check_native(original, x)
             return original(x)
         x = number(traced)
+        note_python_number()
         if x.dtype.kind == "c":
             raise TypeError(f"float() argument must be a string or a real number, not '{x.__class__.__name__}'")
         return x if x.dtype == np.float64 else x.astype(np.float64)
@@ -67,6 +68,7 @@ def _complex(original: type) -> Callable:
         if _held(real) is None and _held(imag) is None:
             check_native(original, real, imag)
             return original(real) if isinstance(real, str) else original(real, imag)
+        note_python_number()
         real, imag = (number(v) if isinstance(v, Array) else v for v in (real, imag))
         return real + 1j * imag
 
@@ -130,9 +132,20 @@ def _numpy_integer(original: type) -> Callable:
 
 
 def _type(*args: Any, **kwargs: Any) -> Any:
-    if len(args) == 1 and isinstance(args[0], Array):
-        return args[0].__class__
-    return type(*args, **kwargs)
+    x = args[0] if len(args) == 1 else None
+    if not isinstance(x, Array):
+        return type(*args, **kwargs)
+    if x.ndim or x.__class__ is np.ndarray:
+        return np.ndarray
+    kind = given_kind(x)
+    if kind is not None:
+        return kind
+    if may_be_pythons():
+        raise TracedValueError(
+            f"type(x) of a traced number at {user_line()}: whether it plainly is Python's number or NumPy's is not "
+            "known under a derivative. Write isinstance(x, float), which holds for both."
+        )
+    return x.__class__
 
 
 stand_in(type, _type)

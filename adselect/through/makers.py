@@ -12,26 +12,50 @@ import numpy as np
 from ..face.creating import created
 from ..values.kinds import isa
 from .active import adopted, has_traced, innermost, stacked
-from .standins import stand_in_for
+from .standins import READING, stand_in, stand_in_for
 
 __all__: list[str] = []
 
 
-@stand_in_for(np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.arange, np.ndarray)
-def _maker(original: Callable) -> Callable:
+Keep = Callable[[Any], Any]
+
+
+def _as_it_is(array: Any) -> Any:
+    return array
+
+
+def _table_of(*functions: Any) -> Callable:
+    """Register makers of tables, which stay plain in functions that write into nothing."""
+
+    def register(make: Callable[[Any, Keep], Callable]) -> Callable:
+        for function in functions:
+            stand_in(function, make(function, adopted))
+            READING[id(function)] = (function, make(function, _as_it_is))
+        return make
+
+    return register
+
+
+@_table_of(np.eye, np.identity, np.tri, np.arange)
+def _maker(original: Callable, keep: Keep) -> Callable:
     @functools.wraps(original)
     def make(*args: Any, **kwargs: Any) -> Any:
-        return adopted(original(*args, **kwargs))
+        return keep(original(*args, **kwargs))
 
     return make
 
 
-@stand_in_for(np.linspace, np.logspace, np.geomspace)
-def _range(original: Callable) -> Callable:
+@stand_in_for(np.zeros, np.ones, np.empty, np.ndarray)
+def _buffer(original: Callable) -> Callable:
+    return _maker(original, adopted)
+
+
+@_table_of(np.linspace, np.logspace, np.geomspace)
+def _range(original: Callable, keep: Keep) -> Callable:
     @functools.wraps(original)
     def make(*args: Any, **kwargs: Any) -> Any:
         made = original(*[stacked(a) for a in args], **{k: stacked(v) for k, v in kwargs.items()})
-        return (adopted(made[0]), *made[1:]) if isinstance(made, tuple) else adopted(made)
+        return (keep(made[0]), *made[1:]) if isinstance(made, tuple) else keep(made)
 
     return make
 
@@ -83,8 +107,8 @@ def _converted(original: Callable, a: Any, dtype: Any, copies: bool) -> Any:
     return made.copy() if copies and made is a else made
 
 
-@stand_in_for(np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray)
-def _array(original: Callable) -> Callable:
+@_table_of(np.array, np.asarray, np.asanyarray, np.ascontiguousarray, np.asfortranarray)
+def _array(original: Callable, keep: Keep) -> Callable:
     copies = original is np.array
 
     @functools.wraps(original)
@@ -92,7 +116,7 @@ def _array(original: Callable) -> Callable:
         if not has_traced(a):
             made = original(a, dtype, *args, **kwargs)
             new = type(a) in (list, tuple) or (copies and _is_plain_copy(kwargs.get("copy", True)))
-            return adopted(made) if new and made is not a else made
+            return keep(made) if new and made is not a else made
         made = _converted(original, a, dtype, copies and _is_plain_copy(kwargs.get("copy", True)))
         least = kwargs.get("ndmin", 0)
         least = max(least, 1) if original in (np.ascontiguousarray, np.asfortranarray) else least
@@ -124,12 +148,12 @@ def _require(original: Callable) -> Callable:
     return require
 
 
-@stand_in_for(np.fromiter)
-def _fromiter(original: Callable) -> Callable:
+@_table_of(np.fromiter)
+def _fromiter(original: Callable, keep: Keep) -> Callable:
     def fromiter(iter: Any, dtype: Any, count: int = -1, **kwargs: Any) -> Any:
         entries = list(iter) if count < 0 else [v for _, v in zip(range(count), iter, strict=False)]
         if not has_traced(entries):
-            return adopted(original(entries, dtype, count, **kwargs))
+            return keep(original(entries, dtype, count, **kwargs))
         if len(entries) < count:
             raise ValueError(f"iterator too short: Expected {count} but iterator had only {len(entries)} items.")
         return _converted(original, entries, dtype, False)
@@ -160,20 +184,20 @@ def _holds_traced(value: Any) -> bool:
     return has_traced(value) or (isinstance(value, (list, tuple)) and any(map(_holds_traced, value)))
 
 
-@stand_in_for(np.copy)
-def _copy(original: Callable) -> Callable:
+@_table_of(np.copy)
+def _copy(original: Callable, keep: Keep) -> Callable:
     def copied(a: Any, *args: Any, **kwargs: Any) -> Any:
-        return adopted(original(stacked(a), *args, **kwargs))
+        return keep(original(stacked(a), *args, **kwargs))
 
     return copied
 
 
-@stand_in_for(copy.copy, copy.deepcopy)
-def _copied(original: Callable) -> Callable:
+@_table_of(copy.copy, copy.deepcopy)
+def _copied(original: Callable, keep: Keep) -> Callable:
     @functools.wraps(original)
     def copied(x: Any, *args: Any) -> Any:
         made = original(x, *args)
-        return adopted(made) if isa(x, np.ndarray) else made
+        return keep(made) if isa(x, np.ndarray) else made
 
     return copied
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ADSelectError
 from ..face.array import Array
 from ..values.kinds import isa
-from .active import has_traced, stacked
+from .active import has_traced, note_python_number, stacked
 from .conversions import check_native, number, selected
 from .standins import stand_in
 
@@ -118,6 +118,7 @@ def _elementwise(original: Callable, function: Callable) -> Callable:
 def _followed(original: Callable, function: Callable, numbers: list, kwargs: dict) -> Any:
     """The function of NumPy's, after the exceptions of ``math``'s own where there are numbers to look at."""
     plain, written = [], False
+    note_python_number()
     for value in numbers:
         while isinstance(value, Array):
             written = written or value._by_reference
@@ -163,7 +164,10 @@ def sequential(original: Callable, function: Callable) -> Callable:
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         args = tuple([a if isinstance(a, Array) else list(a) for a in args])
-        return function(*args, **kwargs) if has_traced(list(args)) else original(*args, **kwargs)
+        if not has_traced(list(args)):
+            return original(*args, **kwargs)
+        note_python_number()
+        return function(*args, **kwargs)
 
     return call
 

@@ -16,11 +16,12 @@ import threading
 import types
 from typing import Any, NamedTuple
 
-__all__ = ["ATTRIBUTE", "CALL", "METHOD", "Source", "code_with", "source_of"]
+__all__ = ["ATTRIBUTE", "CALL", "METHOD", "READING", "Source", "code_with", "source_of"]
 
 # Constants that stand for the functions that answer, until a code object is made for use.
 CALL = "adselect:call"
 METHOD = "adselect:method"
+READING = ":reading"  # of functions that write into no array
 ATTRIBUTE = "adselect:attribute"
 # These look at the frame that calls them, or are asked so often that a question would only cost time.
 _LEFT = frozenset({"super", "locals", "globals", "vars", "eval", "exec", "dir", "__import__"})
@@ -42,6 +43,7 @@ class _Rewriting(ast.NodeTransformer):
         self.classes: list[str] = []
         self.calls: dict[tuple[str, int], list[ast.expr]] = {}
         self._within: list[list[ast.expr]] = []
+        self._reading = ""
 
     # -- what is walked, and what is not: annotations, patterns ----------------------------------------------------
 
@@ -52,12 +54,16 @@ class _Rewriting(ast.NodeTransformer):
             first = min([first, *[d.lineno for d in node.decorator_list]])
             node.decorator_list = [self.visit(d) for d in node.decorator_list]
         self._within.append(self.calls.setdefault((getattr(node, "name", "<lambda>"), first), []))
+        outer = self._reading
+        if not self.depth:
+            self._reading = "" if _writes(node) else READING
         self.depth += 1
         if isinstance(node, ast.Lambda):
             node.body = self.visit(node.body)
         else:
             node.body = [self.visit(statement) for statement in node.body]
         self.depth -= 1
+        self._reading = outer
         self._within.pop()
         return node
 
@@ -105,9 +111,9 @@ class _Rewriting(ast.NodeTransformer):
             node.func = self.visit(callee)
         elif isinstance(callee, ast.Attribute):
             name = ast.copy_location(ast.Constant(self._mangled(callee.attr)), callee)
-            node.func = _asked(METHOD, callee, self.visit(callee.value), name)
+            node.func = _asked(METHOD + self._reading, callee, self.visit(callee.value), name)
         elif not (isinstance(callee, ast.Name) and callee.id in _LEFT):
-            node.func = _asked(CALL, callee, self.visit(callee))
+            node.func = _asked(CALL + self._reading, callee, self.visit(callee))
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
@@ -120,6 +126,24 @@ class _Rewriting(ast.NodeTransformer):
     def _mangled(self, name: str) -> str:
         owner = self.classes[-1].lstrip("_") if self.classes else ""
         return f"_{owner}{name}" if owner and name.startswith("__") and not name.endswith("__") else name
+
+
+# Functions and methods that write into an array that they are given.
+_WRITERS = frozenset({"fill", "put", "itemset", "sort", "partition", "copyto", "place", "putmask", "setdefault"}) | {
+    *("fill_diagonal", "put_along_axis", "resize", "at")
+}
+
+
+def _writes(function: ast.AST) -> bool:
+    """Whether a function, or one inside of it, may write into an array."""
+    for node in ast.walk(function):
+        if isinstance(node, ast.AugAssign) or (isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store)):
+            return True
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            if name in _WRITERS or any(k.arg in ("out", None) for k in node.keywords):
+                return True
+    return False
 
 
 def _asked(question: str, node: ast.AST, *operands: ast.expr) -> ast.expr:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["TABLE", "stand_in", "stand_in_for"]
+__all__ = ["READING", "TABLE", "stand_in", "stand_in_for"]
 
 # By id, since not everything that is called can be hashed: the function, and what is called in its place.
 TABLE: dict[int, tuple[Any, Any]] = {}
+# The same for functions that write into no array: what they make may stay plain, for compiled code to read.
+READING: dict[int, tuple[Any, Any]] = {}
 
 
 def stand_in(function: Any, replacement: Any) -> None:

@@ -145,7 +145,7 @@ def copied(x):
 def branches(x):
     total = 0.0
     for v in x:
-        if isinstance(v, float) and np.isscalar(v) and type(v) is np.float64:
+        if isinstance(v, float) and np.isscalar(v):
             total += math.exp(v) if v > 0.5 else math.log1p(v)
     return total
 

@@ -370,6 +370,21 @@ def test_integers_cut_off_have_slope_zero(exact_backend):
     assert ad.gradient(lift(lambda x: x * math.floor(x)), exact_backend.adtype, 2.5)[0] == 2.0
 
 
+def test_type_of_a_number():
+    arrays = lift(lambda x: x[0] * 3 if type(x[0]) is np.float64 and type(x) is np.ndarray else 0.0 * x[0])
+    assert ad.gradient(arrays, POINT)[0][0] == 3.0
+    numbers = lift(lambda a: a * 3 if type(a) is float else a * 2 if type(a) is np.float64 else 0.0)
+    assert ad.gradient(numbers, 0.5) == (3.0,)
+    assert ad.gradient(numbers, np.float64(0.5)) == (2.0,)
+    for f, x in (
+        (lambda a: a if type(a * 2.0) is float else 2 * a, 0.5),
+        (lambda x: x[0] if type(float(x[0])) is float else 0.0, POINT),
+        (lambda x: x[0] if type(math.sin(x[0]) * 2) is float else 0.0, POINT),
+    ):
+        with pytest.raises(ad.TracedValueError, match=r"type\(x\) of a traced number at .*test_lifting.py"):
+            ad.gradient(lift(f), x)
+
+
 def test_math_raises_what_it_raises_plainly():
     for f, x in ((math.log, -1.0), (math.log, 0.0), (math.sqrt, -1.0), (math.exp, 1e3), (math.acos, 2.0)):
         with pytest.raises((ValueError, OverflowError)) as plain:
