@@ -19,6 +19,7 @@ from ..face.array import Array
 from ..frameworks import PACKAGES
 from .active import adopted, innermost
 from .named_calls import of_named
+from .plain_calls import unless_plain
 from .rewriting import ATTRIBUTE, CALL, METHOD, READING, code_with, source_of
 from .sourceless import with_answering_globals
 from .standins import READING as OF_READERS
@@ -149,6 +150,7 @@ class Scope:
             new = function
         else:
             new = self._rebuilt(function)
+            new = new if given else unless_plain(function, new)
         if function.__closure__ is None and not given:  # a closure would keep alive what it closes over
             with self._lock:
                 if len(self._functions) >= _MOST_KEPT:

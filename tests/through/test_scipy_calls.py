@@ -90,3 +90,21 @@ def test_complex_matrices():
         return np.sum(np.abs(linalg.cho_solve(linalg.cho_factor(a), x)) ** 2)
 
     np.testing.assert_allclose(ad.gradient(lift(f), X)[0], numeric_jacobian(f, X)[0], rtol=1e-6)
+
+
+def test_compiled_code_runs_on_plain_values():
+    """Tables that are only read, and calls of libraries with nothing traced in them, stay plain."""
+    interpolate = pytest.importorskip("scipy.interpolate")
+
+    def f(x):
+        knots = np.linspace(0.0, 1.0, 5)
+        weights = np.array([1.0, 2.0, 3.0])
+        spline = interpolate.CubicSpline(knots, np.sin(knots))
+        return float(spline(0.3)) * np.sum(weights * x)
+
+    assert lift(f)(X) == f(X)
+    value, (grad,) = ad.withgradient(lift(f), X)
+    np.testing.assert_allclose(value, f(X))
+    np.testing.assert_allclose(grad, numeric_jacobian(f, X)[0], rtol=1e-8)
+    with pytest.raises(ad.ADSelectError):
+        ad.gradient(lift(lambda x: interpolate.CubicSpline([0.0, 1.0, 2.0], [1.0, 2.0, 5.0])(x[0])), X)
