@@ -54,6 +54,8 @@ if TYPE_CHECKING:
     from .structure.leaves import Cache, Const
     from .structure.params import Params
     from .structure.projection import project_to
+    from .through.explaining import explain_lift
+    from .through.lifting import lift
     from .toolbox.buffer import Buffer
     from .toolbox.checkpointing import checkpointed, checkpointed_chain
     from .toolbox.eager_update import eager_update
@@ -115,6 +117,7 @@ __all__ = [
     "diaghessian",
     "differentiate_with",
     "eager_update",
+    "explain_lift",
     "forwarddiff",
     "frule",
     "gradient",
@@ -126,6 +129,7 @@ __all__ = [
     "into_grad",
     "is_traced",
     "jacobian",
+    "lift",
     "non_differentiable",
     "opt_out",
     "prepare",
@@ -179,6 +183,8 @@ _HOMES = {
     "structure.duplicated": "Duplicated",
     "structure.leaves": "Cache Const",
     "structure.projection": "project_to",
+    "through.explaining": "explain_lift",
+    "through.lifting": "lift",
     "toolbox.buffer": "Buffer",
     "toolbox.checkpointing": "checkpointed checkpointed_chain",
     "toolbox.eager_update": "eager_update",
@@ -207,7 +213,7 @@ _ROOMS = frozenset(
             "primitives",
             "replay",
         ),
-        *("rules", "structure", "testing", "toolbox", "values"),
+        *("rules", "structure", "testing", "through", "toolbox", "values"),
     }
 )
 

@@ -16,6 +16,10 @@ from ..structure.flattening import flatten
 __all__ = ["IN_PROGRESS", "UserCall", "blind"]
 
 
+def _level(value: Array) -> int:
+    return value._level
+
+
 class UserCall:
     """One call of f: what it was given, the flat call it is part of (None for a prepared one), and its adtype.
 
@@ -23,22 +27,23 @@ class UserCall:
     cotangents of what f computes.
     """
 
-    __slots__ = ("_traced", "adtype", "args", "blind", "flat")
+    __slots__ = ("_traced", "adtype", "args", "blind", "converted", "flat")
 
     args: list
     flat: Any
     adtype: Any
     blind: bool
+    converted: bool  # set where f has converted traced numbers to what plainly are numbers of Python's
 
     @property
     def traced(self) -> Array | None:
-        """A traced array or number among the arguments, None where there is none."""
+        """A traced array or number among the arguments, of the innermost derivative; None where there is none."""
         try:
             return self._traced
         except AttributeError:
             leaves = flatten(tuple(self.args))[0]
             found = (leaf for leaf in leaves if isinstance(leaf, Array) and leaf.dtype.kind in "fc")
-            self._traced = next(found, None)
+            self._traced = max(found, key=_level, default=None)
             return self._traced
 
 

@@ -21,6 +21,8 @@ def settle_captured(f: Any) -> None:
     """
     code = getattr(f, "__code__", None)
     if code is None:
+        if (wrapped := getattr(f, "__wrapped__", None)) is not None:
+            settle_captured(wrapped)
         return
     if f.__closure__:
         for cell in f.__closure__:

@@ -85,7 +85,8 @@ class Numbers(Traced):
             raise TracedValueError(
                 f"a traced number was hashed at {user_line()} (functools.lru_cache, a dict's key, a member of a set): "
                 "equal numbers may be different variables, and a look-up by value would mix up their derivatives. Use "
-                "an index or a name as the key, call the cached function's __wrapped__, or compute without the cache."
+                "an index or a name as the key, call the cached function's __wrapped__, compute without the cache, or "
+                "differentiate adselect.lift(f), which looks through caches of functools."
             )
 
     def __repr__(self) -> str:

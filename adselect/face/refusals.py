@@ -16,6 +16,7 @@ from .foreign import refused_class
 
 __all__ = [
     "FILL",
+    "LIFT",
     "LISTS",
     "refused_array",
     "refused_by_library",
@@ -30,6 +31,8 @@ FILL = (
     "Collect the entries in a list and write np.stack(entries), or fill an array that is traced from the beginning: "
     "np.zeros_like(x), or np.zeros_like(x, shape=(n, m), dtype=float), where x is what the entries are computed from"
 )
+# The other way out, taken out again where f is lifted already.
+LIFT = " Or leave the code as it is and differentiate adselect.lift(f)."
 LISTS = "np.stack([a, b]) for a vector, np.block([[a, b], [c, d]]) for a matrix of numbers"
 _WITHOUT = "where the number is wanted without its derivative, {}(adselect.ignore_derivatives(x))"
 
@@ -99,11 +102,11 @@ def refused_number(kind: str, shape: tuple) -> TracedValueError:
         return TracedValueError(
             f"{_numpy(place)} asked for {kind}(x) of a traced value at {place}{_shown(place)}, which would cut "
             f"the derivative silently: it does so for lists and object arrays of traced numbers. Give it an array: "
-            f"{LISTS}."
+            f"{LISTS}.{LIFT}"
         )
     return TracedValueError(
         f"{kind}() of a traced value of shape {shape} at {place}{_shown(place)} would cut the derivative silently. "
-        f"{_instead_of_number(kind, place)}"
+        f"{_instead_of_number(kind, place)}{LIFT}"
     )
 
 
@@ -154,7 +157,7 @@ def refused_array(shape: tuple) -> TracedValueError:
     return TracedValueError(
         f"np.asarray or np.array was called on {what} at {place}{_shown(place)}; the result would be cut off from the "
         "derivative. A traced array is already an array: drop the call, write np.copy(x) where a copy is wanted, and "
-        "np.stack([a, b]) for a list of arrays."
+        f"np.stack([a, b]) for a list of arrays.{LIFT}"
     )
 
 
@@ -167,7 +170,7 @@ def refused_write(what: str, place: Place | None = None) -> TracedValueError:
         advice = "Write y = y + x instead of np.add(y, x, out=y)" if "out=" in what else ""
     return TracedValueError(
         f"{what} would write a traced value into a plain ndarray at {place or '<unknown line>'}, which would cut the "
-        f"derivative. {advice + '; otherwise c' + FILL[1:] if advice else FILL}."
+        f"derivative. {advice + '; otherwise c' + FILL[1:] if advice else FILL}.{LIFT}"
     )
 
 
@@ -287,7 +290,8 @@ def _by_library(place: Place, what: str) -> TracedValueError:
         f"{place.library}, called at {place}{_shown(place)}, asked for {what}; the result would be cut off from the "
         f"derivative. {advice}; or put the call into a function g of the values it depends on and give that a "
         "derivative: g = adselect.primitive(g, host=True), and a rule with adselect.define_rrule(g). Where only the "
-        "numbers are wanted (a picture, a log), hand it adselect.ignore_derivatives(x)."
+        "numbers are wanted (a picture, a log), hand it adselect.ignore_derivatives(x). What is pure Python can be "
+        "followed as it is: differentiate adselect.lift(f)."
     )
     REFUSALS.library = place.library
     return refusal
