@@ -96,7 +96,7 @@ class _Walk:
         return None
 
     def _note(self, kind: dict, f: Any, call: _Call | None, why: str = "") -> None:
-        if kind is self.replaced or (call is not None and getattr(f, "__module__", "") != "builtins"):
+        if kind is self.replaced or call is None or getattr(f, "__module__", "") != "builtins":
             kind.setdefault(f"{_name(f)}{f' ({why})' if why else ''}", []).append(call or _Call("", "", 0))
 
     def _read(self, f: types.FunctionType, owner: Any) -> None:
@@ -163,11 +163,9 @@ def explain_lift(f: Any, *, only: Any = None, skip: Any = ()) -> str:
     method of an argument, a function in a local variable) is listed as decided at the call. Raises ADSelectTypeError
     where f cannot be called. Cost: the files of f's code are parsed.
 
-    >>> import math, adselect as ad
-    >>> def f(x):
-    ...     return math.sin(x)
-    >>> print(ad.explain_lift(f).splitlines()[3].split(":")[0])
-      math.sin
+    >>> import colorsys, adselect as ad
+    >>> [line.partition(":")[0] for line in ad.explain_lift(colorsys.rgb_to_hsv).splitlines()]
+    ['rebuilt', '  colorsys.rgb_to_hsv', 'replaced', '  max', '  min']
     """
     if not callable(f):
         raise ADSelectTypeError(f"explain_lift at {user_line()}: a function was expected, got {type(f).__name__}")

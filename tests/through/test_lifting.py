@@ -197,6 +197,7 @@ def test_explain_lift():
     assert f"math.sqrt: {never_traced.__file__}" in text.partition("replaced:")[2]
     text = ad.explain_lift(lambda x: np.linalg.norm(x) + UNSEEN.g(x))
     assert "no source" in text.partition("left as they are:")[2]
+    assert "g (no source" in ad.explain_lift(UNSEEN.g)
     with pytest.raises(TypeError, match="a function was expected"):
         ad.explain_lift(1.0)
 
