@@ -147,8 +147,18 @@ def _cho_factor(a: Any, lower: bool = False, overwrite_a: bool = False, check_fi
     if not _is_matrix(a):
         return NotImplemented
     factor = np.linalg.cholesky(_from_triangle(a, lower))
-    # SciPy leaves the other triangle as it was.
-    return (factor + np.triu(a, 1) if lower else _adjoint(factor) + np.tril(a, -1)), lower
+    factor = factor if lower else _adjoint(factor)
+    if _leaves_other_triangles():
+        factor = factor + (np.triu(a, 1) if lower else np.tril(a, -1))
+    return factor, lower
+
+
+@functools.cache
+def _leaves_other_triangles() -> bool:
+    """Whether this SciPy, as before 1.18, returns the triangle that it does not read as it was, or zeros there."""
+    from scipy.linalg import cho_factor
+
+    return cho_factor(np.array([[4.0, 1.0], [1.0, 4.0]]))[0][1, 0] != 0
 
 
 @named("scipy.linalg.cho_solve")
