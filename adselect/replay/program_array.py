@@ -44,6 +44,10 @@ class ProgramArray(Array):
         raise self.program.refuse("the traced code needed a value outside of what can be recorded")
 
     @property
+    def _inside(self) -> Any:
+        return self._look_exactly("text or a number of its own")
+
+    @property
     def _behind(self) -> Any:
         return self.concrete
 

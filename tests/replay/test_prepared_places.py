@@ -219,3 +219,13 @@ def test_a_global_of_an_arguments_method(wrap):
     count("RATE")()
     with pytest.raises(ADSelectValueError, match="RATE was rebound"):
         prepared(X, model)
+
+
+def test_text_of_a_traced_value_ends_the_replay_with_a_reason():
+    def f(x):
+        _ = f"{x[0]!r} {x}"
+        return np.sum(x**2)
+
+    with pytest.warns(ad.NotReplayedWarning, match="turned a value into text"):
+        prepared = ad.prepare(ad.gradient, f, ad.AutoTape(), np.ones(3))
+    np.testing.assert_array_equal(prepared(2 * np.ones(3))[0], [4, 4, 4])
