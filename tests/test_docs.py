@@ -11,6 +11,7 @@ import doctest
 import importlib.util
 import io
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -67,6 +68,8 @@ def test_blocks_run(path, tmp_path, monkeypatch):
     namespace = {"__name__": "__docs__"}
     state = np.random.get_state()
     options = np.get_printoptions()
+    jax = sys.modules.get("jax")
+    precise = jax.config.jax_enable_x64 if jax is not None else False
     try:
         for line, info, source in blocks(text):
             if "no-run" in info:
@@ -76,6 +79,8 @@ def test_blocks_run(path, tmp_path, monkeypatch):
         quick.install()  # the page that reads the engine switches the short paths off
         np.random.set_state(state)
         np.set_printoptions(**options)
+        if (jax := sys.modules.get("jax")) is not None:  # a page may choose it for a whole program
+            jax.config.update("jax_enable_x64", precise)
 
 
 def run_block(source, namespace, path, line):
