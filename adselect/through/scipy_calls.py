@@ -8,6 +8,7 @@ user's line.
 from __future__ import annotations
 
 import functools
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import special
+from ..errors import UnsupportedError
 from ..face.array import Array
 from .active import has_traced, stacked
 from .conversions import selected
@@ -25,18 +27,39 @@ __all__: list[str] = []
 
 def _instead(function: Callable) -> Callable:
     """What calls function where an argument is traced and it is a case that function knows, else the original."""
+    signature = inspect.signature(function)
 
     def make(original: Callable) -> Callable:
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
             if not _is_traced([*args, *kwargs.values()]):
                 return original(*args, **kwargs)
-            result = function(*[_taken(a) for a in args], **{k: _taken(v) for k, v in kwargs.items()})
+            try:
+                given = signature.bind(*[_taken(a) for a in args], **{k: _taken(v) for k, v in kwargs.items()})
+            except TypeError:  # an option that function does not know
+                return original(*args, **kwargs)
+            if given.arguments.get("check_finite", "check_finite" in signature.parameters):
+                _check_finite(list(given.arguments.values()))
+            result = function(*given.args, **given.kwargs)
             return original(*args, **kwargs) if result is NotImplemented else result
 
         return call
 
     return make
+
+
+def _check_finite(values: list) -> None:
+    """What SciPy's ``check_finite=True`` refuses, wherever the numbers can be looked at."""
+    for value in values:
+        if isinstance(value, tuple):
+            _check_finite(list(value))
+        elif isinstance(value, (Array, np.ndarray)):
+            try:
+                finite = bool(np.all(np.isfinite(value)))
+            except UnsupportedError:  # compiled: there are no numbers yet
+                continue
+            if not finite:
+                raise ValueError("array must not contain infs or NaNs")
 
 
 def _is_traced(values: list) -> bool:

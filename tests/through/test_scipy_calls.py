@@ -108,3 +108,28 @@ def test_compiled_code_runs_on_plain_values():
     np.testing.assert_allclose(grad, numeric_jacobian(f, X)[0], rtol=1e-8)
     with pytest.raises(ad.ADSelectError):
         ad.gradient(lift(lambda x: interpolate.CubicSpline([0.0, 1.0, 2.0], [1.0, 2.0, 5.0])(x[0])), X)
+
+
+MATRICES = {
+    "solve": lambda a, **options: np.sum(linalg.solve(a, np.ones(2), **options)),
+    "inv": lambda a, **options: np.sum(linalg.inv(a, **options)),
+    "det": lambda a, **options: linalg.det(a, **options),
+    "cholesky": lambda a, **options: np.sum(linalg.cholesky(a, **options)),
+    "solve_triangular": lambda a, **options: np.sum(linalg.solve_triangular(a, np.ones(2), **options)),
+    "lu_factor": lambda a, **options: np.sum(linalg.lu_factor(a, **options)[0]),
+}
+
+
+@pytest.mark.parametrize("name", MATRICES)
+@pytest.mark.parametrize("adtype", [ad.AutoTape(), ad.AutoJax(), ad.AutoTorch()], ids=repr)
+def test_scipys_checks_and_options_are_kept(name, adtype):
+    pytest.importorskip(adtype.requires or "numpy")
+    call, lost = MATRICES[name], np.array([[2.0, 0.5], [np.nan, 1.0]])
+    for f in (call, ad.lift(call)):
+        with pytest.raises(ValueError, match="array must not contain infs or NaNs"):
+            f(lost) if f is call else ad.gradient(f, adtype, lost)
+        # Some functions of SciPy read their arrays before they look at the options.
+        with pytest.raises(TypeError, match=r"unexpected keyword argument 'unheard_of'|asked for np.asarray"):
+            f(lost, unheard_of=1) if f is call else ad.gradient(lambda a, f=f: f(a, unheard_of=1), adtype, lost)
+    unchecked = ad.lift(lambda a: call(a, check_finite=False))
+    assert np.isfinite(ad.gradient(unchecked, adtype, np.array([[2.0, 0.5], [0.5, 1.0]]))[0]).all()
