@@ -16,6 +16,7 @@ from ..adtypes import ADType, AutoForward, AutoTape
 from ..engine.trace import TapeArray
 from ..errors import ADSelectTypeError, UnsupportedError, user_line
 from ..face.array import Array
+from ..face.traced import level_of
 from ..frameworks import FRAMEWORKS
 from ..operators.choosing import check_function, refuse_adtype
 from ..operators.gradient import pullback
@@ -77,10 +78,6 @@ def pulled_back(f: Callable, adtype: ADType, leaves: list) -> tuple[Any, Callabl
     return y, lambda y_bars: list(back((structure.result(y_bars)[0], NoTangent()))[1:])
 
 
-def _level(value: Array) -> int:
-    return value._level
-
-
 def _highest_level(value: Any) -> int:
     """The level of the innermost derivative that a value is traced by, -1 for none."""
     return max([leaf._level for leaf in flatten((value,), also=is_value)[0] if isinstance(leaf, Array)], default=-1)
@@ -129,7 +126,7 @@ class _Bridge:
     def _direct(self, args: tuple) -> Callable | None:
         """How f is called where it needs no black box: on adtype's own values, or where nothing is differentiated."""
         leaves, _ = flatten(args, also=is_value)
-        top = max([leaf for leaf in leaves if isinstance(leaf, Array)], key=_level, default=None)
+        top = max([leaf for leaf in leaves if isinstance(leaf, Array)], key=level_of, default=None)
         if top is not None:
             if not self._is_own(top):
                 return None

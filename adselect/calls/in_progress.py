@@ -11,13 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..face.array import Array
+from ..face.traced import level_of
 from ..structure.flattening import flatten
 
 __all__ = ["IN_PROGRESS", "UserCall", "blind"]
-
-
-def _level(value: Array) -> int:
-    return value._level
 
 
 class UserCall:
@@ -43,7 +40,7 @@ class UserCall:
         except AttributeError:
             leaves = flatten(tuple(self.args))[0]
             found = (leaf for leaf in leaves if isinstance(leaf, Array) and leaf.dtype.kind in "fc")
-            self._traced = max(found, key=_level, default=None)
+            self._traced = max(found, key=level_of, default=None)
             return self._traced
 
 

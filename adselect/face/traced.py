@@ -15,6 +15,11 @@ _LOADED = sys.modules
 UNKNOWN = -1  # a dependency mask that includes every leaf: a value whose history we did not see
 
 
+def level_of(value: Traced) -> int:
+    """The level of the derivative that a traced value belongs to: of several, the innermost has the highest."""
+    return value._level
+
+
 class Traced(OfArrays, TracedValue, metaclass=ArrayType):
     """A value whose derivative is computed, and what an engine implements for it; Array adds what NumPy's have."""
 

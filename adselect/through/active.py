@@ -11,14 +11,11 @@ from ..face.array import Array
 from ..face.dispatch import absorb, is_traced
 from ..structure.flattening import flatten
 from ..values.kinds import isa
-from ..values.natives import natives_of
 
 __all__ = [
     "adopted",
     "given_kind",
-    "has_traced",
     "innermost",
-    "is_watched",
     "may_be_pythons",
     "note_python_number",
     "stacked",
@@ -56,17 +53,6 @@ def innermost() -> Array | None:
     return calls[-1].traced if calls else None
 
 
-def is_watched(value: Any) -> bool:
-    """Whether value is a framework's own array whose derivative is being taken."""
-    natives = natives_of(value)
-    return natives is not None and natives.is_numeric(value) and natives.is_watched(value)
-
-
-def has_traced(value: Any) -> bool:
-    """Whether value is traced or a list, tuple or object array that holds a traced value, at any depth."""
-    return is_traced(value)
-
-
 def adopted(array: Any, like: Array | None = None) -> Any:
     """A plain array of real or complex numbers, so that traced values can be written into it; else as it is."""
     if type(array) is not np.ndarray or not array.ndim or array.dtype.kind not in "fc":
@@ -77,7 +63,7 @@ def adopted(array: Any, like: Array | None = None) -> Any:
 
 def stacked(value: Any) -> Any:
     """Lists and object arrays of traced numbers and of arrays as one array; anything else as it is."""
-    if type(value) in (list, tuple) and has_traced(value):
+    if type(value) in (list, tuple) and is_traced(value):
         return np.stack([_part(v) for v in value])
     return absorb(value) if isa(value, np.ndarray) else value
 

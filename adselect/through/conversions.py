@@ -12,8 +12,9 @@ from ..errors import TracedValueError, user_line
 from ..face.array import Array
 from ..face.dispatch import absorb
 from ..toolbox.ignoring import ignore_derivatives
+from ..toolbox.values import is_watched
 from ..values.kinds import isa
-from .active import given_kind, is_watched, may_be_pythons, note_python_number
+from .active import given_kind, may_be_pythons, note_python_number
 from .standins import stand_in, stand_in_for
 
 __all__ = ["check_native", "number", "selected"]

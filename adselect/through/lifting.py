@@ -14,13 +14,13 @@ from ..face.array import Array
 from ..face.refusals import LIFT
 from ..structure.flattening import flatten
 from ..toolbox.tracing import is_traced
+from ..toolbox.values import is_watched
 from . import builtin_calls as _builtins  # noqa: F401  (the tables of what is called instead)
 from . import conversions as _conversions  # noqa: F401
 from . import makers as _makers  # noqa: F401
 from . import mathematics as _mathematics  # noqa: F401
 from . import scipy_calls as _scipy  # noqa: F401
 from . import statistics_calls as _statistics  # noqa: F401
-from .active import is_watched
 from .calling import Scope, scope_of
 
 __all__ = ["Lifted", "lift"]

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..face.creating import created
+from ..face.dispatch import is_traced
 from ..values.kinds import isa
-from .active import adopted, has_traced, innermost, stacked
+from .active import adopted, innermost, stacked
 from .standins import READING, stand_in, stand_in_for
 
 __all__: list[str] = []
@@ -63,7 +64,7 @@ def _range(original: Callable, keep: Keep) -> Callable:
 @stand_in_for(np.full)
 def _full(original: Callable) -> Callable:
     def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", **kwargs: Any) -> Any:
-        if not has_traced(fill_value):
+        if not is_traced(fill_value):
             return adopted(original(shape, fill_value, dtype, order, **kwargs))
         filled = np.broadcast_to(stacked(fill_value), shape)
         return filled.copy() if dtype is None else filled.astype(dtype)
@@ -75,7 +76,7 @@ def _full(original: Callable) -> Callable:
 def _like(original: Callable) -> Callable:
     @functools.wraps(original)
     def make(a: Any, *args: Any, **kwargs: Any) -> Any:
-        if original is np.full_like and has_traced([*args[:1], kwargs.get("fill_value")]):
+        if original is np.full_like and is_traced([*args[:1], kwargs.get("fill_value")]):
             return _full_like(a, *args, **kwargs)
         return adopted(original(stacked(a), *args, **kwargs))
 
@@ -113,7 +114,7 @@ def _array(original: Callable, keep: Keep) -> Callable:
 
     @functools.wraps(original)
     def make(a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
-        if not has_traced(a):
+        if not is_traced(a):
             made = original(a, dtype, *args, **kwargs)
             new = type(a) in (list, tuple) or (copies and _is_plain_copy(kwargs.get("copy", True)))
             return keep(made) if new and made is not a else made
@@ -128,7 +129,7 @@ def _array(original: Callable, keep: Keep) -> Callable:
 @stand_in_for(np.asarray_chkfinite)
 def _finite(original: Callable) -> Callable:
     def asarray_chkfinite(a: Any, dtype: Any = None, order: Any = None) -> Any:
-        if not has_traced(a):
+        if not is_traced(a):
             return original(a, dtype, order)
         made = _converted(original, a, dtype, False)
         if not np.all(np.isfinite(made)):
@@ -141,7 +142,7 @@ def _finite(original: Callable) -> Callable:
 @stand_in_for(np.require)
 def _require(original: Callable) -> Callable:
     def require(a: Any, dtype: Any = None, requirements: Any = None, **kwargs: Any) -> Any:
-        if not has_traced(a):
+        if not is_traced(a):
             return original(a, dtype, requirements, **kwargs)
         return _converted(original, a, dtype, False)
 
@@ -152,7 +153,7 @@ def _require(original: Callable) -> Callable:
 def _fromiter(original: Callable, keep: Keep) -> Callable:
     def fromiter(iter: Any, dtype: Any, count: int = -1, **kwargs: Any) -> Any:
         entries = list(iter) if count < 0 else [v for _, v in zip(range(count), iter, strict=False)]
-        if not has_traced(entries):
+        if not is_traced(entries):
             return keep(original(entries, dtype, count, **kwargs))
         if len(entries) < count:
             raise ValueError(f"iterator too short: Expected {count} but iterator had only {len(entries)} items.")
@@ -181,7 +182,7 @@ def _bmat(original: Callable) -> Callable:
 
 
 def _holds_traced(value: Any) -> bool:
-    return has_traced(value) or (isinstance(value, (list, tuple)) and any(map(_holds_traced, value)))
+    return is_traced(value) or (isinstance(value, (list, tuple)) and any(map(_holds_traced, value)))
 
 
 @_table_of(np.copy)
@@ -214,13 +215,13 @@ def _vectorize(original: Any) -> Any:
             return plain
 
         def entries(*arrays: Any) -> Any:
-            if not has_traced(list(arrays)) and innermost() is None:
+            if not is_traced(list(arrays)) and innermost() is None:
                 return plain(*arrays)
             given = np.broadcast_arrays(*[stacked(a) for a in arrays])
             shape = given[0].shape
             flat = [[g.reshape(-1)[i] for i in range(g.size)] for g in given]
             results = [new(*row) for row in zip(*flat, strict=True)]
-            if not has_traced(results):
+            if not is_traced(results):
                 return plain(*arrays)
             made = stacked(results)
             return made.reshape(shape) if shape else made[0]

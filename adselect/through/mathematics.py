@@ -12,8 +12,9 @@ import numpy as np
 
 from ..errors import ADSelectError
 from ..face.array import Array
+from ..face.dispatch import is_traced
 from ..values.kinds import isa
-from .active import has_traced, note_python_number, stacked
+from .active import note_python_number, stacked
 from .conversions import check_native, number, selected
 from .standins import stand_in
 
@@ -164,7 +165,7 @@ def sequential(original: Callable, function: Callable) -> Callable:
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         args = tuple([a if isinstance(a, Array) else list(a) for a in args])
-        if not has_traced(list(args)):
+        if not is_traced(list(args)):
             return original(*args, **kwargs)
         note_python_number()
         return function(*args, **kwargs)

@@ -18,7 +18,9 @@ import numpy as np
 from .. import special
 from ..errors import UnsupportedError
 from ..face.array import Array
-from .active import has_traced, stacked
+from ..face.dispatch import is_traced
+from ..values.kinds import isa
+from .active import stacked
 from .conversions import selected
 from .named_calls import RULES, named
 
@@ -53,7 +55,7 @@ def _check_finite(values: list) -> None:
     for value in values:
         if isinstance(value, tuple):
             _check_finite(list(value))
-        elif isinstance(value, (Array, np.ndarray)):
+        elif isinstance(value, Array) or isa(value, np.ndarray):
             try:
                 finite = bool(np.all(np.isfinite(value)))
             except UnsupportedError:  # compiled: there are no numbers yet
@@ -63,7 +65,7 @@ def _check_finite(values: list) -> None:
 
 
 def _is_traced(values: list) -> bool:
-    return any(has_traced(v) or (isinstance(v, tuple) and _is_traced(list(v))) for v in values)
+    return any(is_traced(v) or (isinstance(v, tuple) and _is_traced(list(v))) for v in values)
 
 
 def _taken(value: Any) -> Any:

@@ -17,7 +17,7 @@ from ..places import user_place
 from ..structure.flattening import Skeleton, flatten
 from ..values.kinds import isa
 from ..values.natives import natives_of, to_numpy
-from .values import is_number, is_variable, stacked
+from .values import is_numeric, is_variable, stacked
 
 __all__ = ["hook", "showgrad"]
 
@@ -147,7 +147,7 @@ def groups_of(leaves: list) -> Iterator[tuple[list[int], Any]]:
     groups: dict[Any, tuple[list[int], Any]] = {}
     for i, leaf in enumerate(leaves):
         if isinstance(leaf, Array):
-            if not leaf._closed and is_number(leaf):
+            if not leaf._closed and is_numeric(leaf):
                 groups.setdefault((type(leaf), id(getattr(leaf, "_trace", None))), ([], None))[0].append(i)
         elif is_variable(leaf):
             natives: Any = natives_of(leaf)

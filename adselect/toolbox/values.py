@@ -13,7 +13,7 @@ from ..structure.flattening import flatten
 from ..values.kinds import isa
 from ..values.natives import natives_of
 
-__all__ = ["Parts", "is_number", "is_variable", "stacked"]
+__all__ = ["Parts", "is_numeric", "is_variable", "is_watched", "stacked"]
 
 
 def stacked(value: Any) -> Any:
@@ -27,16 +27,19 @@ def stacked(value: Any) -> Any:
 
 def is_variable(leaf: Any) -> bool:
     """Whether a derivative is being taken with respect to a leaf, or to what it was computed from."""
-    if isinstance(leaf, Array):
-        return not leaf._closed
-    natives = natives_of(leaf)
-    return natives is not None and natives.is_numeric(leaf) and natives.is_watched(leaf)
+    return not leaf._closed if isinstance(leaf, Array) else is_watched(leaf)
 
 
-def is_number(leaf: Any) -> bool:
+def is_watched(value: Any) -> bool:
+    """Whether value is a framework's own array whose derivative is being taken."""
+    natives = natives_of(value)
+    return natives is not None and natives.is_numeric(value) and natives.is_watched(value)
+
+
+def is_numeric(leaf: Any) -> bool:
     """Whether a traced value stands for numbers, and not for a mask.
 
-    >>> is_number(np.ones(2)), is_number(np.ones(2) > 0)
+    >>> is_numeric(np.ones(2)), is_numeric(np.ones(2) > 0)
     (True, False)
     """
     try:
