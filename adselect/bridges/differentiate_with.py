@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -34,6 +35,7 @@ from ..values.tangents import NoTangent, ZeroTangent
 __all__ = ["differentiate_with", "pulled_back"]
 
 _KEPT = 64  # pullbacks of recent calls: a backward pass follows its forward pass, if not at once
+_KEPT_AFTER_USE = 8  # few of them are asked for again, and each holds what f has computed
 _NO_NUMBER = 0.0
 _NUMBERS = 2**22  # of calls, exact in single precision
 
@@ -50,7 +52,8 @@ def differentiate_with(f: Callable, adtype: ADType) -> Callable:
     f captures a value that the surrounding derivative traces.
 
     Cost: a derivative costs what adtype needs for it, plus one conversion of arguments and results each way, which
-    copies where the two frameworks do not share memory. Where the surrounding code keeps many calls for a later
+    copies where the two frameworks do not share memory; memory for what f computes, of the last 64 calls until their
+    backward pass, of 8 after it. Where the surrounding code keeps many calls for a later
     backward pass (``vmap``, ``scan``), f is evaluated once more for each of them. A second derivative is adtype's
     derivative of its own pullback; with AutoFiniteDifferences() these are differences of differences, thousands of
     evaluations of f.
@@ -95,6 +98,8 @@ class _Bridge:
         self.f, self.adtype = f, adtype
         self._evaluate = evaluate or (lambda *args, **kwargs: self._recorded(args, kwargs)[0])
         self._kept: dict[int, tuple[Any, Callable]] = {}
+        self._used: dict[int, None] = {}  # those that have been asked for, the latest last
+        self._lock = threading.Lock()
         self._count = itertools.count(1)
         self._pulled: _Bridge | None = None
         self._value = self._black_box(self._evaluate, result)
@@ -158,16 +163,24 @@ class _Bridge:
     def _keep(self, *args: Any, **kwargs: Any) -> tuple[Any, float]:
         """``(y, number)``: the pullback is kept under the number for a while."""
         found, number = self._recorded(args, kwargs), next(self._count) % _NUMBERS + 1
-        self._kept[number] = found
-        self._kept.pop((number - _KEPT) % _NUMBERS, None)
+        with self._lock:
+            self._kept[number] = found
+            while len(self._kept) > _KEPT:
+                del self._kept[next(iter(self._kept))]
         return found[0], float(number)
 
     def _kept_or_recorded(self, args: tuple, kwargs: dict, number: Any) -> tuple[Any, Callable]:
         """``(y, pullback)`` of the call with this number; of a new one if it is kept no more or args are traced."""
         if not any([isinstance(v, Array) or is_native(v) for v in (number, *flatten(args)[0])]):
-            found = self._kept.get(int(number))
-            if found is not None:
-                return found
+            with self._lock:
+                found = self._kept.get(int(number))
+                if found is not None:
+                    self._used.pop(int(number), None)
+                    self._used[int(number)] = None
+                    while len(self._used) > _KEPT_AFTER_USE:
+                        self._kept.pop(oldest := next(iter(self._used)), None)
+                        del self._used[oldest]
+                    return found
         return self._recorded(args, kwargs)
 
     def _refuse_captured(self, y: Any, args: tuple) -> None:

@@ -54,6 +54,12 @@ class SecondOrderBackend(Backend):
             return None
         return self._inner.prepare(operator, f, args, options, check)
 
+    def why_plain(self, operator: Callable) -> str:
+        facts = facts_of(operator)
+        if facts is None or facts.order > 1:
+            return "a second derivative by two backends is not prepared"
+        return self._inner.why_plain(operator)
+
     def refusal(self, error: Exception) -> Exception | None:
         return self._inner.refusal(error)
 

@@ -47,7 +47,9 @@ def test_every_operator(names):
     value, grad, hess = ad.withhessian(f, adtype, X)
     np.testing.assert_allclose([value, *grad], [f(X), *ad.gradient(f, X)[0]], rtol=1e-12)
     np.testing.assert_allclose(hess, H, rtol=1e-10)
-    np.testing.assert_allclose(ad.prepare(ad.hessian, f, adtype, X)(2 * X), ad.hessian(f, 2 * X), rtol=1e-10)
+    prepared = ad.prepare(ad.hessian, f, adtype, X)
+    np.testing.assert_allclose(prepared(2 * X), ad.hessian(f, 2 * X), rtol=1e-10)
+    assert "two backends is not prepared" in repr(prepared)
     model = {"W": np.array([[1.0, 2.0], [0.5, -1.0]]), "name": "linear", "b": 0.3}
     loss = lambda m, x: np.sum(np.tanh(m["W"] @ x + m["b"]) ** 2)
     found, wanted = (ad.hvp(loss, a, model, model, ad.Const(X)) for a in (adtype, ad.AutoTape()))
